@@ -1,0 +1,104 @@
+"""What a build would do: counts and bytes from keys, headers and records alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from modelbuild.build.judging import Judged, judge_plan
+from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.build.project import Project
+from modelbuild.build.where import Where
+from modelbuild.cache import Cache, TensorEntry, pack_id
+from modelbuild.cache.outputs import OutputTable
+from modelbuild.digest import merkle_root
+from modelbuild.engine.budget import share_out
+from modelbuild.engine.devices import choose
+from modelbuild.engine.publish import content_of
+from modelbuild.engine.shelves import Drawing, draw
+from modelbuild.engine.sources import SourceFiles
+from modelbuild.plan import Action, Leaf, Plan, Ref, Target
+from modelbuild.stale import Fresh
+
+_BYTES_PER_SECOND = 400e6
+"""A cautious rate at which bytes are merged and written: docs/performance.md has measured ones."""
+
+_UNKNOWN = "0" * 64
+"""Stands for a digest that only the build will tell."""
+
+
+def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
+    """See `modelbuild.build.forecast`."""
+    started = time.perf_counter()
+    project = Project.open(where)
+    plan = project.plan(project.targets(targets))
+    cache = project.cache()
+    try:
+        return _Forecast(plan, cache, options).outcome(started)
+    finally:
+        cache.close()
+
+
+class _Forecast:
+    def __init__(self, plan: Plan, cache: Cache, options: Options) -> None:
+        self.plan, self.cache = plan, cache
+        self.sources = SourceFiles(cache)
+        self.judged: Judged = judge_plan(plan, cache, self.sources, choose(options.device), force=options.force)
+        self.budget = share_out(self.judged.running, options.memory, options.jobs)
+        self.drawing: Drawing = draw(plan, self.judged.running)
+        self.outputs = OutputTable(cache.index)
+        self.read: set[Ref] = {leaf for leaf in self.leaves() if not self.sources.known(leaf)}
+        self.written = sum(layout.size for layout in self.drawing.kept)
+        self.linked = 0
+        for action in self.judged.running:
+            self.reads(action.needs)
+
+    def leaves(self) -> set[Leaf]:
+        refs = [need for action in self.plan.actions for need in action.needs]
+        refs += [ref for target in self.plan.targets.values() for ref in target.tensors.values()]
+        return {ref for ref in refs if isinstance(ref, Leaf)}
+
+    def reads(self, refs: Sequence[Ref]) -> None:
+        self.read.update(ref for ref in refs if isinstance(ref, Leaf) or ref not in self.judged.running)
+
+    def digest(self, ref: Ref) -> str:
+        if isinstance(ref, Leaf):
+            return self.sources.known(ref)
+        judgement = self.judged.judgements[ref]
+        return judgement.digest if isinstance(judgement, Fresh) and ref not in self.judged.running else ""
+
+    def target(self, target: Target) -> BuiltTarget:
+        """Forecast one target, and count what its files cost."""
+        packed = {}
+        for file, names in target.files.items():
+            digests = {name: self.digest(target.tensors[name]) for name in names}
+            layout = self.drawing.targets[target.name, file]
+            entries = tuple(TensorEntry(name, dtype, shape, digests[name] or _UNKNOWN) for name, dtype, shape in layout.tensors)
+            packed[file] = pack_id(entries) if all(digests.values()) else ""
+        root = merkle_root((name, ref.dtype, ref.shape, self.digest(ref) or _UNKNOWN) for name, ref in target.tensors.items())
+        content = content_of(target, packed, root)
+        if all(packed.values()) and self.outputs.stands(target.path, content.identity, content.names):
+            return BuiltTarget(target.name, str(target.path), "fresh", len(target.tensors))
+        self.written += sum(map(len, content.small.values()))
+        for file, pack in packed.items():
+            size = self.drawing.targets[target.name, file].size
+            self.linked += size
+            if not (target.kept and pack and self.cache.packs.has(pack)):
+                self.written += size
+                self.reads([ref for name in target.files[file] if self.drawing.places.get(ref := target.tensors[name], ("", ""))[0] != (target.name, file) or ref not in self.judged.running])  # type: ignore[arg-type]
+        return BuiltTarget(target.name, str(target.path), "stale", len(target.tensors))
+
+    def outcome(self, started: float) -> Outcome:
+        targets = tuple(map(self.target, self.plan.targets.values()))
+        total, run = len(self.plan.actions), len(self.judged.running)
+        read = sum(ref.nbytes for ref in self.read)
+        return Outcome(
+            targets,
+            Actions(total, run, total - run),
+            self.plan.aliased,
+            Bytes(read, self.written, self.linked),
+            time.perf_counter() - started + (read + self.written) / _BYTES_PER_SECOND,
+            peak_rss() + self.budget.jobs * self.budget.chunk * 4 * max((len(action.needs) + 3 for action in self.judged.running), default=0),
+            (*self.plan.graph.notes, *self.plan.warnings),
+            exact=self.judged.exact and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
+        )

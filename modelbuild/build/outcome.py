@@ -1,0 +1,124 @@
+"""What a build came to, as data: the same for the console, for `--json` and for the Python API."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from modelbuild.errors import Exit, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build; none of it changes bytes.
+
+    Args:
+        jobs: workers, 0 for one per core.
+        force: run every action, whatever the records say.
+        keep_going: build what does not rest on what failed.
+        device: auto, cpu, cuda or cuda:N.
+        memory: bytes for buffers and intermediates, 0 for half of what is available.
+
+    """
+
+    jobs: int = 0
+    force: bool = False
+    keep_going: bool = False
+    device: str = "auto"
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTarget:
+    """One target after a build; `tensors` counts those of the output."""
+
+    name: str
+    path: str
+    state: Literal["built", "fresh", "failed", "stale"]
+    tensors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """An action is one output tensor of one node: total = run + reused."""
+
+    total: int = 0
+    run: int = 0
+    reused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Bytes read from sources and packs, written to packs and outputs, and linked instead of written."""
+
+    read: int = 0
+    written: int = 0
+    linked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A build, done or forecast.
+
+    Args:
+        targets: in the order asked for.
+        actions: counts.
+        aliased: tensors that hand an input's digest on.
+        bytes: counts.
+        seconds: wall clock.
+        peak_rss_bytes: the process's largest resident set.
+        warnings: what the user may not have meant.
+        exact: whether a forecast's counts are exact; true after a build.
+        problems: what failed.
+        exit_code: of the program.
+
+    """
+
+    targets: tuple[BuiltTarget, ...]
+    actions: Actions
+    aliased: int
+    bytes: Bytes
+    seconds: float
+    peak_rss_bytes: int
+    warnings: tuple[str, ...] = ()
+    exact: bool = True
+    problems: tuple[Problem, ...] = ()
+    exit_code: int = Exit.DONE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `--json` prints."""
+        table = asdict(self)
+        table["problems"] = [str(problem) for problem in self.problems]
+        del table["exit_code"]
+        return table
+
+    def nothing_done(self) -> dict[str, Any]:
+        """Return what the same build reports when it finds everything fresh: see `from_stamp`."""
+        return replace(
+            self,
+            targets=tuple(replace(target, state="fresh") for target in self.targets),
+            actions=Actions(self.actions.total, 0, self.actions.total),
+            bytes=Bytes(),
+        ).to_json()
+
+
+def from_stamp(table: Mapping[str, Any], seconds: float, peak_rss_bytes: int) -> Outcome:
+    """Read back what `nothing_done` gave."""
+    return Outcome(
+        tuple(BuiltTarget(**target) for target in table["targets"]),
+        Actions(**table["actions"]),
+        table["aliased"],
+        Bytes(**table["bytes"]),
+        seconds,
+        peak_rss_bytes,
+        tuple(table["warnings"]),
+    )
+
+
+def peak_rss() -> int:
+    """Return the largest resident set of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

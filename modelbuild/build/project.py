@@ -1,0 +1,107 @@
+"""A project: a Modelfile, the directory it stands in, and its cache."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelbuild.build.where import Where
+from modelbuild.cache import Cache
+from modelbuild.cache.history import History
+from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
+from modelbuild.graph import Graph, bind
+from modelbuild.modelfile.model import Modelfile
+from modelbuild.modelfile.parse import read
+from modelbuild.plan import Plan, make_plan
+from modelbuild.sources.local import Checkpoint, open_checkpoint
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Modelfile read and bound."""
+
+    where: Where
+    modelfile: Modelfile
+    graph: Graph
+
+    @classmethod
+    def open(cls, where: Where) -> Project:
+        """Read and bind the Modelfile; opens no source."""
+        modelfile = read(where.file, where.overrides)
+        return cls(where, modelfile, bind(modelfile))
+
+    def cache(self) -> Cache:
+        """Open the project's cache; writes nothing until there is something to keep."""
+        return Cache.open(self.where.cache_directory(self.modelfile.cache.path))
+
+    def targets(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the targets of that name, or the default ones.
+
+        Raises:
+            ModelbuildError: exit 2 if a name is no merge.
+
+        """
+        merges = self.modelfile.merges
+        problems = [
+            Problem(f"no merge is called `{name}`", facts=(f"declared: {', '.join(merges)}" if merges else f"{self.where.file} declares none",), hint=did_you_mean(name, merges))
+            for name in names
+            if name not in merges
+        ]
+        if problems:
+            raise ModelbuildError(problems)
+        chosen = tuple(dict.fromkeys(names)) or self.graph.default
+        if not chosen:
+            raise ModelbuildError(Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table"))
+        return chosen
+
+    def plan(self, targets: Iterable[str]) -> Plan:
+        """Open the sources that `targets` rest on, and plan them."""
+        targets = tuple(targets)
+        needed = dict.fromkeys(model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in self.modelfile.sources)
+        return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root)
+
+    def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]]) -> None:
+        """Note the keys of a build, for `explain` to compare the next with."""
+        History(cache.index, self.where.file).remember(keys)
+
+    def collect(self, cache: Cache, keep: Collection[str]) -> None:
+        """Bring the cache within `max_size`; the packs of the build in hand stay, and count as used."""
+        cache.packs.touch(keep)
+        limit = self.modelfile.cache.max_size or default_max_size(cache)
+        if cache.packs.total_size() > limit:
+            cache.collect(limit, keep)
+
+    def _checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
+        opened, problems, exit_code = {}, [], Exit.SOURCE
+        for name in names:
+            source = self.modelfile.sources[name]
+            try:
+                opened[name] = open_checkpoint(name, self._located(source.location))
+            except ModelbuildError as error:
+                exit_code = error.exit_code
+                problems += [self.modelfile.locator.problem(one.what, (*source.path, "from"), facts=one.facts, hint=one.hint) for one in error.problems]
+            except OSError as error:
+                fact = f"{error.strerror}: {error.filename}"
+                problems.append(self.modelfile.locator.problem(f"source `{name}` cannot be read", (*source.path, "from"), facts=(fact,), hint="correct `from`, or the permissions"))
+        if problems:
+            raise ModelbuildError(problems, exit_code)
+        return opened
+
+    def _located(self, location: str) -> Path:
+        if location.startswith("hf://"):
+            from modelbuild.sources.hub import download
+
+            return download(location)
+        return self.where.root / location
+
+
+def default_max_size(cache: Cache) -> int:
+    """Return the size that a cache may have where the Modelfile sets none: half of the free space at first use."""
+    stored = cache.index.get("max_size")
+    if isinstance(stored, int):
+        return stored
+    limit = shutil.disk_usage(cache.directory).free // 2
+    cache.index.put_many({"max_size": limit})
+    return limit

@@ -1,0 +1,198 @@
+"""Bringing targets up to date."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.build.judging import judge_plan
+from modelbuild.cache import Cache, TensorEntry, pack_id
+from modelbuild.cache.outputs import OutputTable
+from modelbuild.digest import merkle_root
+from modelbuild.engine.budget import share_out
+from modelbuild.engine.crew import work
+from modelbuild.engine.devices import choose
+from modelbuild.engine.engine import Engine
+from modelbuild.engine.publish import Content, content_of, publish, refuse_foreign
+from modelbuild.engine.shelves import Shelves
+from modelbuild.engine.sources import SourceFiles
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.events import Published, Report, Settled, Started
+from modelbuild.plan import Action, Leaf, Plan, Ref, Target
+from modelbuild.schedule import order, uses
+
+
+class Run:
+    """One run of the engine over a plan.
+
+    Args:
+        plan: what to build.
+        cache: what is known and kept.
+        options: how.
+        report: told of what happens.
+
+    """
+
+    def __init__(self, plan: Plan, cache: Cache, options: Options, report: Report) -> None:
+        """Judge the plan, fit it into memory, and open what computes."""
+        self._plan, self._cache, self._options, self._report = plan, cache, options, report
+        self._outputs = OutputTable(cache.index)
+        self._sources = SourceFiles(cache)
+        for target in plan.targets.values():
+            refuse_foreign(target.path)
+        device = choose(options.device)
+        judged = judge_plan(plan, cache, self._sources, device, force=options.force)
+        running = judged.running
+        self._budget = share_out(running, options.memory, options.jobs)
+        self._shelves = Shelves(cache, plan, running)
+        reads = {**uses(plan.actions)}
+        for target in plan.targets.values():
+            for ref in target.tensors.values():
+                if isinstance(ref, Action):
+                    reads[ref] = reads.get(ref, 0) + 1
+        self._engine = Engine(cache, self._shelves, self._sources, device, self._budget, reads, report, force=options.force)
+        self.used_packs: set[str] = set()
+        report(Started(tuple(plan.targets), len(plan.actions), len(plan.actions) - len(running), sum(len(target.tensors) for target in plan.targets.values()), sum(action.nbytes for action in running)))
+
+    def run(self, started: float) -> Outcome:
+        """Settle every tensor, fill packs, publish outputs."""
+        complete = False
+        try:
+            failed = self._crew(partial(self._settle, self._plan.targets[target], tensor) for target, tensor in order(self._plan))
+            broken = self._broken() if failed else frozenset()
+            self._equal()
+            states, more = self._finish(broken)
+            complete = not (failed or more)
+        finally:
+            self._engine.flush()
+            self._shelves.close(complete=complete)
+            self._engine.close()
+            self._sources.close()
+        return self._outcome(states, (*failed, *more), started)
+
+    def keys(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the keys of everything settled, by node and tensor."""
+        return self._engine.keys()
+
+    def _settle(self, target: Target, tensor: str) -> None:
+        ref = target.tensors[tensor]
+        self._engine.digest(ref)
+        self._report(Settled(target.name, tensor, ref.nbytes))
+
+    def _crew(self, tasks: Iterable[partial[None]]) -> tuple[ModelbuildError, ...]:
+        return work(tasks, self._budget.jobs, self._engine.stop, self._cache.close, keep_going=self._options.keep_going)
+
+    def _broken(self) -> frozenset[str]:
+        """Return the targets with a tensor that could not be settled."""
+        return frozenset(target.name for target in self._plan.targets.values() if not all(map(self._engine.is_settled, target.tensors.values())))
+
+    def _equal(self) -> None:
+        """Check what no method computes on: such tensors must be the same in all inputs."""
+        for label, refs in self._plan.equal:
+            if len({self._engine.digest(ref) for ref in refs}) > 1:
+                facts = (f"its type is {refs[0].dtype}, which is copied and never merged", f"it differs between {', '.join(ref.label for ref in refs)}")
+                raise ModelbuildError(Problem(f"`{label}` cannot be merged", facts=facts, hint="use models that agree on it"), Exit.ACTION_FAILED)
+
+    def _finish(self, broken: frozenset[str]) -> tuple[dict[str, str], tuple[ModelbuildError, ...]]:
+        states = dict.fromkeys(broken, "failed")
+        failed: list[ModelbuildError] = []
+        for target in self._plan.targets.values():
+            if target.name in broken:
+                continue
+            try:
+                states[target.name] = self._publish(target)
+            except ModelbuildError as error:
+                states[target.name] = "failed"
+                failed.append(error)
+                if not self._options.keep_going:
+                    break
+        self._engine.count(written=self._shelves.take_in_kept())
+        return states, tuple(failed)
+
+    def _publish(self, target: Target) -> str:
+        """Make a target's output what it should be, if it is not."""
+        entries = {file: self._entries(target, file) for file in target.files}
+        content = content_of(target, {file: pack_id(packed) for file, packed in entries.items()}, self._root(target))
+        if self._outputs.stands(target.path, content.identity, content.names):
+            for file in target.files:
+                shelf = self._shelves.targets[target.name, file]
+                if target.kept and shelf.full and not self._cache.packs.has(content.weights[file]):
+                    self._keep(target, file, entries[file])
+                else:
+                    shelf.drop()
+            return "fresh"
+        failed = self._crew(partial(self._fill, target, file, name) for file, names in target.files.items() if not self._kept(target, content, file) for name in names)
+        if failed:
+            raise failed[0]
+        weights = {file: self._weights(target, content, file, entries[file]) for file in target.files}
+        before = self._outputs.packs(target.path)
+        written, linked = publish(target.path, weights, content.small)
+        self._engine.count(written=written, linked=linked)
+        kept = dict(content.weights) if target.kept else {}
+        self._outputs.remember(target.path, content.identity, content.names, kept)
+        for pack in {*before, *kept.values()}:
+            self._cache.packs.refresh(pack)
+        self._report(Published(target.name, str(target.path), len(content.names)))
+        return "built"
+
+    def _entries(self, target: Target, file: str) -> tuple[TensorEntry, ...]:
+        layout = self._shelves.targets[target.name, file].layout
+        return tuple(TensorEntry(name, dtype, shape, self._engine.digest(target.tensors[name]), self._key(target.tensors[name])) for name, dtype, shape in layout.tensors)
+
+    def _key(self, ref: Ref) -> str:
+        return self._engine.key(ref) if isinstance(ref, Action) else ""
+
+    def _kept(self, target: Target, content: Content, file: str) -> bool:
+        """Tell whether a file's pack is in the cache, so that nothing is to be written for it."""
+        return target.kept and self._cache.packs.trusted(content.weights[file])
+
+    def _fill(self, target: Target, file: str, name: str) -> None:
+        """Copy a tensor into its pack unless it was computed there."""
+        shelf, ref = self._shelves.targets[target.name, file], target.tensors[name]
+        if name not in shelf.filled:
+            digest = self._engine.digest(ref)
+            region = self._engine.region(ref)
+            if name not in shelf.filled:  # it was computed there just now, because its bytes were nowhere
+                shelf.copy(name, self._key(ref), digest, region)
+                self._engine.count(read=self._sources.first_read(ref) if isinstance(ref, Leaf) else 0)
+
+    def _weights(self, target: Target, content: Content, file: str, entries: tuple[TensorEntry, ...]) -> Path:
+        """Return the file that an output's weight file is to be a link to."""
+        shelf = self._shelves.targets[target.name, file]
+        if not target.kept:
+            self._engine.count(written=shelf.layout.size)
+            return shelf.seal()
+        if not self._kept(target, content, file):
+            return self._cache.packs.path(self._keep(target, file, entries))
+        shelf.drop()
+        self.used_packs.add(content.weights[file])
+        return self._cache.packs.path(content.weights[file])
+
+    def _keep(self, target: Target, file: str, entries: tuple[TensorEntry, ...]) -> str:
+        """Take a full pack into the cache and return its id."""
+        shelf = self._shelves.targets[target.name, file]
+        self._engine.count(written=shelf.layout.size)
+        pack = self._shelves.take_in(shelf, entries)
+        self.used_packs.add(pack)
+        return pack
+
+    def _root(self, target: Target) -> str:
+        return merkle_root((name, ref.dtype, ref.shape, self._engine.digest(ref)) for name, ref in target.tensors.items())
+
+    def _outcome(self, states: dict[str, str], failed: Sequence[ModelbuildError], started: float) -> Outcome:
+        counts, total = self._engine.counts, len(self._plan.actions)
+        targets = tuple(BuiltTarget(target.name, str(target.path), states.get(target.name, "failed"), len(target.tensors)) for target in self._plan.targets.values())
+        return Outcome(
+            targets,
+            Actions(total, counts.run, total - counts.run),
+            self._plan.aliased,
+            Bytes(counts.read, counts.written, counts.linked),
+            time.perf_counter() - started,
+            peak_rss(),
+            (*self._plan.graph.notes, *self._plan.warnings),
+            problems=tuple(problem for error in failed for problem in error.problems),
+            exit_code=failed[0].exit_code if failed else Exit.DONE,
+        )

@@ -1,0 +1,115 @@
+"""The null build: a stamp says what a build looked at; where nothing of it moved, there is nothing to do.
+
+Imports nothing heavy: this is all that runs when everything is fresh.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+import modelbuild
+from modelbuild import files
+from modelbuild.cache.layout import STAMPS, prepare
+from modelbuild.cache.outputs import stat_of
+from modelbuild.methods import installed
+
+if TYPE_CHECKING:
+    from modelbuild.build.outcome import Outcome
+    from modelbuild.method import Method
+    from modelbuild.plan import Plan
+
+_FORMAT = 1
+_RACY_NS = 2_000_000_000
+
+
+def stamp_path(cache: Path, modelfile: Path, targets: Sequence[str], overrides: Sequence[str]) -> Path:
+    """Return where the stamp of a build that was asked for in these words stands."""
+    words = json.dumps([str(modelfile.resolve()), list(targets), list(overrides)])
+    return cache / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
+
+
+def read(modelfile: Path) -> bytes:
+    """Return a Modelfile's bytes, or b"" where it cannot be read: then there is no stamp for it either."""
+    try:
+        return modelfile.read_bytes()
+    except OSError:
+        return b""
+
+
+def fresh(path: Path, text: bytes) -> dict[str, Any] | None:
+    """Return the outcome that a stamp holds if nothing has moved since, else None.
+
+    Args:
+        path: the stamp.
+        text: the Modelfile.
+
+    """
+    try:
+        stamp = json.loads(path.read_bytes())
+        current = (
+            stamp["format"] == _FORMAT
+            and stamp["version"] == modelbuild.__version__
+            and stamp["modelfile"] == blake3(text).hexdigest()
+            and all(_source(Path(name)) == stat for name, stat in stamp["sources"].items())
+            and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
+            and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
+        )
+        outcome: dict[str, Any] = stamp["outcome"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
+        return None
+    return outcome if current else None
+
+
+def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
+    """Leave a stamp after a build; none where a source is so young that it could change without its times moving.
+
+    Args:
+        path: the stamp.
+        text: the Modelfile.
+        plan: what was built.
+        outcome: what came of it.
+
+    """
+    sources = {source for checkpoint in plan.checkpoints.values() for source in (*checkpoint.weights, *checkpoint.carried.values(), checkpoint.weights[0].parent)}
+    seen = {str(source.resolve()): _source(source) for source in sources}
+    if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
+        return
+    outputs = [target.path / name for target in plan.targets.values() for name in sorted(entry.name for entry in target.path.iterdir())]
+    used = {action.method for action in plan.actions} | {part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices}
+    stamp = {
+        "format": _FORMAT,
+        "version": modelbuild.__version__,
+        "modelfile": blake3(text).hexdigest(),
+        "sources": seen,
+        "outputs": {str(output.resolve()): stat_of(output) for output in outputs},
+        "methods": [[*origin, _revision(*origin)] for origin in sorted(map(_origin, used))],
+        "outcome": outcome.nothing_done(),
+    }
+    prepare(path.parent.parent)
+    files.make_directory(path.parent)
+    files.replace_file(path, json.dumps(stamp).encode())
+
+
+def _source(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)]
+
+
+def _origin(method: Method) -> tuple[str, str, str]:
+    """Return the module and the attribute of a method's entry point, and the distribution that declares it."""
+    point = installed()[method.name]
+    return point.module, point.attr, point.dist.name if point.dist else ""
+
+
+def _revision(module: str, attribute: str, distribution: str) -> str:
+    """Return what changes when a method does: a built-in's revision, the version of anybody else's distribution."""
+    if module.startswith("modelbuild."):
+        return str(getattr(import_module(module), attribute).revision)
+    return metadata.version(distribution)

@@ -1,0 +1,44 @@
+"""Where a project is: what the command line and the environment say, and what can be told of its cache without reading it whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A project, as the command line names it.
+
+    Args:
+        file: the Modelfile.
+        cache: what MODELBUILD_CACHE says, or "".
+        overrides: `--set` assignments, in order.
+
+    """
+
+    file: Path = Path("Modelfile.toml")
+    cache: str = ""
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The directory that relative paths in the Modelfile start from."""
+        return self.file.parent
+
+    def cache_directory(self, setting: str) -> Path:
+        """Return where the cache is, given `[cache] path`; the environment goes first."""
+        return Path(self.cache) if self.cache else self.root / (setting or "cache")
+
+
+def cache_setting(text: bytes) -> str:
+    """Return `[cache] path` of a Modelfile that may not be sound: "" where it cannot be told."""
+    try:
+        match tomli.loads(text.decode()):
+            case {"cache": {"path": str(path)}}:
+                return path
+    except (ValueError, RecursionError):
+        pass
+    return ""

@@ -1,0 +1,164 @@
+"""diskcache, used safely: values are JSON text in the row itself, and whatever else a database may say is not there.
+
+diskcache unpickles what a row calls a pickle, opens files that a row names (CVE-2025-69872), and makes attributes and
+PRAGMAs of its Settings table.  A database can come from anywhere, so none of that may happen here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import diskcache  # type: ignore[import-untyped]
+
+from modelbuild.cache.index import DATABASE
+
+BUSY_SECONDS = 2.0
+SETTINGS = {
+    "cull_limit": 0,
+    "disk_min_file_size": 0,
+    "eviction_policy": "none",
+    "size_limit": 1 << 62,
+    "sqlite_mmap_size": 0,  # a truncated file is an error, not a SIGBUS
+    "statistics": 0,
+    "tag_index": 0,
+}
+LARGEST_QUESTION = 500
+
+_BROKEN = {
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_ERROR,  # no such table or column
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_NOTADB,
+}
+_INLINE = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(key) = 'text' AND typeof(value) = 'text'"
+
+ERRORS = (sqlite3.Error, diskcache.Timeout, ValueError)
+"""What a use of the database can raise; ValueError when rows are not what diskcache unpacks."""
+
+
+class InlineText(diskcache.Disk):  # type: ignore[misc]
+    """Keys and values are `str` in the row: nothing is pickled or unpickled, and no file is written, read or removed."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Turn a key into what the table holds."""
+        if type(key) is not str:
+            raise TypeError(key)
+        return key, True
+
+    def get(self, key: object, raw: object) -> str | None:
+        """Turn what the table holds into a key; None where it is none of ours."""
+        return key if raw and type(key) is str else None
+
+    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002
+        """Turn a value into size, mode, file name and value of its row."""
+        if type(value) is not str or read:
+            raise TypeError(value)
+        return 0, diskcache.core.MODE_RAW, None, value
+
+    def fetch(self, mode: int, filename: object, value: object, read: object) -> str | None:
+        """Turn a row into its value; None where it is none of ours."""
+        ours = mode == diskcache.core.MODE_RAW and filename is None and type(value) is str and not read
+        return value if ours and type(value) is str else None
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
+        """Refuse: nothing is stored in a file."""
+        raise TypeError(key, value)
+
+    def remove(self, file_path: object) -> None:
+        """Remove nothing: a file that a row names is not ours."""
+
+
+class Database:
+    """An open database of text by text; every call may raise one of `ERRORS`."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the database in `directory`, made where it is missing, after `is_sound` was asked."""
+        self._cache = diskcache.Cache(str(directory), timeout=BUSY_SECONDS, disk=InlineText, **SETTINGS)
+
+    def get(self, key: str) -> str | None:
+        """Return one value."""
+        value: str | None = self._cache.get(key)
+        return value
+
+    def get_many(self, keys: tuple[str, ...]) -> dict[str, str]:
+        """Return the values that are there; one question per 500 keys, so four times as fast as asking for each."""
+        found: dict[str, str] = {}
+        for start in range(0, len(keys), LARGEST_QUESTION):
+            part = keys[start : start + LARGEST_QUESTION]
+            marks = ",".join("?" * len(part))
+            found.update(self._cache._sql(f"SELECT key, value FROM Cache WHERE {_INLINE} AND key IN ({marks})", part))  # noqa: S608, SLF001
+        return found
+
+    def scan(self, prefix: str) -> dict[str, str]:
+        """Return everything whose key starts with `prefix`, in order of keys."""
+        query = f"SELECT key, value FROM Cache WHERE {_INLINE} AND key >= ? AND key < ? ORDER BY key"  # noqa: S608
+        return dict(self._cache._sql(query, (prefix, prefix + "\U0010ffff")))  # noqa: SLF001
+
+    def change(self, put: dict[str, str], delete: tuple[str, ...] = ()) -> None:
+        """Delete, then put, in one transaction; nothing of it where it fails."""
+        try:
+            with self._cache.transact(retry=False):
+                for key in delete:
+                    self._cache.delete(key, retry=False)
+                for key, text in put.items():
+                    self._cache.set(key, text, retry=False)
+        except ERRORS:
+            # A COMMIT that failed leaves its transaction, and the lock, with the connection.
+            self._cache.close()
+            raise
+
+    def close(self) -> None:
+        """Close this thread's connection; it opens again when it is needed."""
+        self._cache.close()
+
+
+def is_broken(error: Exception) -> bool:
+    """Tell whether an error says that the database is damaged, as against locked, full or out of reach."""
+    if isinstance(error, OSError | diskcache.Timeout):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    # Errors without a code come from Python: text that is no UTF-8, rows that diskcache cannot unpack.
+    return code is None or code & 0xFF in _BROKEN
+
+
+def is_sound(directory: Path) -> bool:
+    """Tell whether the database in `directory` is one that diskcache may open, or none is there.
+
+    Its file is a regular file, it holds tables and no views, and its settings are the ones we would give it.
+
+    Raises:
+        sqlite3.Error: if it cannot be read.
+
+    """
+    path = directory / DATABASE
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return True
+    if not stat.S_ISREG(mode):
+        return False
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        kinds = set(connection.execute("SELECT type, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master"))
+        tables = set(connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        settings = dict(connection.execute("SELECT key, value FROM Settings")) if ("Settings",) in tables else {}
+    finally:
+        connection.close()
+    expected = {**diskcache.DEFAULT_SETTINGS, **SETTINGS}
+    counted = settings.keys() & diskcache.core.METADATA.keys()
+    return (
+        all(kind in {"table", "index", "trigger"} and not virtual for kind, virtual in kinds)
+        and all(type(settings.pop(key)) is int for key in counted)
+        and all(key in expected and expected[key] == value for key, value in settings.items())
+    )
+
+
+def is_literal(directory: Path) -> bool:
+    """Tell whether diskcache would open this very path: it expands `~` and `$NAME`."""
+    return os.path.expandvars(directory.expanduser()) == str(directory)

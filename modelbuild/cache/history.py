@@ -1,0 +1,55 @@
+"""Which key each tensor of each node had in the last build, and before it last changed: what `explain` compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from modelbuild.cache.index import Index
+from modelbuild.cache.layout import Json, is_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The keys of one tensor's action: in the last build, and before it last changed ("" if it never did)."""
+
+    key: str
+    before: str
+
+
+class History:
+    """The past of one project, under `n:` in an index."""
+
+    def __init__(self, index: Index, modelfile: Path) -> None:
+        """Look at the project of that Modelfile."""
+        self._index = index
+        self._prefix = f"n:{blake3(str(modelfile.resolve()).encode()).hexdigest()[:16]}:"
+
+    def of(self, node: str) -> Mapping[str, Past]:
+        """Return the past of a node's tensors, by name."""
+        found: dict[str, Past] = {}
+        stored = self._index.get(self._prefix + node)
+        for tensor, keys in stored.items() if isinstance(stored, dict) else ():
+            match keys:
+                case [str(key), str(before)] if is_digest(key):
+                    found[tensor] = Past(key, before if is_digest(before) else "")
+        return found
+
+    def remember(self, nodes: Mapping[str, Mapping[str, str]]) -> None:
+        """Note the keys of a build: by node, by tensor."""
+        pairs: dict[str, Json] = {}
+        for node, keys in nodes.items():
+            past = self.of(node)
+            now = {tensor: _moved_on(past.get(tensor), key) for tensor, key in keys.items()}
+            if now != past:
+                pairs[self._prefix + node] = {tensor: [one.key, one.before] for tensor, one in now.items()}
+        self._index.put_many(pairs)
+
+
+def _moved_on(past: Past | None, key: str) -> Past:
+    if past is None:
+        return Past(key, "")
+    return past if past.key == key else Past(key, past.key)

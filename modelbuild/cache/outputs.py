@@ -1,0 +1,61 @@
+"""What was published where: enough to tell, by stat alone, that an output still stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from blake3 import blake3
+
+from modelbuild.cache.index import Index
+from modelbuild.cache.layout import is_digest
+
+
+def stat_of(path: Path) -> list[int]:
+    """Return what tells whether an output's file is still the one published: [] where there is none.
+
+    The ctime is left out: a link that another output makes to the same pack moves it.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+class OutputTable:
+    """Outputs by their real path, under `o:` in an index."""
+
+    def __init__(self, index: Index) -> None:
+        """Keep the table in `index`."""
+        self._index = index
+
+    def stands(self, path: Path, identity: str, names: Iterable[str]) -> bool:
+        """Tell whether the directory at `path` holds what was published under `identity`, file by file."""
+        match self._index.get(_key(path)):
+            case {"identity": str(known), "stats": dict(stats)} if known == identity:
+                return set(stats) == set(names) and all(stat == stat_of(path / name) for name, stat in stats.items())
+        return False
+
+    def known(self, path: Path) -> bool:
+        """Tell whether what was last published at `path` still stands there."""
+        match self._index.get(_key(path)):
+            case {"stats": dict(stats)}:
+                return all(stat == stat_of(path / name) for name, stat in stats.items())
+        return False
+
+    def packs(self, path: Path) -> tuple[str, ...]:
+        """Return the packs that the output at `path` was made of."""
+        match self._index.get(_key(path)):
+            case {"packs": list(packs)}:
+                return tuple(pack for pack in packs if isinstance(pack, str) and is_digest(pack))
+        return ()
+
+    def remember(self, path: Path, identity: str, names: Iterable[str], packs: Mapping[str, str]) -> None:
+        """Note what was just published at `path`; `packs` are the ids of the packs it is made of, by file name."""
+        stats = {name: stat_of(path / name) for name in names}
+        self._index.put_many({_key(path): {"identity": identity, "stats": stats, "packs": list(packs.values())}})
+
+
+def _key(path: Path) -> str:
+    return "o:" + blake3(str(path.resolve()).encode()).hexdigest()

@@ -1,0 +1,92 @@
+"""Records: which bytes an action gave, by its key.  Tiny, and kept when the bytes are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modelbuild.cache.index import Index
+from modelbuild.cache.layout import Json, is_digest
+from modelbuild.digest import Value
+
+Description = tuple[tuple[str, Value], ...]
+"""The ingredients of a key, by name and in order."""
+
+_DIGEST = "r:"
+_DESCRIPTION = "e:"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One action's outcome.
+
+    Args:
+        key: the action's key, 64 hexadecimal digits.
+        digest: the digest of the tensor that it gave.
+        description: what the key was made of, for people to read; () where that is not known.
+
+    """
+
+    key: str
+    digest: str
+    description: Description = ()
+
+
+class Records:
+    """The records in an index."""
+
+    def __init__(self, index: Index) -> None:
+        """Keep records in `index`, under `r:` their digests and under `e:` what explains them."""
+        self._index = index
+
+    def digest(self, key: str) -> str | None:
+        """Return the digest of what the action gave, or None where nobody has run it."""
+        return _digest(self._index.get(_DIGEST + key))
+
+    def digests(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the digests that are known, by key; several times as fast as asking for each."""
+        found = self._index.get_many(_DIGEST + key for key in keys)
+        return {key.removeprefix(_DIGEST): digest for key, value in found.items() if (digest := _digest(value))}
+
+    def get(self, key: str) -> Record | None:
+        """Return a whole record, description included."""
+        digest = self.digest(key)
+        return Record(key, digest, _description(self._index.get(_DESCRIPTION + key))) if digest else None
+
+    def put_many(self, records: Iterable[Record]) -> None:
+        """Store records in one transaction; a later one replaces an earlier one with its key."""
+        self._index.put_many(pairs(records))
+
+
+def pairs(records: Iterable[Record]) -> dict[str, Json]:
+    """Return what an index stores for records, so that it can be stored together with other things."""
+    stored: dict[str, Json] = {}
+    for record in records:
+        stored[_DIGEST + record.key] = record.digest
+        if record.description:
+            stored[_DESCRIPTION + record.key] = [[name, _thaw(value)] for name, value in record.description]
+    return stored
+
+
+def _digest(value: Json) -> str | None:
+    return value if isinstance(value, str) and is_digest(value) else None
+
+
+def _description(value: Json) -> Description:
+    fields = value if isinstance(value, list) else []
+    found: list[tuple[str, Value]] = []
+    for field in fields:
+        match field:
+            case [str(name), ingredient]:
+                found.append((name, _freeze(ingredient)))
+    return tuple(found)
+
+
+def _thaw(value: Value) -> Json:
+    return [_thaw(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _freeze(value: Json) -> Value:
+    if isinstance(value, list):
+        return tuple(map(_freeze, value))
+    return value if isinstance(value, bool | int | float | str) else ""

@@ -1,0 +1,78 @@
+"""Salvage: tensors that a build had finished when it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelbuild import files
+from modelbuild.cache.layout import STAGING, UNFINISHED_SECONDS, parse_json
+from modelbuild.cache.packs import Location
+from modelbuild.cache.sidecar import TensorEntry, parse_tensor
+from modelbuild.cache.staging import JOURNAL, LOCK
+
+FORGOTTEN_SECONDS = 7 * 24 * 3600.0
+"""Where there are no locks to ask, a build that started this long ago is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """A tensor of a build that died, and where its bytes are said to stand.  They may not be there: whoever reads verifies."""
+
+    entry: TensorEntry
+    location: Location
+
+
+class Salvage:
+    """What dead builds left, held so that no other build takes it until it is dropped or released."""
+
+    def __init__(self, cache_directory: Path) -> None:
+        """Lock the staging directories of builds that have died, and read their journals."""
+        self._held = tuple(abandoned(cache_directory))
+        self.tensors = tuple(tensor for directory, _ in self._held for tensor in _finished(directory))
+
+    def drop(self) -> None:
+        """Remove the directories: the new build has ended and what it needed of them is in packs."""
+        for directory, _ in self._held:
+            files.remove_tree(directory)
+        self.release()
+
+    def release(self) -> None:
+        """Leave the directories for the next build."""
+        for _, lock in self._held:
+            lock.release()
+        self._held = ()
+
+
+def abandoned(cache_directory: Path) -> Iterator[tuple[Path, files.Lock]]:
+    """Yield the staging directories whose build has died, each locked."""
+    staging = cache_directory / STAGING
+    for directory in sorted(staging.iterdir()) if staging.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            # A directory without a lock is being made or being removed, unless it has been so for long.
+            forgotten = time.time() - directory.stat().st_mtime > UNFINISHED_SECONDS
+            lock = files.try_lock(directory / LOCK, create=forgotten)
+            if lock is None:
+                continue
+            if lock.excludes or time.time() - (directory / LOCK).stat().st_mtime > FORGOTTEN_SECONDS:
+                yield directory, lock
+            else:
+                lock.release()
+
+
+def _finished(directory: Path) -> Iterator[Salvaged]:
+    """Read what the journals name that can still be there; a line that a kill cut short is none."""
+    for journal in sorted(directory.glob(f"*{JOURNAL}")):
+        pack = journal.with_name(journal.name.removesuffix(JOURNAL))
+        if not pack.is_file() or pack.is_symlink():
+            continue
+        size = pack.stat().st_size
+        for line in journal.read_bytes().split(b"\n")[:-1]:
+            tensor = parse_tensor(parse_json(line))
+            if tensor is not None:
+                entry, offset = tensor
+                if offset + entry.nbytes <= size:
+                    yield Salvaged(entry, Location(pack, offset, entry.nbytes, entry.dtype, entry.shape))

@@ -1,0 +1,136 @@
+"""The safetensors format: headers read with distrust, headers written byte for byte the same.
+
+Format: 8 bytes little-endian header length, a JSON object, then the tensors' bytes without holes.
+https://github.com/huggingface/safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from modelbuild.checkpoint.dtypes import SIZES, nbytes
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import natural
+
+MAX_HEADER = 100_000_000
+"""Bytes; the reference reader refuses longer headers."""
+
+ALIGNMENT = 4096
+"""The data section of a file we write starts at a multiple of this, so that file systems can share whole blocks."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorInfo:
+    """Where one tensor lies: `nbytes` bytes at `offset` of the file at `path`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    path: Path
+    offset: int
+    nbytes: int
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+
+def read_header(path: Path) -> tuple[TensorInfo, ...]:
+    """Read the header of a safetensors file, in the order of the bytes.
+
+    Raises:
+        ModelbuildError: exit 5 if the file is not sound: every length, type, shape and range is checked.
+
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little") if size >= 8 else -1
+        if not 0 <= length <= min(MAX_HEADER, size - 8):
+            raise _malformed(path, f"the file has {size} bytes and says its header has {length}" if size >= 8 else f"the file has only {size} bytes")
+        raw = file.read(length)
+    try:
+        header = json.loads(raw, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(path, f"its header is not sound JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise _malformed(path, "its header is not a JSON object")
+    header.pop("__metadata__", None)
+    tensors = sorted((_tensor(path, name, entry, 8 + length, size) for name, entry in header.items()), key=lambda info: (info.offset, info.nbytes))
+    for before, after in pairwise(tensors):
+        if before.offset + before.nbytes > after.offset:
+            raise _malformed(path, f"`{before.name}` and `{after.name}` overlap")
+    return tuple(tensors)
+
+
+def _tensor(path: Path, name: str, entry: Any, data: int, size: int) -> TensorInfo:
+    match entry:
+        case {"dtype": str(dtype), "shape": [*dims], "data_offsets": [int(start), int(stop)]} if dtype in SIZES:
+            shape = tuple(dims)
+        case {"dtype": str(dtype)} if dtype not in SIZES:
+            raise _malformed(path, f"`{name}` has the unknown type {dtype}")
+        case _:
+            raise _malformed(path, f"the header's entry for `{name}` is not {{dtype, shape, data_offsets}}")
+    if not all(type(dim) is int and dim >= 0 for dim in shape):
+        raise _malformed(path, f"`{name}` has the shape {list(shape)}")
+    if not 0 <= start <= stop <= size - data:
+        raise _malformed(path, f"`{name}` claims bytes {start} to {stop} of {size - data}")
+    if stop - start != nbytes(dtype, shape):
+        raise _malformed(path, f"`{name}` is {dtype} of shape {list(shape)} and so has {nbytes(dtype, shape)} bytes, not {stop - start}")
+    return TensorInfo(name, dtype, shape, path, data + start, stop - start)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"`{next(name for name in names if names.count(name) > 1)}` stands there twice")
+    return table
+
+
+def _malformed(path: Path, fact: str) -> ModelbuildError:
+    return ModelbuildError(Problem(f"`{path}` is no sound safetensors file", facts=(fact,), hint="download or copy it again"), Exit.SOURCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A safetensors file before it is written.
+
+    Args:
+        header: its first bytes, length and padding included.
+        tensors: (name, dtype, shape) in the order of the bytes.
+        offsets: where each tensor starts in the file.
+        size: bytes of the whole file.
+
+    """
+
+    header: bytes
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...]
+    offsets: tuple[int, ...]
+    size: int
+
+
+def lay_out(tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> Layout:
+    """Lay tensors out in a file: widest types first, so that every tensor is aligned to its type, then by natural name.
+
+    The header depends on names, types and shapes alone, however the tensors were ordered.
+    """
+    ordered = tuple(sorted(tensors, key=lambda tensor: (-SIZES[tensor[1]], natural(tensor[0]))))
+    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    starts, position = [], 0
+    for name, dtype, shape in ordered:
+        stop = position + nbytes(dtype, shape)
+        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, stop]}
+        starts.append(position)
+        position = stop
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    padded = -(-(8 + len(text)) // ALIGNMENT) * ALIGNMENT - 8
+    header = padded.to_bytes(8, "little") + text.ljust(padded)
+    return Layout(header, ordered, tuple(len(header) + start for start in starts), len(header) + position)

@@ -1,0 +1,1 @@
+"""Runs a plan: tensors streamed from where they lie to where they belong, on threads, through the cache."""

@@ -1,0 +1,81 @@
+"""Memory: how much there is, and what chunk size and worker count fit into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.kernels import BLOCK
+from modelbuild.names import human_bytes
+from modelbuild.plan import Action
+
+LARGEST_CHUNK = 1 << 17
+"""Elements.  Larger chunks leave the core's own cache; see docs/performance.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How a build uses memory.
+
+    Args:
+        jobs: workers.
+        chunk: elements per chunk and buffer.
+        scratch: bytes that intermediates which are not kept may hold in memory, before they go to disk.
+
+    """
+
+    jobs: int
+    chunk: int
+    scratch: int
+
+
+def available() -> int:
+    """Return the bytes of memory that are free for use, as the system sees it."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
+    """Fit a build into `memory` bytes: smaller chunks first, then fewer workers.
+
+    Args:
+        actions: what may run.
+        memory: bytes for buffers and intermediates; 0 for half of what is available.
+        jobs: workers wanted; 0 for one per core.
+
+    Raises:
+        ModelbuildError: exit 6 if even one worker with the smallest chunk does not fit, or a method of the short form.
+
+    """
+    memory, jobs = memory or available() // 2, jobs or cores()
+    actions = tuple(actions)
+    buffers = max((len(action.needs) + 3 for action in actions), default=4)
+    whole = max(((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.method.streaming) if any(not action.method.streaming for action in actions) else (0, "")
+    if whole[0] > memory:
+        raise _too_little(memory, whole[0], f"`{whole[1]}` is merged by a method that needs the whole tensor")
+    per_element = 4 * buffers + 8
+    if per_element * BLOCK > memory:
+        raise _too_little(memory, per_element * BLOCK, f"{buffers - 3} tensors are read at once")
+    if whole[0]:
+        jobs = max(1, min(jobs, memory // whole[0]))
+    while jobs > 1 and jobs * per_element * BLOCK > memory:
+        jobs -= 1
+    chunk = max(BLOCK, min(LARGEST_CHUNK, memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
+    return Budget(jobs, chunk, max(0, memory - jobs * per_element * chunk) // 2)
+
+
+def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:
+    return ModelbuildError(Problem("there is too little memory for this build", facts=(f"{human_bytes(needed)} needed, {human_bytes(memory)} allowed: {why}",), hint="raise --memory"), Exit.LOCAL_IO)

@@ -1,0 +1,233 @@
+"""The engine: every tensor of every target settled on demand, on threads, each action run at most once.
+
+An action is settled when its digest is known: found in a record, or computed.  Settling one settles what it reads first,
+so a tensor goes through the whole graph before the next is begun, and an intermediate that comes out the same stops the
+change there.  Bytes are asked for only by what runs or is written.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from modelbuild.cache import Cache
+from modelbuild.cache.records import Record
+from modelbuild.engine.compute import Interrupted, Job, Workspace, compute, masks
+from modelbuild.engine.budget import Budget
+from modelbuild.engine.devices import Device, open_device
+from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
+from modelbuild.engine.shelves import Shelves
+from modelbuild.engine.sources import SourceFiles
+from modelbuild.events import Hashed, Merged, Report
+from modelbuild.plan import Action, Leaf, Ref
+from modelbuild.stale import description_of, key_of
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a build did, in actions and bytes."""
+
+    run: int = 0
+    read: int = 0
+    written: int = 0
+    linked: int = 0
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of an action; guarded by its lock."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    digest: str = ""
+    key: str = ""
+    region: Region | None = None
+    left: int = 0
+    """How many actions have yet to read it."""
+
+
+class Engine:
+    """Settles actions.
+
+    Args:
+        cache: where records and packs are kept.
+        shelves: where the results of actions are to be written.
+        sources: the source files of the build.
+        device: the name of what computes; opened when something is to be computed.
+        budget: chunk size, and memory for intermediates that are not kept.
+        uses: how many actions read each action's result.
+        force: take nothing from records.
+        report: told of what happens.
+
+    """
+
+    def __init__(
+        self, cache: Cache, shelves: Shelves, sources: SourceFiles, device: str, budget: Budget, uses: Mapping[Action, int], report: Report, *, force: bool
+    ) -> None:
+        self.counts = Counts()
+        self._cache, self._shelves, self._sources, self._device, self._report = cache, shelves, sources, device, report
+        self._chunk, self._scratch, self._uses, self._force = budget.chunk, budget.scratch, uses, force
+        self._opened: Device | None = None
+        self._states: dict[Action, _State] = {}
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._stopped = False
+        self._handles = Handles()
+        self._records: list[Record] = []
+
+    def stop(self) -> None:
+        """Make every worker stop at its next chunk."""
+        self._stopped = True
+
+    def check(self) -> None:
+        """Raise `Interrupted` if the build was told to stop."""
+        if self._stopped:
+            raise Interrupted
+
+    def digest(self, ref: Ref) -> str:
+        """Settle a tensor and return its digest."""
+        if isinstance(ref, Leaf):
+            self.check()
+            digest, hashed = self._sources.digest(ref)
+            if hashed:
+                self.count(read=ref.nbytes)
+                self._report(Hashed(ref.source, ref.info.name, ref.nbytes))
+            return digest
+        state = self._state(ref)
+        with state.lock:
+            if not state.digest:
+                self._settle(ref, state)
+            return state.digest
+
+    def region(self, ref: Ref) -> Region:
+        """Return a tensor's bytes, verified; they are computed if they are nowhere."""
+        if isinstance(ref, Leaf):
+            return self._sources.region(ref)
+        state = self._state(ref)
+        with state.lock:
+            if not state.digest:
+                self._settle(ref, state)
+            if state.region is None:
+                state.region = self._found(ref, state.digest)
+            if state.region is None:
+                self._run(ref, state, tuple(map(self.digest, ref.needs)), "its bytes are no longer in the cache")
+            assert state.region is not None
+            return state.region
+
+    def is_settled(self, ref: Ref) -> bool:
+        """Tell whether a tensor's digest is known."""
+        return isinstance(ref, Leaf) or (ref in self._states and bool(self._states[ref].digest))
+
+    def key(self, action: Action) -> str:
+        """Return the key of a settled action."""
+        return self._states[action].key
+
+    def keys(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the keys of everything settled, by node and tensor."""
+        table: dict[str, dict[str, str]] = {}
+        for action, state in self._states.items():
+            if state.digest:
+                table.setdefault(action.node, {})[action.tensor] = state.key
+        return table
+
+    def flush(self) -> None:
+        """Store what was learned: records and source digests."""
+        self._sources.remember()
+        with self._lock:
+            records, self._records = self._records, []
+        self._cache.records.put_many(records)
+
+    def close(self) -> None:
+        """Close files."""
+        self._handles.close()
+
+    def _state(self, action: Action) -> _State:
+        with self._lock:
+            if action not in self._states:
+                self._states[action] = _State(left=self._uses.get(action, 0))
+            return self._states[action]
+
+    def _settle(self, action: Action, state: _State) -> None:
+        digests = tuple(map(self.digest, action.needs))
+        state.key = key_of(action, digests, self._device)
+        known = None if self._force else self._cache.records.digest(state.key) or self._shelves.salvaged_digest(state.key)
+        if known:
+            state.digest = known
+            self._release(action)
+        else:
+            self._run(action, state, digests, "forced" if self._force else "not built before")
+
+    def _run(self, action: Action, state: _State, digests: tuple[str, ...], reason: str) -> None:
+        self.check()
+        regions = tuple(map(self.region, action.needs))
+        started = time.perf_counter()
+        inputs = digests[1:] if action.base is not None else digests
+        streams = masks(action.seed, inputs) if action.method.random else ()
+        place = self._shelves.of(action)
+        region, write = place[0].room(place[1]) if place else self._room(action)
+        state.digest = compute(Job(action, regions, streams, write, self.check), self._workspace())
+        self._sources.unchanged(need for need in action.needs if isinstance(need, Leaf))
+        state.region, state.key = region, state.key or key_of(action, digests, self._device)
+        if place:
+            place[0].finished(place[1], state.key, state.digest)
+        record = Record(state.key, state.digest, description_of(action, digests, self._device))
+        with self._lock:
+            self._records.append(record)
+        self.count(run=1, read=sum(self._sources.first_read(need) for need in action.needs if isinstance(need, Leaf)))
+        self._report(Merged(action.node, action.tensor, action.nbytes, time.perf_counter() - started, reason))
+        self._release(action)
+
+    def _room(self, action: Action) -> tuple[Region, Callable[[int, memoryview], None]]:
+        """Find room for a result that is not kept: memory, else a file that goes with the build."""
+        with self._lock:
+            fits = action.nbytes <= self._scratch
+            self._scratch -= action.nbytes if fits else 0
+        if not fits:
+            return self._shelves.scratch(action)
+        region = MemoryRegion(bytearray(action.nbytes))
+
+        def write(start: int, data: memoryview) -> None:
+            region.data[start : start + len(data)] = data
+
+        return region, write
+
+    def _release(self, action: Action) -> None:
+        """Give back the memory of intermediates that nobody reads any more."""
+        for need in action.needs:
+            if isinstance(need, Action):
+                state = self._state(need)
+                with self._lock:
+                    state.left -= 1
+                    if state.left <= 0 and isinstance(state.region, MemoryRegion):
+                        self._scratch += state.region.nbytes
+                        state.region = None
+
+    def _found(self, action: Action, digest: str) -> Region | None:
+        """Look for a settled action's bytes, and read them once to see that they are what they were."""
+        for location in self._shelves.located(digest, action.dtype, action.shape):
+            try:
+                region = FileRegion(self._handles.fd(location.path), location.path, location.offset, action.nbytes)
+            except OSError:
+                continue
+            if digest_of(region, action.dtype, action.shape) == digest:
+                self.count(read=action.nbytes)
+                return region
+            self._shelves.distrust(location)
+        return None
+
+    def _workspace(self) -> Workspace:
+        if not hasattr(self._local, "workspace"):
+            with self._lock:
+                self._opened = self._opened or open_device(self._device)
+            self._local.workspace = Workspace(self._opened, self._chunk)
+        workspace: Workspace = self._local.workspace
+        return workspace
+
+    def count(self, *, run: int = 0, read: int = 0, written: int = 0, linked: int = 0) -> None:
+        """Add to what was done."""
+        with self._lock:
+            self.counts.run += run
+            self.counts.read += read
+            self.counts.written += written
+            self.counts.linked += linked

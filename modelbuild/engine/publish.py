@@ -1,0 +1,120 @@
+"""Outputs: complete directories that replace the old ones in one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from modelbuild import files
+from modelbuild.digest import KEY_FORMAT, encode
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.plan import Target
+from modelbuild.plan.layout import index_json
+
+MANIFEST = "modelbuild.json"
+"""In every output directory: says that modelbuild made it, and which files are its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an output directory is to hold.
+
+    Args:
+        weights: the id of the pack that each weight file is, by file name.
+        small: the bytes of every other file, by name, manifest included.
+
+    """
+
+    weights: Mapping[str, str]
+    small: Mapping[str, bytes]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All file names."""
+        return (*self.weights, *self.small)
+
+    @property
+    def identity(self) -> str:
+        """Digest of it all."""
+        small = tuple((name, blake3(data).hexdigest()) for name, data in sorted(self.small.items()))
+        return blake3(encode(("output", KEY_FORMAT, tuple(sorted(self.weights.items())), small))).hexdigest()
+
+
+def content_of(target: Target, weights: Mapping[str, str], root: str) -> Content:
+    """Say what a target's directory is to hold: config edited as JSON, everything else that is no weight as bytes.
+
+    Args:
+        target: what is written.
+        weights: the pack id of each file.
+        root: Merkle root of its tensors.
+
+    """
+    small = {name: path.read_bytes() for name, path in target.carried.items() if name != "config.json"}
+    if target.config:
+        original = target.carried["config.json"].read_bytes() if "config.json" in target.carried else b"null"
+        same = json.loads(original) == target.config
+        small["config.json"] = original if same else (json.dumps(target.config, indent=2, ensure_ascii=False) + "\n").encode()
+    if len(target.files) > 1:
+        small["model.safetensors.index.json"] = index_json(tuple(target.files.items()), {name: ref.nbytes for name, ref in target.tensors.items()})
+    listed = sorted([*small, *target.files, MANIFEST])
+    small[MANIFEST] = (json.dumps({"made_by": "modelbuild", "format": 1, "root": root, "files": listed}, indent=2) + "\n").encode()
+    return Content(weights, small)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace what modelbuild did not make.
+
+    Raises:
+        ModelbuildError: exit 8 if something else stands at `path`, or files that are not modelbuild's stand in it.
+
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_symlink() or not path.is_dir():
+        raise ModelbuildError(Problem(f"`{path}` is no directory", facts=("an output is to be written there",), hint="move it away, or choose another `output.path`"), Exit.UNSAFE)
+    try:
+        own = set(json.loads((path / MANIFEST).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+    if foreign:
+        shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        raise ModelbuildError(Problem(f"`{path}` holds files that modelbuild did not write", facts=(shown,), hint="move them away: the directory is replaced as a whole"), Exit.UNSAFE)
+
+
+def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes]) -> tuple[int, int]:
+    """Put an output together beside `path`, and exchange it with what stands there.
+
+    Args:
+        path: the output directory.
+        weights: the file that each weight file is a link to (a copy where the file system cannot link), by file name.
+        small: the bytes of the other files, by name.
+
+    Returns:
+        The bytes written and the bytes linked.
+
+    """
+    written = linked = 0
+    files.make_directory(path.parent)
+    files.recover_directory(path)
+    staged = path.parent / f".{path.name}.modelbuild-{files.random_name()}"
+    files.make_directory(staged)
+    try:
+        for name, source in weights.items():
+            size = source.stat().st_size
+            if files.link_as(source, staged / name) == "copy":
+                written += size
+            else:
+                linked += size
+        for name, data in small.items():
+            files.write_new(staged / name, data)
+            written += len(data)
+        files.publish_directory(staged, path)
+    except BaseException:
+        files.remove_tree(staged)
+        raise
+    return written, linked

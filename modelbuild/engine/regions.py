@@ -1,0 +1,107 @@
+"""Where a tensor's bytes lie while a build runs, and how they are read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelbuild.digest import tensor_hasher
+from modelbuild.errors import Exit, ModelbuildError, Problem
+
+BLOCK = 1 << 20
+"""Bytes read at a time where bytes are only hashed or copied."""
+
+
+class Region(Protocol):
+    """The bytes of one tensor."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many they are."""
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Fill `buffer` with the bytes from `start` on."""
+
+
+class Handles:
+    """Files opened for reading, each once, closed together."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._fds: dict[Path, int] = {}
+        self._lock = threading.Lock()
+
+    def fd(self, path: Path) -> int:
+        """Return the descriptor of the file at `path`."""
+        with self._lock:
+            if path not in self._fds:
+                self._fds[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return self._fds[path]
+
+    def close(self) -> None:
+        """Close them all."""
+        with self._lock:
+            for fd in self._fds.values():
+                os.close(fd)
+            self._fds.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class FileRegion:
+    """Bytes in a file: a source, a pack, or a pack that is being written."""
+
+    fd: int
+    path: Path
+    offset: int
+    nbytes: int
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Fill `buffer`.
+
+        Raises:
+            ModelbuildError: exit 5 if the file ends before the tensor does.
+
+        """
+        done = 0
+        while done < len(buffer):
+            got = os.preadv(self.fd, [buffer[done:]], self.offset + start + done)
+            if got == 0:
+                raise ModelbuildError(Problem(f"`{self.path}` is shorter than it was", facts=("it was truncated while it was read",), hint="build again when it is complete"), Exit.SOURCE)
+            done += got
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRegion:
+    """Bytes of an intermediate that is not kept."""
+
+    data: bytearray
+
+    @property
+    def nbytes(self) -> int:
+        """How many they are."""
+        return len(self.data)
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Fill `buffer`."""
+        buffer[:] = memoryview(self.data)[start : start + len(buffer)]
+
+
+def blocks(region: Region) -> Iterator[tuple[int, memoryview]]:
+    """Yield (start, bytes) of a region, in order; each view holds until the next."""
+    buffer = memoryview(bytearray(min(BLOCK, region.nbytes)))
+    for start in range(0, region.nbytes, BLOCK):
+        view = buffer[: min(BLOCK, region.nbytes - start)]
+        region.read_into(view, start)
+        yield start, view
+
+
+def digest_of(region: Region, dtype: str, shape: tuple[int, ...]) -> str:
+    """Return the digest of a tensor's bytes, read once."""
+    hasher = tensor_hasher(dtype, shape)
+    for _, view in blocks(region):
+        hasher.update(view)
+    return hasher.hexdigest()

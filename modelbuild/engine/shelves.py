@@ -1,0 +1,281 @@
+"""Where results are written: packs that fill up in any order and are taken into the cache when they are complete."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelbuild import files
+from modelbuild.cache import Cache, Location, Salvage, StagedPack, Staging, TensorEntry, pack_id
+from modelbuild.checkpoint.dtypes import nbytes
+from modelbuild.checkpoint.header import Layout, lay_out
+from modelbuild.digest import tensor_hasher
+from modelbuild.engine.regions import FileRegion, Region, blocks
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import human_bytes
+from modelbuild.plan import Action, Plan
+from modelbuild.plan.layout import packs
+
+Write = Callable[[int, memoryview], None]
+
+
+class Shelf:
+    """One pack being filled.  Its file is made when the first tensor comes; threads may fill it at once."""
+
+    def __init__(self, name: str, layout: Layout, desk: Desk) -> None:
+        """Lay out a pack; `name` is its file's name while it is staged."""
+        self._name, self._desk, self.layout = name, desk, layout
+        self._places = {tensor[0]: (tensor, offset) for tensor, offset in zip(layout.tensors, layout.offsets, strict=True)}
+        self._entries: dict[str, TensorEntry] = {}
+        self._lock = threading.Lock()
+        self._pack: StagedPack | None = None
+        self._fd = -1
+        self.sealed = False
+
+    @property
+    def full(self) -> bool:
+        """Whether every tensor is written."""
+        return len(self._entries) == len(self.layout.tensors)
+
+    @property
+    def filled(self) -> Mapping[str, TensorEntry]:
+        """The tensors that are written."""
+        return self._entries
+
+    def room(self, name: str) -> tuple[Region, Write]:
+        """Return where a tensor is to be written, and how."""
+        pack = self._opened()
+        (_, dtype, shape), offset = self._places[name]
+        start = offset - len(self.layout.header)
+
+        def write(at: int, data: memoryview) -> None:
+            pack.write(start + at, data)
+
+        return FileRegion(self._fd, pack.path, offset, nbytes(dtype, shape)), write
+
+    def finished(self, name: str, key: str, digest: str) -> None:
+        """Note that a tensor is written whole."""
+        (_, dtype, shape), offset = self._places[name]
+        entry = TensorEntry(name, dtype, shape, digest, key)
+        self._opened().finished(entry, offset - len(self.layout.header))
+        self._entries[name] = entry
+
+    def copy(self, name: str, key: str, digest: str, region: Region) -> int:
+        """Copy a tensor from elsewhere, and return its bytes.
+
+        Raises:
+            ModelbuildError: exit 5 if they are no longer what they were.
+
+        """
+        (_, dtype, shape), _ = self._places[name]
+        _, write = self.room(name)
+        hasher = tensor_hasher(dtype, shape)
+        for start, view in blocks(region):
+            hasher.update(view)
+            write(start, view)
+        if hasher.hexdigest() != digest:
+            raise ModelbuildError(Problem(f"`{name}` changed while it was copied", hint="build again when nothing writes to its file"), Exit.SOURCE)
+        self.finished(name, key, digest)
+        return region.nbytes
+
+    def entries(self) -> tuple[TensorEntry, ...]:
+        """Return the tensors of a full shelf in the order of the bytes."""
+        return tuple(self._entries[name] for name, _, _ in self.layout.tensors)
+
+    def seal(self) -> Path:
+        """Bring a full shelf to disk and return its file."""
+        self.sealed = True
+        return self._opened().seal()
+
+    def drop(self) -> None:
+        """Remove what was written, if anything was; bytes that are still read stay readable."""
+        if self._pack:
+            self._pack.close()
+            files.unlink(self._pack.path)
+
+    def close(self) -> None:
+        """Close files."""
+        if self._pack:
+            self._pack.close()
+            os.close(self._fd)
+
+    def _opened(self) -> StagedPack:
+        with self._lock:
+            if self._pack is None:
+                self._pack = self._desk.open(self._name, self.layout)
+                self._fd = os.open(self._pack.path, os.O_RDONLY | os.O_CLOEXEC)
+            return self._pack
+
+
+class Desk:
+    """The staging directory of this build, made when it is first needed."""
+
+    def __init__(self, cache: Cache) -> None:
+        """Make nothing yet."""
+        self._cache = cache
+        self._staging: Staging | None = None
+        self._lock = threading.Lock()
+
+    def open(self, name: str, layout: Layout) -> StagedPack:
+        """Start a pack.
+
+        Raises:
+            ModelbuildError: exit 6 if the disk is full.
+
+        """
+        with self._lock:
+            self._staging = self._staging or self._cache.staging()
+        try:
+            return self._staging.open_pack(name, layout.header, layout.size - len(layout.header))
+        except OSError as error:
+            raise ModelbuildError(
+                Problem(f"no pack of {human_bytes(layout.size)} can be made in {self._cache.directory}", facts=(str(error.strerror),), hint="make room: modelbuild cache gc"), Exit.LOCAL_IO
+            ) from None
+
+    def close(self, *, keep: bool) -> None:
+        """Remove the directory, or leave it for the next build to salvage."""
+        if self._staging:
+            self._staging.close(keep=keep)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Where everything that a build may write belongs.
+
+    Args:
+        targets: the weight files of targets, by (target, file name).
+        kept: the packs of intermediates that are kept.
+        places: for each action, the file that its result is written to (a key of `targets` or an index of `kept`), and
+            its name there.  Actions of nodes that are not kept have none.
+
+    """
+
+    targets: Mapping[tuple[str, str], Layout]
+    kept: tuple[Layout, ...]
+    places: Mapping[Action, tuple[tuple[str, str] | int, str]]
+
+
+def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
+    """Give everything a place: targets' tensors in their files, and of other kept nodes what may run in packs of its own."""
+    targets: dict[tuple[str, str], Layout] = {}
+    kept: list[Layout] = []
+    places: dict[Action, tuple[tuple[str, str] | int, str]] = {}
+    for target in plan.targets.values():
+        for file, names in target.files.items():
+            targets[target.name, file] = lay_out([(name, target.tensors[name].dtype, target.tensors[name].shape) for name in names])
+            for name in names if target.linked else ():
+                ref = target.tensors[name]
+                if isinstance(ref, Action) and ref.node in target.own_nodes:
+                    places.setdefault(ref, ((target.name, file), name))
+    for node, model in plan.models.items():
+        if node not in plan.graph.nodes or not plan.graph.nodes[node].merge.keep:
+            continue
+        own = {name: ref for name, ref in model.tensors.items() if isinstance(ref, Action) and ref.node == node and ref in running and ref not in places}
+        for group in packs({name: ref.nbytes for name, ref in own.items()}, model.anatomy, frozenset()):
+            for name in group:
+                places[own[name]] = (len(kept), name)
+            kept.append(lay_out([(name, own[name].dtype, own[name].shape) for name in group]))
+    return Drawing(targets, tuple(kept), places)
+
+
+class Shelves:
+    """All packs of a build, and the tensors of builds that died.
+
+    Args:
+        cache: takes the packs in.
+        plan: what is built.
+        running: the actions that may run; those of kept nodes get a place in a pack.
+
+    """
+
+    def __init__(self, cache: Cache, plan: Plan, running: frozenset[Action]) -> None:
+        self._cache, self._desk = cache, Desk(cache)
+        self._salvage = cache.salvage()
+        self._salvaged = {tensor.entry.key: tensor.entry.digest for tensor in self._salvage.tensors if tensor.entry.key}
+        self._found = {tensor.entry.digest: tensor.location for tensor in self._salvage.tensors}
+        self.targets: dict[tuple[str, str], Shelf] = {}
+        self._kept: list[Shelf] = []
+        self._places: dict[Action, tuple[Shelf, str]] = {}
+        self._scratch: list[Shelf] = []
+        drawn = draw(plan, running)
+        for (target, file), layout in drawn.targets.items():
+            self.targets[target, file] = Shelf(f"{target}+{file}", layout, self._desk)
+        for i, layout in enumerate(drawn.kept):
+            self._kept.append(Shelf(f"kept+{i}", layout, self._desk))
+        for action, (where, name) in drawn.places.items():
+            self._places[action] = (self._kept[where] if isinstance(where, int) else self.targets[where], name)
+
+    def of(self, action: Action) -> tuple[Shelf, str] | None:
+        """Return the pack that an action's result belongs in and its name there, or None if it is not kept."""
+        return self._places.get(action)
+
+    def scratch(self, action: Action) -> tuple[Region, Write]:
+        """Find room on disk for a result that is not kept and does not fit into memory."""
+        shelf = Shelf(f"scratch+{len(self._scratch)}+{id(action):x}", lay_out([(action.tensor, action.dtype, action.shape)]), self._desk)
+        self._scratch.append(shelf)
+        return shelf.room(action.tensor)
+
+    def salvaged_digest(self, key: str) -> str:
+        """Return the digest that an action had in a build that died, or ""."""
+        return self._salvaged.get(key, "")
+
+    def located(self, digest: str, dtype: str, shape: tuple[int, ...]) -> Iterator[Location]:
+        """Yield where a tensor's bytes are said to stand."""
+        location = self._cache.packs.locate(digest, dtype, shape)
+        if location:
+            yield location
+        if digest in self._found and (self._found[digest].dtype, self._found[digest].shape) == (dtype, shape):
+            yield self._found[digest]
+
+    def distrust(self, location: Location) -> None:
+        """Forget bytes that were not what they should be."""
+        if location in self._found.values():
+            self._found = {digest: place for digest, place in self._found.items() if place != location}
+        else:
+            self._cache.packs.discard(location.path.stem)
+
+    def take_in(self, shelf: Shelf, entries: Iterable[TensorEntry]) -> str:
+        """Bring a full pack to disk and into the cache, and return its id."""
+        data_start = len(shelf.layout.header)
+        return self._cache.packs.add(shelf.seal(), tuple(entries), tuple(offset - data_start for offset in shelf.layout.offsets), data_start)
+
+    def take_in_kept(self) -> int:
+        """Take in the packs of intermediates; one that was not filled is written again without its holes.
+
+        Returns:
+            The bytes that were written for them.
+
+        """
+        written = 0
+        for i, shelf in enumerate(self._kept):
+            entries = dict(shelf.filled)
+            if not entries:
+                continue
+            written += shelf.layout.size
+            if not shelf.full:
+                dense = Shelf(f"dense+{i}", lay_out([(entry.name, entry.dtype, entry.shape) for entry in entries.values()]), self._desk)
+                for name, entry in entries.items():
+                    region, _ = shelf.room(name)
+                    dense.copy(name, entry.key, entry.digest, region)
+                written += dense.layout.size - shelf.layout.size + sum(entry.nbytes for entry in entries.values())
+                shelf.drop()
+                self._scratch.append(dense)
+                shelf = dense
+            if self._cache.packs.has(pack_id(shelf.entries())):
+                shelf.drop()
+            else:
+                self.take_in(shelf, shelf.entries())
+        return written
+
+    def close(self, *, complete: bool) -> None:
+        """Close files; what a build that did not end well had finished is left for the next."""
+        for shelf in (*self.targets.values(), *self._kept, *self._scratch):
+            shelf.close()
+        self._desk.close(keep=not complete)
+        if complete:
+            self._salvage.drop()
+        else:
+            self._salvage.release()

@@ -1,0 +1,290 @@
+"""The Modelfile bound: names to sources and merges, merges to methods, values to parameters, all in building order.
+
+Everything that can be said without opening a model is said here, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from modelbuild.errors import ModelbuildError, Problem, did_you_mean
+from modelbuild.method import REQUIRED, Method, Param
+from modelbuild.methods import installed, load
+from modelbuild.modelfile.model import Input, Merge, Modelfile, Rule, Setting, Slice
+from modelbuild.names import KeyPath
+
+if TYPE_CHECKING:
+    import networkx
+
+Chain = tuple[Setting, ...]
+"""The settings that may give a parameter its value, most specific first; a default stands last as a rule of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInput:
+    """A model that a slice reads: which layers (None: all of it), and a chain for each per-input parameter."""
+
+    model: str
+    layers: tuple[int, int] | None
+    chains: Mapping[str, Chain]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSlice:
+    """Inputs merged by one method; a node without slices is one slice of whole models.
+
+    Args:
+        method: the node's, or passthrough for a slice of a single model.
+        base: the base's name; "" where the method takes none.
+        inputs: in order; with base "first" the base stands first among them.
+        chains: for each node-wide parameter.
+        path: where it stands.
+
+    """
+
+    method: Method
+    base: str
+    inputs: tuple[BoundInput, ...]
+    chains: Mapping[str, Chain]
+    path: KeyPath
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models it reads."""
+        return tuple(dict.fromkeys((*((self.base,) if self.base else ()), *(one.model for one in self.inputs))))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A merge, complete: method known, inputs known to exist, every parameter with a chain."""
+
+    merge: Merge
+    slices: tuple[BoundSlice, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the Modelfile."""
+        return self.merge.name
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes whole models rather than slices of their layers."""
+        return not self.merge.slices
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models it needs, in order of appearance."""
+        merge = self.merge
+        extra = [name for name in (merge.embed, merge.head, merge.tokenizer if merge.tokenizer != "base" else "") if name]
+        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *extra]))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The whole Modelfile, bound.
+
+    Args:
+        modelfile: what it was bound from.
+        nodes: in an order in which each follows what it reads.
+        notes: what was skipped on purpose.
+
+    """
+
+    modelfile: Modelfile
+    nodes: Mapping[str, Node]
+    notes: tuple[str, ...]
+
+    @cached_property
+    def digraph(self) -> networkx.DiGraph:
+        """Models as nodes (attribute `kind`: source or merge), an edge from each model to the merge that reads it."""
+        return _digraph(self.modelfile, self.nodes.values())
+
+    @property
+    def default(self) -> tuple[str, ...]:
+        """The targets of a build that names none: `default`, else every merge that nobody reads."""
+        return self.modelfile.default or tuple(name for name in self.nodes if not self.digraph.out_degree(name))
+
+    def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """Return the merges that `targets` need, themselves included, in building order."""
+        import networkx
+
+        needed = {name for target in targets for name in (target, *networkx.ancestors(self.digraph, target))}
+        return tuple(name for name in self.nodes if name in needed)
+
+
+def bind(modelfile: Modelfile) -> Graph:
+    """Bind a Modelfile.
+
+    Raises:
+        ModelbuildError: exit 2, with all problems in the order of the file.
+
+    """
+    binder = _Binder(modelfile)
+    nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
+    problems = binder.problems + list(_unknown_targets(modelfile))
+    if not problems:
+        problems += _cycles(modelfile, nodes)
+    if problems:
+        raise ModelbuildError(sorted(problems, key=lambda problem: (problem.place.line, problem.place.column) if problem.place else (0, 0)))
+    return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, tuple(binder.notes))
+
+
+class _Binder:
+    def __init__(self, modelfile: Modelfile) -> None:
+        self.modelfile = modelfile
+        self.known = (*modelfile.sources, *modelfile.merges)
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def say(self, what: str, path: KeyPath, *, key: bool = False, facts: tuple[str, ...] = (), hint: str = "") -> None:
+        self.problems.append(self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint))
+
+    def node(self, merge: Merge) -> Node | None:
+        if merge.method not in installed():
+            self.say(f"no merge method is called `{merge.method}`", (*merge.path, "method"), facts=(f"installed: {', '.join(installed())}",), hint=did_you_mean(merge.method, installed()))
+            return None
+        method, before = load(merge.method), len(self.problems)
+        for role in ("embed", "head", "tokenizer"):
+            name = getattr(merge, role)
+            if name and not (role == "tokenizer" and name == "base"):
+                self.model(name, (*merge.path, role) if role != "tokenizer" else (*merge.path, role, "source"))
+        if merge.slices:
+            slices = [self.slice(merge, method, part) for part in merge.slices]
+        else:
+            slices = [self.bound(merge, method, merge.inputs, merge.base, {}, (*merge.path, "inputs"))]
+        self.unknown(method, merge.params, merge.path)
+        return Node(merge, tuple(slices), self.modelfile.seed if merge.seed is None else merge.seed) if len(self.problems) == before else None
+
+    def slice(self, merge: Merge, method: Method, part: Slice) -> BoundSlice:
+        if len(part.inputs) == 1 and part.path == part.inputs[0].path:
+            method = load("passthrough")
+            return self.bound(merge, method, part.inputs, "", {}, part.path)
+        self.unknown(method, part.params, part.path)
+        return self.bound(merge, method, part.inputs, part.base or merge.base, part.params, part.path)
+
+    def bound(self, merge: Merge, method: Method, inputs: tuple[Input, ...], base: str, own: Mapping[str, Setting], path: KeyPath) -> BoundSlice:
+        for one in inputs:
+            self.model(one.model, (*one.path, "model"))
+            self.unknown(method, one.params, one.path, per_input=True)
+        base_path = (*merge.path, "base")
+        if base:
+            self.model(base, base_path)
+        inputs, base = self.based(method, inputs, base, path, base_path)
+        low, high = method.inputs
+        if not low <= len(inputs) <= high:
+            wanted = str(low) if low == high else f"at least {low}" if len(inputs) < low else f"at most {high}"
+            self.say(f"`{method.name}` takes {wanted} input{'s' if wanted != '1' else ''}, not {len(inputs)}", path, hint="add or remove inputs")
+        params = merge.params if method.name == merge.method else {}
+
+        def chain(param: Param, *settings: Setting | None) -> Chain:
+            written = tuple(self.read(param, setting) for setting in settings if setting)
+            default = () if param.default is REQUIRED else ((Rule(param.default, "", None, ()),),)  # type: ignore[arg-type]
+            if not written and not default:
+                where = inputs[0].path if param.per == "input" and len(inputs) == 1 else merge.path
+                self.say(f"`{method.name}` needs `{param.name}`", where, hint=f"add `{param.name} = …`")
+            return (*written, *default)
+
+        active = [param for param in method.params if not param.inert]
+        bound_inputs = tuple(
+            BoundInput(one.model, one.layers, {param.name: chain(param, one.params.get(param.name), own.get(param.name), params.get(param.name)) for param in active if param.per == "input"}, one.path)
+            for one in inputs
+        )
+        return BoundSlice(method, base, bound_inputs, {param.name: chain(param, own.get(param.name), params.get(param.name)) for param in active if param.per == "node"}, path)
+
+    def based(self, method: Method, inputs: tuple[Input, ...], base: str, path: KeyPath, base_path: KeyPath) -> tuple[tuple[Input, ...], str]:
+        """Settle the base: required, first among the inputs, or none."""
+        if method.base == "required":
+            if not base:
+                self.say(f"`{method.name}` merges differences to a base, and none is named", path, hint="add `base = …`")
+            deltas = tuple(one for one in inputs if one.model != base)
+            if len(deltas) < len(inputs):
+                self.notes.append(f"`{base}` is the base and its difference to itself is nothing: skipped as an input")
+            return deltas, base
+        if method.base == "first" and base:
+            first = tuple(one for one in inputs if one.model == base)
+            others = tuple(one for one in inputs if one.model != base)
+            if not first and len(inputs) < method.inputs[0]:
+                first = (Input(base, {}, inputs[0].layers if inputs else None, base_path),)
+            elif not first:
+                self.say(f"the base `{base}` is not among the inputs of `{method.name}`", base_path, facts=(f"inputs: {', '.join(one.model for one in inputs)}",), hint="name one of them")
+            return (*first, *others), ""
+        if method.base == "none" and base and method.name != "passthrough":
+            self.say(f"`{method.name}` takes no base", base_path, hint=f"name `{base}` among the inputs, or remove it")
+        return inputs, ""
+
+    def model(self, name: str, path: KeyPath) -> None:
+        if name not in self.known:
+            self.say(f"no source or merge is called `{name}`", path, facts=(f"declared: {', '.join(self.known)}",), hint=did_you_mean(name, self.known))
+
+    def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, *, per_input: bool = False) -> None:
+        for name in params:
+            param = method.param(name)
+            if param is None:
+                known = [one.name for one in method.params]
+                facts = (f"`{method.name}` takes: {', '.join(known)}" if known else f"`{method.name}` takes no parameters",)
+                self.say(f"unknown key `{name}`", (*path, name), key=True, facts=facts, hint=did_you_mean(name, known))
+            elif per_input and param.per == "node" and not param.inert:
+                self.say(f"`{name}` of `{method.name}` is one value for all inputs", (*path, name), key=True, hint=f"write it beside `method`, or in a slice, not beside one input")
+            elif param.inert:
+                self.read(param, params[name])
+                self.notes.append(f"`{name}` is accepted and has no effect")
+
+    def read(self, param: Param, setting: Setting) -> Setting:
+        """Bring every value of a setting into the parameter's kind."""
+
+        def rule(one: Rule) -> Rule:
+            try:
+                if isinstance(one.value, tuple):
+                    if param.kind is not float:
+                        raise ValueError(f"a gradient needs a parameter that is a number, and `{param.name}` is not")
+                    return replace(one, value=tuple(param.read(value) for value in one.value))
+                return replace(one, value=param.read(one.value))
+            except ValueError as error:
+                self.say(f"`{param.name}` cannot have this value", one.path, facts=(str(error),))
+                return one
+
+        return tuple(map(rule, setting))
+
+
+def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
+    for i, name in enumerate(modelfile.default):
+        if name not in modelfile.merges:
+            yield modelfile.locator.problem(f"no merge is called `{name}`", ("default", i), facts=(f"declared: {', '.join(modelfile.merges)}",), hint=did_you_mean(name, modelfile.merges))
+
+
+def _digraph(modelfile: Modelfile, nodes: Iterable[Node]) -> networkx.DiGraph:
+    import networkx
+
+    digraph = networkx.DiGraph()
+    digraph.add_nodes_from(modelfile.sources, kind="source")
+    digraph.add_nodes_from(modelfile.merges, kind="merge")
+    digraph.add_edges_from((model, node.name) for node in nodes for model in node.models)
+    return digraph
+
+
+def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
+    import networkx
+
+    problems = []
+    for knot in networkx.strongly_connected_components(digraph := _digraph(modelfile, nodes)):
+        start = next(name for name in digraph if name in knot)
+        if len(knot) == 1 and not digraph.has_edge(start, start):
+            continue
+        cycle = [start] if len(knot) == 1 else [tail for tail, _ in networkx.find_cycle(digraph.subgraph(knot), start)]
+        path = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
+        problems.append(modelfile.locator.problem("these merges need each other", ("merge", start), facts=(path,), hint="let one of them read something else"))
+    return problems
+
+
+def _ordered(modelfile: Modelfile, nodes: list[Node]) -> list[Node]:
+    import networkx
+
+    position = {name: i for i, name in enumerate((*modelfile.sources, *modelfile.merges))}
+    by_name = {node.name: node for node in nodes}
+    order = networkx.lexicographical_topological_sort(_digraph(modelfile, nodes), key=position.__getitem__)
+    return [by_name[name] for name in order if name in by_name]

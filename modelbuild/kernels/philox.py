@@ -1,0 +1,60 @@
+"""Random numbers as a function of (stream, element index): Philox4x32-10.
+
+Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", 2011.  32-bit words live in 64-bit
+integers: that is what the multiplication needs, and it vectorises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelbuild.kernels.compiled import ZERO, kernel, u64
+from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    F32s = NDArray[np.float32]
+    U32s = NDArray[np.uint32]
+
+MULTIPLY_0, MULTIPLY_1 = map(u64, MULTIPLIERS)
+WEYL_0, WEYL_1 = map(u64, WEYL)
+LOW, HALF = u64(0xFFFFFFFF), u64(32)
+
+TILE = 4096
+"""Elements drawn at a time; the words of a tile stay in the nearest cache."""
+
+Word = np.uint64
+
+
+@kernel
+def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[Word, Word, Word, Word]:
+    """Return the four words of a counter under a key, each below 2^32."""
+    for _ in range(ROUNDS):
+        product_0, product_1 = MULTIPLY_0 * c0, MULTIPLY_1 * c2
+        c0, c1, c2, c3 = (product_1 >> HALF) ^ c1 ^ k0, product_1 & LOW, (product_0 >> HALF) ^ c3 ^ k1, product_0 & LOW
+        k0, k1 = (k0 + WEYL_0) & LOW, (k1 + WEYL_1) & LOW
+    return c0, c1, c2, c3
+
+
+@kernel
+def draw(first: Word, k0: Word, k1: Word, words: U32s) -> None:
+    """Write the words of counters first, first + 1, ...; there are a multiple of four."""
+    for i in range(words.size // 4):
+        counter = first + u64(i)
+        w0, w1, w2, w3 = philox(counter & LOW, counter >> HALF, u64(0), u64(0), k0, k1)
+        words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3] = w0, w1, w2, w3
+
+
+@kernel
+def drop(x: F32s, key: tuple[Word, Word], below: Word, first: Word, factor: np.float32, out: F32s) -> None:
+    """Write factor * x where the element's word is below the limit, else +0.0."""
+    words = np.empty(TILE, np.uint32)
+    for start in range(0, x.size, TILE):
+        values, kept = x[start : start + TILE], out[start : start + TILE]
+        draw(first + u64(start // 4), key[0], key[1], words[: (values.size + 3) // 4 * 4])
+        for i in range(values.size):
+            scaled = factor * values[i]
+            kept[i] = scaled if u64(words[i]) < below else ZERO

@@ -1,0 +1,214 @@
+"""What a merge method is: its parameters, its inputs, and one or two ways to compute it.  Imports no torch.
+
+The short form is a pure function on whole float32 tensors.  The streaming form splits it into `stats` over chunks, giving
+a small state, and `apply` for each chunk, so that memory is bounded by the chunk and not by the tensor.  Where a method
+has both they give the same bits; the engine uses the streaming form, tests hold it against the short one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from inspect import getdoc
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from modelbuild.kernels import Array, Kernels
+
+Scalar = bool | int | float | str
+Params = Mapping[str, Any]
+"""Parameters as resolved for one tensor, by Python name: a scalar each, or a tuple with one scalar per input."""
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
+"""The default of a parameter that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of a method.
+
+    Args:
+        name: what the Modelfile calls it.
+        kind: bool, int, float or str; an int given for a float is taken as one.
+        per: "node" for one value, "input" for one value per input.
+        default: its value where the Modelfile gives none, or REQUIRED.
+        low: smallest allowed number.
+        high: largest allowed number.
+        choices: the allowed strings.
+        also: other spellings of a value, such as true for "l1".
+        arg: the Python argument, where the name cannot be one (`lambda`).
+        inert: accepted for the sake of recipes from elsewhere, and without effect.
+
+    """
+
+    name: str
+    kind: type
+    per: Literal["node", "input"] = "node"
+    default: Scalar | _Required = REQUIRED
+    low: float = float("-inf")
+    high: float = float("inf")
+    choices: tuple[str, ...] = ()
+    also: tuple[tuple[Scalar, Scalar], ...] = ()
+    arg: str = ""
+    inert: bool = False
+
+    @property
+    def python_name(self) -> str:
+        """The keyword argument that carries it."""
+        return self.arg or self.name
+
+    def read(self, value: Scalar) -> Scalar:
+        """Take a value as written and return it in the parameter's kind.
+
+        Raises:
+            ValueError: with the facts, if the value is of another kind or out of range.
+
+        """
+        for written, meant in self.also:
+            if type(value) is type(written) and value == written:
+                return meant
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.kind:
+            raise ValueError(f"expected {_KINDS[self.kind]}, found {_shown(value)}")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"expected one of {', '.join(map(_shown, self.choices))}, found {_shown(value)}")
+        if isinstance(value, int | float) and not self.low <= value <= self.high:
+            raise ValueError(f"expected {_KINDS[self.kind]} {self.range}, found {value}")
+        return value
+
+    @property
+    def range(self) -> str:
+        """The values it may have, in words; "" where there is no limit."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.low == float("-inf"):
+            return "" if self.high == float("inf") else f"at most {self.high:g}"
+        return f"at least {self.low:g}" if self.high == float("inf") else f"from {self.low:g} to {self.high:g}"
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+
+
+def _shown(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+
+
+class Stream(Protocol):
+    """One output tensor's inputs, to be run over in chunks as often as a method's statistics need it."""
+
+    kernels: Kernels
+    numel: int
+    shape: tuple[int, ...]
+    streams: tuple[int, ...]
+    """One 64-bit number per input, from the seed and the input's digest: keys of random masks."""
+
+    def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Array, ...]]]:
+        """Yield (index of the chunk's first element, one float32 array per input), in order.
+
+        Args:
+            which: the inputs to read; none means all.
+
+        Deltas where the method's space is "delta".  The arrays hold their values until the next chunk and may be written to.
+        Every chunk but the last has a multiple of `kernels.BLOCK` elements.
+        """
+
+
+Stats = Callable[..., Any]
+"""stats(stream, **params) -> state: any small value."""
+Apply = Callable[..., None]
+"""apply(kernels, inputs, out, state, offset, **params): fill `out` (float32) from one chunk of inputs, which may be written to."""
+Alias = Callable[[Params, int], int | None]
+"""alias(params, number of inputs) -> the input whose bytes are the result as they are, or None."""
+Check = Callable[[Params, int], str]
+"""check(params, number of inputs) -> what is wrong with these values together, or ""."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A merge method, registered under its name in the entry-point group `modelbuild.methods`.
+
+    Args:
+        name: what the Modelfile calls it.
+        short: the pure function, `f(tensors, **params) -> Tensor`, with `base=` in weight space where a base is taken.
+        space: "delta" if it merges differences to the base (the engine subtracts and adds it), else "weight".
+        base: "required", "first" (one of the inputs, the first where none is named) or "none".
+        inputs: smallest and largest number of inputs, the base not counted in delta space.
+        params: what it takes.
+        revision: raised by hand whenever the bits of its results change.
+        numerics: "exact" if its bytes depend on neither threads, chunks nor device.
+        random: whether it draws masks; then the seed is part of its key and `streams=` is passed.
+        alias: when an input's bytes are the result.
+        check: what cannot be computed, said before any work.
+
+    """
+
+    name: str
+    short: Callable[..., Any]
+    space: Literal["weight", "delta"]
+    base: Literal["required", "first", "none"]
+    inputs: tuple[int, int]
+    params: tuple[Param, ...]
+    revision: int
+    numerics: Literal["exact", "device"] = "exact"
+    random: bool = False
+    alias: Alias = field(default=lambda params, count: None)
+    check: Check = field(default=lambda params, count: "")
+    stats: Stats | None = None
+    apply: Apply | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the short form."""
+        return self.short(*args, **kwargs)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it has the streaming form."""
+        return self.apply is not None
+
+    @property
+    def text(self) -> str:
+        """What it does, with its formula and its arguments: the docstring of the short form."""
+        return getdoc(self.short) or ""
+
+    @property
+    def source(self) -> str:
+        """The paper, and what differs from it: the docstring of the module."""
+        return (sys.modules[self.short.__module__].__doc__ or "").strip()
+
+    def param(self, name: str) -> Param | None:
+        """Return the parameter of that name, or None."""
+        return next((param for param in self.params if param.name == name), None)
+
+    def streamed(self, *, apply: Apply, stats: Stats | None = None) -> Method:
+        """Return the method with a streaming form as well."""
+        return replace(self, apply=apply, stats=stats)
+
+
+def method(
+    *,
+    space: Literal["weight", "delta"] = "weight",
+    base: Literal["required", "first", "none"] | None = None,
+    inputs: tuple[int, int] = (1, 1 << 30),
+    params: Sequence[Param] = (),
+    revision: int,
+    numerics: Literal["exact", "device"] = "exact",
+    random: bool = False,
+    alias: Alias = lambda params, count: None,
+    check: Check = lambda params, count: "",
+    name: str = "",
+) -> Callable[[Callable[..., Any]], Method]:
+    """Declare a merge method around its short form; see `Method` for the arguments."""
+
+    def declare(short: Callable[..., Any]) -> Method:
+        needed = base or ("required" if space == "delta" else "none")
+        return Method(name or short.__name__, short, space, needed, inputs, tuple(params), revision, numerics, random, alias, check)
+
+    return declare

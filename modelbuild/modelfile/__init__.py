@@ -1,0 +1,1 @@
+"""The Modelfile: from TOML text to what the user wrote, with locations."""

@@ -1,0 +1,81 @@
+"""What spans several keys of a Modelfile, which no single key's type can say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelbuild.errors import Problem
+from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.shown import plain
+from modelbuild.modelfile.wording import Report, missing_key, short
+from modelbuild.names import KeyPath
+
+
+def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Problem]:
+    """Return what is wrong between keys, by path.
+
+    What is not even of the right kind is passed over: the schema reports it.
+    """
+    report = Report(locator)
+    sources, merges = _tables(document.get("source")), _tables(document.get("merge"))
+    for name, merge in merges.items():
+        path: KeyPath = ("merge", name)
+        if name in sources:
+            other = locator.problem("", ("source", name), key=True)
+            where = f"the source stands at {other.place}" if other.place else "the source comes from `--set`"
+            report.add(path, f"`{plain(name)}` is both a source and a merge", key=True, facts=(where,), hint="rename one of them")
+        _check_merge(merge, path, report)
+    return report.problems
+
+
+def _tables(section: object) -> dict[str, dict[str, Any]]:
+    return {name: table for name, table in section.items() if isinstance(table, dict)} if isinstance(section, dict) else {}
+
+
+def _entries(value: object, path: KeyPath) -> list[tuple[dict[str, Any], KeyPath]]:
+    """Return the tables of a list, each with its path."""
+    if not isinstance(value, list):
+        return []
+    return [(entry, (*path, index)) for index, entry in enumerate(value) if isinstance(entry, dict)]
+
+
+def _check_merge(merge: dict[str, Any], path: KeyPath, report: Report) -> None:
+    if "inputs" in merge and "slices" in merge:
+        facts = (f"`inputs` stands at {place}",) if (place := report.locator.problem("", (*path, "inputs"), key=True).place) else ()
+        report.add(
+            (*path, "slices"),
+            f"`{short(path)}` has both `inputs` and `slices`",
+            key=True,
+            facts=facts,
+            hint="keep `inputs` to merge whole models, `slices` to choose layers",
+        )
+    elif "inputs" not in merge and "slices" not in merge:
+        missing_key(report, (*path, "inputs"), merge, f"`{short(path)}` has neither `inputs` nor `slices`")
+    for entry, at in _entries(merge.get("inputs"), (*path, "inputs")):
+        if "layers" in entry:
+            report.add(
+                (*at, "layers"),
+                "`layers` has no meaning among `inputs`, which are whole models",
+                key=True,
+                hint="choose layers with `slices = [{ model = NAME, layers = [first, last + 1] }]`",
+            )
+    for entry, at in _entries(merge.get("slices"), (*path, "slices")):
+        _check_slice(entry, at, report)
+
+
+def _check_slice(entry: dict[str, Any], path: KeyPath, report: Report) -> None:
+    if "inputs" not in entry:
+        if "model" not in entry:
+            missing_key(report, (*path, "model"), entry, f"`{short(path)}` has neither `model` nor `inputs`")
+        elif "layers" not in entry:
+            missing_key(report, (*path, "layers"), entry)
+        return
+    for key in ("model", "layers"):
+        if key in entry:
+            report.add(
+                (*path, key),
+                f"a slice with `inputs` has no `{key}` of its own",
+                key=True,
+                hint="write it in each input: `inputs = [{ model = NAME, layers = [first, last + 1] }]`",
+            )

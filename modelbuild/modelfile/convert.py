@@ -1,0 +1,87 @@
+"""From validated tables to what the other floors read: frozen, with names and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
+from modelbuild.modelfile import schema
+from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.model import CacheSettings, Gradient, Input, Merge, Modelfile, Output, Rule, Scalar, Setting, Slice, Source
+from modelbuild.names import KeyPath
+
+
+def convert(table: schema.ModelfileTable, path: Path, locator: Locator) -> Modelfile:
+    """Return the Modelfile that a valid table describes."""
+    cache = table.cache or schema.CacheTable()
+    return Modelfile(
+        path=path,
+        default=tuple(table.default or ()),
+        seed=table.seed,
+        sources={name: Source(name, source.location, ("source", name)) for name, source in table.source.items()},
+        merges={name: _merge(name, merge) for name, merge in table.merge.items()},
+        cache=CacheSettings(cache.path or "", cache.max_size or 0),
+        locator=locator,
+    )
+
+
+def _merge(name: str, table: schema.MergeTable) -> Merge:
+    path: KeyPath = ("merge", name)
+    output = table.output or schema.OutputTable()
+    return Merge(
+        name=name,
+        method=table.method,
+        base=table.base or "",
+        inputs=tuple(_input(entry, (*path, "inputs", index)) for index, entry in enumerate(table.inputs or ())),
+        slices=tuple(_slice(entry, (*path, "slices", index)) for index, entry in enumerate(table.slices or ())),
+        params=_params(table, path),
+        dtype=_code(table.dtype),
+        seed=table.seed,
+        keep=table.keep,
+        embed=table.embed or "",
+        head=table.head or "",
+        tokenizer=table.tokenizer.source if table.tokenizer else "",
+        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
+        path=path,
+    )
+
+
+def _input(table: schema.InputTable, path: KeyPath) -> Input:
+    layers = _span(table.layers) if isinstance(table, schema.SliceInputTable) else None
+    return Input(table.model, _params(table, path), layers, path)
+
+
+def _slice(table: schema.SliceTable, path: KeyPath) -> Slice:
+    """Read a slice; one of a single model is its only input, and what stands beside `model` belongs to the slice."""
+    inputs = tuple(_input(entry, (*path, "inputs", index)) for index, entry in enumerate(table.inputs or ()))
+    if table.model:
+        inputs = (Input(table.model, {}, _span(table.layers), path),)
+    return Slice(inputs, table.base or "", _params(table, path), path)
+
+
+def _params(table: schema.ParameterTable, path: KeyPath) -> Mapping[str, Setting]:
+    return {name: _setting(value, (*path, name)) for name, value in table.params.items()}
+
+
+def _setting(value: schema.Setting, path: KeyPath) -> Setting:
+    if isinstance(value, list) and isinstance(value[0], schema.RuleTable):
+        return tuple(_rule(rule, (*path, index)) for index, rule in enumerate(value))
+    return (Rule(_value(value), "", None, path),)
+
+
+def _rule(table: schema.RuleTable, path: KeyPath) -> Rule:
+    return Rule(_value(table.value), table.filter or "", _span(table.layers), path)
+
+
+def _value(value: schema.Value) -> Scalar | Gradient:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _span(layers: list[int] | None) -> tuple[int, int] | None:
+    return (layers[0], layers[1]) if layers else None
+
+
+def _code(dtype: str | None) -> str:
+    """Return safetensors' code for one of torch's names."""
+    return BY_TORCH_NAME[dtype] if dtype else ""

@@ -1,0 +1,120 @@
+"""What the user wrote, as frozen data.  Nothing here is resolved: names are not bound, defaults of methods not filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelbuild.modelfile.locate import Locator
+from modelbuild.names import KeyPath
+
+Scalar = bool | int | float | str
+Gradient = tuple[int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way to give a parameter its value.
+
+    Args:
+        value: the value itself, or a gradient of at least one number over the layers.
+        filter: glob over whole components of the tensor's name; "" matches every tensor.
+        layers: (first, last + 1) in the node's output, or None where the rule names no layers.
+        path: where the rule stands.
+
+    """
+
+    value: Scalar | Gradient
+    filter: str
+    layers: tuple[int, int] | None
+    path: KeyPath
+
+
+Setting = tuple[Rule, ...]
+"""A parameter as written: a scalar or a gradient is one rule without filter; first rule that matches wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A model that a merge reads, by name, with the parameters written beside it."""
+
+    model: str
+    params: Mapping[str, Setting]
+    layers: tuple[int, int] | None
+    """Only in a slice: (first, last + 1) of that model's layers."""
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some layers of the output: one input with layers, or several merged by the node's method."""
+
+    inputs: tuple[Input, ...]
+    base: str
+    params: Mapping[str, Setting]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checkpoint that is read and never written; `location` is as written (hf://… or a path)."""
+
+    name: str
+    location: str
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where and how a target is written; empty and 0 where the user said nothing."""
+
+    path: str = ""
+    shard_size: int = 0
+    """Bytes, or 0: link the cache's packs."""
+    dtype: str = ""
+    """safetensors code ("BF16") or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A node as written.  Either `inputs` or `slices` is non-empty."""
+
+    name: str
+    method: str
+    base: str
+    inputs: tuple[Input, ...]
+    slices: tuple[Slice, ...]
+    params: Mapping[str, Setting]
+    dtype: str
+    """safetensors code, or "" for the base's (first input's)."""
+    seed: int | None
+    keep: bool
+    embed: str
+    head: str
+    tokenizer: str
+    """`tokenizer = { source = … }`: "base" or a name; "" where nothing is said."""
+    output: Output
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """`[cache]`: empty and 0 where the user said nothing."""
+
+    path: str = ""
+    max_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Modelfile:
+    """A whole Modelfile, in the order it was written."""
+
+    path: Path
+    default: tuple[str, ...]
+    seed: int
+    sources: Mapping[str, Source]
+    merges: Mapping[str, Merge]
+    cache: CacheSettings
+    locator: Locator = field(compare=False, repr=False)
+    """Finds file, line and column of a key path, and words a Problem there."""

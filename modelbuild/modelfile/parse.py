@@ -1,0 +1,88 @@
+"""From text to Modelfile: all that is wrong with it is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli
+from pydantic import ValidationError
+
+from modelbuild.errors import Exit, ModelbuildError, Place, Problem
+from modelbuild.modelfile.checks import check
+from modelbuild.modelfile.convert import convert
+from modelbuild.modelfile.edits import edit
+from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.model import Modelfile
+from modelbuild.modelfile.schema import ModelfileTable
+from modelbuild.modelfile.syntax import syntax_problem
+from modelbuild.modelfile.variables import substitute
+from modelbuild.modelfile.wording import refusals
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> Modelfile:
+    """Read and parse the Modelfile at `path`.
+
+    Args:
+        path: the file, as the user gave it: errors repeat it.
+        overrides: what `--set` asks for, each `KEY=VALUE`.
+
+    Raises:
+        ModelbuildError: if there is none, if it cannot be read or if anything in it is wrong.
+
+    """
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        problem = Problem(f"there is no Modelfile at `{path}`", hint="`modelbuild init` makes one")
+        raise ModelbuildError(problem) from None
+    except IsADirectoryError:
+        problem = Problem(f"`{path}` is a directory, not a Modelfile", hint=f"did you mean `{path / 'Modelfile.toml'}`?")
+        raise ModelbuildError(problem) from None
+    except OSError as error:
+        problem = Problem(f"`{path}` cannot be read", facts=(f"the system says: {error.strerror}",))
+        raise ModelbuildError(problem, Exit.LOCAL_IO) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8-sig")
+        place = Place(str(path), before.count("\n") + 1, len(before) - before.rfind("\n"))
+        fact = f"byte {data[error.start]:#04x} at offset {error.start} starts no character"
+        raise ModelbuildError(Problem(f"`{path}` is not UTF-8 text", "", place, (fact,), "save it as UTF-8")) from None
+    return parse(path, text, overrides)
+
+
+def parse(path: Path, text: str, overrides: Sequence[str] = ()) -> Modelfile:
+    """Parse the text of a Modelfile.
+
+    Args:
+        path: where it stands, as the user gave it; nothing is read from there.
+        text: TOML 1.1.
+        overrides: what `--set` asks for, each `KEY=VALUE`: applied in order, before variables are replaced.
+
+    Raises:
+        ModelbuildError: with every problem of the file, in the order of the file.
+
+    """
+    try:
+        document: dict[str, Any] = tomli.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelbuildError(syntax_problem(str(path), text, error)) from None
+    edits, edit_problems = edit(document, overrides)
+    locator = Locator(str(path), text, edits)
+    document, problems = substitute(document, locator)
+    problems = check(document, locator) | problems
+    try:
+        table = ModelfileTable.model_validate(document)
+    except ValidationError as error:
+        problems = refusals(error.errors(include_url=False), document, locator) | problems
+        table = None
+    if table is None or problems or edit_problems:
+        raise ModelbuildError([*_in_file_order(problems.values()), *edit_problems])
+    return convert(table, path, locator)
+
+
+def _in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort problems by line and column; those of `--set` stand in no line and come last."""
+    return sorted(problems, key=lambda problem: (0, problem.place.line, problem.place.column) if problem.place else (1, 0, 0))

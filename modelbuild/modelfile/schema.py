@@ -1,0 +1,238 @@
+"""The Modelfile's keys, as pydantic models: what each may hold.  What spans several keys is in `checks`."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic_core import PydanticCustomError
+
+from modelbuild.names import is_node_name, parse_size
+
+FORMAT_VERSION = 1
+"""The version of the format that this program reads."""
+
+
+def _fitting(value: int) -> int:
+    if not -(2**63) <= value < 2**64:
+        raise PydanticCustomError("integer_size", "beyond 64 bits")
+    return value
+
+
+def _finite(value: float) -> float:
+    if not isfinite(value):
+        raise PydanticCustomError("finite", "not finite")
+    return value
+
+
+def _node_name(name: str) -> str:
+    if not is_node_name(name):
+        raise PydanticCustomError("node_name", "not a name")
+    return name
+
+
+def _span(layers: list[int]) -> list[int]:
+    if len(layers) != 2:  # noqa: PLR2004 -- [first, last + 1]
+        raise PydanticCustomError("span_length", "not two integers")
+    first, stop = layers
+    if first < 0 or stop < 0:
+        raise PydanticCustomError("span_negative", "negative")
+    if first >= stop:
+        raise PydanticCustomError("span_empty", "holds no layer")
+    return layers
+
+
+def _size(text: object) -> int:
+    try:
+        if isinstance(text, str):
+            return parse_size(text)
+    except (ValueError, OverflowError):
+        pass  # worded below, as what is no text at all
+    raise PydanticCustomError("size", "not a size")
+
+
+def _version(version: int) -> int:
+    if version != FORMAT_VERSION:
+        raise PydanticCustomError("version", "another version")
+    return version
+
+
+def _named(value: object) -> object:
+    """Read a bare name as { model = NAME }."""
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _number_kind(value: object) -> str | None:
+    if isinstance(value, bool):
+        return None
+    return "int" if isinstance(value, int) else "float" if isinstance(value, float) else None
+
+
+def _value_kind(value: object) -> str | None:
+    if isinstance(value, list):
+        return "gradient" if any(map(_number_kind, value)) else None
+    if isinstance(value, bool):
+        return "bool"
+    return "str" if isinstance(value, str) else _number_kind(value)
+
+
+def _setting_kind(value: object) -> str | None:
+    if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        return "rules"
+    return _value_kind(value)
+
+
+Text = Annotated[str, Field(min_length=1)]
+Integer = Annotated[int, AfterValidator(_fitting)]
+Float = Annotated[float, AfterValidator(_finite)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Size = Annotated[int, PlainValidator(_size, json_schema_input_type=str)]
+Span = Annotated[list[Integer], AfterValidator(_span)]
+Dtype = Literal["float32", "float16", "bfloat16", "float64"]
+NodeName = Annotated[str, AfterValidator(_node_name)]
+
+Number = Annotated[
+    Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")],
+    Discriminator(_number_kind, custom_error_type="number", custom_error_message="not a number"),
+]
+_Value = (
+    Annotated[bool, Tag("bool")]
+    | Annotated[Integer, Tag("int")]
+    | Annotated[Float, Tag("float")]
+    | Annotated[str, Tag("str")]
+    | Annotated[list[Number], Tag("gradient")]
+)
+Value = Annotated[_Value, Discriminator(_value_kind, custom_error_type="value", custom_error_message="not a value")]
+
+
+class Table(BaseModel):
+    """A table of the Modelfile: no value is converted to fit, no key is ignored."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class RuleTable(Table):
+    """One rule of a parameter: where it holds, and the value there."""
+
+    value: Value
+    filter: Text | None = None
+    layers: Span | None = None
+
+
+Setting = Annotated[
+    _Value | Annotated[list[RuleTable], Tag("rules")],
+    Discriminator(_setting_kind, custom_error_type="setting", custom_error_message="not a setting"),
+]
+
+
+class ParameterTable(Table):
+    """A table in which every key that is not ours is a parameter of the method."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Setting] = Field(init=False)
+
+    @property
+    def params(self) -> dict[str, Setting]:
+        """The method's parameters, in the order they were written."""
+        return self.__pydantic_extra__
+
+
+class InputTable(ParameterTable):
+    """A model that a merge reads."""
+
+    model: Text
+
+
+class SliceInputTable(InputTable):
+    """A model that a slice reads, and which of its layers."""
+
+    layers: Span
+
+
+class SliceTable(ParameterTable):
+    """Some layers of the output: `model` and `layers`, or `inputs`."""
+
+    model: Text | None = None
+    layers: Span | None = None
+    inputs: Annotated[list[SliceInputTable], Field(min_length=1)] | None = None
+    base: Text | None = None
+
+
+class TokenizerTable(Table):
+    """Where the tokenizer comes from."""
+
+    source: Text
+
+
+class OutputTable(Table):
+    """Where and how a target is written."""
+
+    path: Text | None = None
+    shard_size: Size | None = None
+    dtype: Dtype | None = None
+
+
+class SourceTable(Table):
+    """A checkpoint that is read and never written."""
+
+    location: Text = Field(alias="from")
+
+
+class MergeTable(ParameterTable):
+    """A merge of models."""
+
+    method: Text
+    base: Text | None = None
+    inputs: (
+        Annotated[
+            list[Annotated[InputTable, BeforeValidator(_named, json_schema_input_type=str | InputTable)]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    slices: Annotated[list[SliceTable], Field(min_length=1)] | None = None
+    dtype: Dtype | None = None
+    seed: Seed | None = None
+    keep: bool = True
+    embed: Text | None = None
+    head: Text | None = None
+    tokenizer: TokenizerTable | None = None
+    output: OutputTable | None = None
+
+
+class CacheTable(Table):
+    """Where the cache is and how large it may grow."""
+
+    path: Text | None = None
+    max_size: Size | None = None
+
+
+class ModelfileTable(Table):
+    """The whole Modelfile."""
+
+    version: Annotated[Integer, AfterValidator(_version)] = FORMAT_VERSION
+    default: Annotated[list[Text], Field(min_length=1)] | None = None
+    seed: Seed = 0
+    vars: dict[str, Any] = {}
+    source: dict[NodeName, SourceTable] = {}
+    merge: dict[NodeName, MergeTable] = {}
+    cache: CacheTable | None = None
+
+
+def keys_of(table: type[Table]) -> tuple[str, ...]:
+    """Return the keys of a table as the Modelfile spells them, in the order of the schema."""
+    return tuple(field.alias or name for name, field in table.model_fields.items())
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a Modelfile, for editors."""
+    schema: dict[str, Any] = _any_of(ModelfileTable.model_json_schema())
+    return schema
+
+
+def _any_of(node: Any) -> Any:  # noqa: ANN401 -- whatever JSON holds
+    """Return `node` with every oneOf as anyOf: an integer is also a number, so that it would match two of one."""
+    if isinstance(node, dict):
+        return {"anyOf" if key == "oneOf" else key: _any_of(value) for key, value in node.items()}
+    return [_any_of(value) for value in node] if isinstance(node, list) else node

@@ -1,0 +1,231 @@
+"""The words for what the schema refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from modelbuild.errors import Problem
+from modelbuild.modelfile import schema
+from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.shown import found, nearest, plain
+from modelbuild.names import KeyPath, dotted
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "int_type": "an integer",
+    "string_type": "a string",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "number": "a number",
+    "finite": "a finite number",
+    "integer_size": "an integer of at most 64 bits",
+    "greater_than_equal": "from 0 to 2**64 - 1",
+    "less_than": "from 0 to 2**64 - 1",
+    "span_length": "two integers: the first layer, and the last + 1",
+    "span_negative": "layers counted from 0",
+    "size": 'a size such as "5GB" or "512 MiB"',
+    "value": "a number, a string, true, false, or a list of numbers",
+    "setting": "a number, a string, true, false, a list of numbers, or a list of rules",
+}
+"""What should stand there, by the type of pydantic's error."""
+
+_MISSING = {
+    "method": "add `method = NAME`; `modelbuild methods` lists them",
+    "from": "add `from = LOCATION`: hf://namespace/name, a directory or a .safetensors file",
+    "inputs": "add `inputs = [NAME, …]`",
+    "model": "add `model = NAME`",
+    "layers": "add `layers = [first, last + 1]`",
+    "value": "add `value = …`",
+    "source": 'add `source = "base"` or the name of a source or merge',
+}
+
+_BARE = {
+    "bool_type": re.compile("true|false"),
+    "int_type": re.compile(r"-?[0-9]+"),
+    "number": re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"),
+}
+"""What a string must look like to be right without its quotes, by the type of pydantic's error."""
+
+
+class Report:
+    """Collects problems by path: the first one said about a path stands."""
+
+    def __init__(self, locator: Locator) -> None:
+        """Start without problems; `locator` finds their places."""
+        self.locator = locator
+        self.problems: dict[KeyPath, Problem] = {}
+
+    def add(self, path: KeyPath, what: str, *, key: bool = False, facts: Sequence[str] = (), hint: str = "") -> None:
+        """Report that `what` is wrong at `path`; `key` says that the key is at fault, not its value."""
+        self.problems.setdefault(path, self.locator.problem(what, path, key=key, facts=facts, hint=hint))
+
+
+def refusals(errors: Sequence[ErrorDetails], document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Problem]:
+    """Word what the schema refused in `document`, by path."""
+    report = Report(locator)
+    for error in errors:
+        path, parent = _path(error["loc"], document)
+        _word(report, error, path, parent)
+    return report.problems
+
+
+def missing_key(report: Report, path: KeyPath, parent: Mapping[str, Any], what: str = "") -> None:
+    """Report that `parent` lacks the last key of `path`: at the key it may have been misspelt as, if there is one."""
+    key, owner = str(path[-1]), path[:-1]
+    known = _keys(owner)
+    what = what or f"`{short(owner)}` has no `{key}`"
+    meant = f"did you mean `{key}`?"
+    misspelt = next((other for other in parent if other not in known and nearest(other, known) == meant), None)
+    if misspelt is None:
+        report.add(path, what, hint=_MISSING.get(key, ""))
+    else:
+        report.add((*owner, misspelt), what, key=True, facts=(f"it has `{plain(misspelt)}`",), hint=meant)
+
+
+def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPath, Any]:
+    """Turn pydantic's location into a path of the document and the value of the table or list that holds it.
+
+    The location also names the members of unions, which stand where no table is, and keeps its last key when it is missing.
+    """
+    path: KeyPath = ()
+    here: Any = document
+    parent: Any = document
+    for part in loc:
+        if isinstance(here, dict):
+            parent, here = here, here.get(str(part))
+        elif isinstance(here, list) and isinstance(part, int):
+            parent, here = here, here[part]
+        else:
+            continue
+        path = (*path, part)
+    return path, parent
+
+
+def short(path: KeyPath) -> str:
+    """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
+    if len(path) == 2 and path[0] in ("source", "merge"):  # noqa: PLR2004
+        return plain(dotted(path))
+    last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
+    return plain(dotted(path[last:]))
+
+
+def _keys(path: KeyPath) -> tuple[str, ...]:
+    """Return our own keys in the table at `path`; parameters of methods are not among them."""
+    match path:
+        case ():
+            table: type[schema.Table] = schema.ModelfileTable
+        case ("source", _):
+            table = schema.SourceTable
+        case ("merge", _):
+            table = schema.MergeTable
+        case ("merge", _, "tokenizer"):
+            table = schema.TokenizerTable
+        case ("merge", _, "output"):
+            table = schema.OutputTable
+        case ("merge", _, "inputs", _):
+            table = schema.InputTable
+        case ("merge", _, "slices", _):
+            table = schema.SliceTable
+        case ("merge", _, "slices", _, "inputs", _):
+            table = schema.SliceInputTable
+        case ("cache",):
+            table = schema.CacheTable
+        case _:
+            table = schema.RuleTable
+    return schema.keys_of(table)
+
+
+def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) -> None:
+    value, name = error["input"], short(path)
+    match error["type"]:
+        case "missing":
+            missing_key(report, path, parent if isinstance(parent, dict) else {})
+        case "extra_forbidden":
+            known = _keys(path[:-1])
+            facts = (f"known here: {', '.join(known)}",)
+            hint = nearest(str(path[-1]), known) or _unquoted_name(path, value)
+            report.add(path, f"unknown key `{name}`", key=True, facts=facts, hint=hint)
+        case "node_name":
+            report.add(
+                path[:-1],
+                f'"{plain(str(value))}" cannot be a name',
+                key=True,
+                hint="names are made of letters, digits, `-`, `_` and `.`",
+            )
+        case "version":
+            report.add(
+                path,
+                f"this Modelfile is of version {plain(str(value))}, and only version {schema.FORMAT_VERSION} is known",
+                hint=f"write `version = {schema.FORMAT_VERSION}`, or use a modelbuild that knows it",
+            )
+        case "string_too_short":
+            report.add(path, f"`{name}` is empty", hint="leave it out, or write what it should be")
+        case "too_short":
+            report.add(path, f"`{name}` is empty", hint=_empty_list(name))
+        case "span_empty":
+            _word_span(report, path, name, value)
+        case "literal_error":
+            known = tuple(schema.Dtype.__args__)  # type: ignore[attr-defined]
+            hint = nearest(value, known) if isinstance(value, str) else ""
+            report.add(path, f"`{name}` must be one of {', '.join(known)}", facts=(found(value),), hint=hint)
+        case other:
+            expected = _EXPECTED.get(other, other)
+            if other == "model_type":
+                expected = _entry_of_models(path) or expected
+            report.add(path, f"`{name}` must be {expected}", facts=(found(value),), hint=_way_out(other, path, value))
+
+
+def _word_span(report: Report, path: KeyPath, name: str, layers: Sequence[int]) -> None:
+    first, stop = layers
+    span = f"`{name} = [{first}, {stop}]` holds no layer"
+    what = f"empty slice: {span}" if _entry_of_models(path[:-1]) else span
+    hint = f"`[{first}, {first + 1}]` is layer {first} alone" if first == stop else f"did you mean `{name} = [{stop}, {first}]`?"
+    report.add(path, what, facts=("layers are written [first, last + 1]",), hint=hint)
+
+
+def _empty_list(name: str) -> str:
+    if name == "default":
+        return "leave it out to build every merge that no other merge reads"
+    return "name at least one model"
+
+
+def _unquoted_name(path: KeyPath, value: object) -> str:
+    """Return the hint for a node's name that TOML reads as several keys, `[source.llama-3.1]`, or "" where none is."""
+    if len(path) != 3 or path[0] not in ("source", "merge"):  # noqa: PLR2004
+        return ""
+    section, *names = map(str, path)
+    while isinstance(value, dict) and not value.keys() & {"from", "method"}:
+        if len(value) != 1:
+            return ""
+        name, value = next(iter(value.items()))
+        names.append(name)
+    return f'a name with a dot stands in quotes: `[{section}."{plain(".".join(names))}"]`' if isinstance(value, dict) else ""
+
+
+def _entry_of_models(path: KeyPath) -> str:
+    """Say what an entry of a list of models should be, or "" where `path` is none."""
+    match path:
+        case ("merge", _, "inputs", _):
+            return "the name of a model, or a table with `model`"
+        case ("merge", _, "slices", _) | ("merge", _, "slices", _, "inputs", _):
+            return "a table with `model` and `layers`"
+    return ""
+
+
+def _way_out(kind: str, path: KeyPath, value: object) -> str:
+    """Return the hint for a value of the wrong kind."""
+    if kind == "setting":
+        rule = f"a rule stands in a list: `{short(path)} = [{{ value = … }}]`" if isinstance(value, dict) else ""
+        return nearest(str(path[-1]), _keys(path[:-1])) or _unquoted_name(path, value) or rule
+    if kind == "list_type":
+        return f"write `{short(path)} = [ … ]`"
+    if isinstance(value, str) and kind == "model_type" and _entry_of_models(path):
+        return f'write `{{ model = "{plain(value)}", layers = [first, last + 1] }}`'
+    if isinstance(value, str) and (bare := _BARE.get(kind)) and bare.fullmatch(value):
+        return f"write it without quotes: {plain(value)}"
+    return ""

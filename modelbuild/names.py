@@ -1,0 +1,63 @@
+"""Words everyone uses: key paths, tensor names and their natural order, sizes."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands in a Modelfile: ("merge", "skills", "inputs", 0, "weight")."""
+
+_NUMBERS = re.compile(r"(\d+)")
+_NODE = re.compile(r"[A-Za-z0-9_.-]+")
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def is_node_name(name: str) -> bool:
+    """Tell whether `name` may name a source or a merge: letters, digits, `-`, `_`, `.`."""
+    return _NODE.fullmatch(name) is not None and name.strip(".") != ""
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as the user would: merge.skills.inputs[0].weight."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            quoted = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part}"'
+            text += f".{quoted}" if text else quoted
+    return text
+
+
+def natural(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Order names so that layers.2 comes before layers.10."""
+    parts = _NUMBERS.split(name)
+    return tuple((0, int(part)) if i % 2 else (1, part) for i, part in enumerate(parts))
+
+
+def parse_size(text: str) -> int:
+    """Read "5GB", "512 MiB" or "1000" as bytes.
+
+    Raises:
+        ValueError: if the text is no size or the size is not positive.
+
+    """
+    match = _SIZE.fullmatch(text)
+    if not match or match[2].upper() not in _UNITS:
+        raise ValueError(f"`{text}` is not a size")
+    size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
+    if not 0 < size < 1 << 63:
+        raise ValueError(f"`{text}` is not a size from 1 byte to 8 EiB")
+    return size
+
+
+def human_bytes(count: int) -> str:
+    """Write bytes for people: 3.1 GB."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

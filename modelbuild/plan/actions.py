@@ -1,0 +1,124 @@
+"""Actions: what is to be computed, as inert data, and the one description that the hasher and the explainer share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from modelbuild.checkpoint.dtypes import nbytes
+from modelbuild.checkpoint.header import TensorInfo
+from modelbuild.digest import Sink, Value
+from modelbuild.method import Method
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """A tensor of a source; compared by identity."""
+
+    source: str
+    info: TensorInfo
+
+    @property
+    def dtype(self) -> str:
+        """Storage type, safetensors code."""
+        return self.info.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Dimensions."""
+        return self.info.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.info.nbytes
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return f"{self.source}::{self.info.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Action:
+    """The computation of one output tensor of one node; compared by identity.
+
+    Args:
+        node: the merge it belongs to; no part of its key.
+        tensor: its name in the node's output; no part of its key.
+        method: what is computed.
+        params: (name, value) for each parameter, as resolved for this tensor; a tuple where there is one per input.
+        base: what deltas are taken against, or None.
+        inputs: in Modelfile order.
+        dtype: what the result is rounded to, safetensors code.
+        shape: of the result and of every input.
+        seed: of the random masks; part of the key for random methods only.
+
+    """
+
+    node: str
+    tensor: str
+    method: Method
+    params: tuple[tuple[str, Any], ...]
+    base: Ref | None
+    inputs: tuple[Ref, ...]
+    dtype: str
+    shape: tuple[int, ...]
+    seed: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the result."""
+        return nbytes(self.dtype, self.shape)
+
+    @property
+    def numel(self) -> int:
+        """Elements of the result."""
+        return prod(self.shape)
+
+    @property
+    def needs(self) -> tuple[Ref, ...]:
+        """Everything it reads, the base first."""
+        return self.inputs if self.base is None else (self.base, *self.inputs)
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return f"{self.node}::{self.tensor}"
+
+
+Ref = Leaf | Action
+"""Where a tensor comes from."""
+
+
+def describe(action: Action, digests: tuple[str, ...], device: str, sink: Sink) -> None:
+    """Tell `sink` everything that an action's bytes depend on.
+
+    Args:
+        action: what is described.
+        digests: of `action.needs`, in order.
+        device: what computes, with versions; told for methods that are not exact, and for those alone.
+        sink: the hasher or the explainer.
+
+    """
+    method = action.method
+    sink.field("method", method.name)
+    sink.field("revision", method.revision)
+    sink.field("numerics", method.numerics)
+    if method.numerics != "exact":
+        sink.field("device", device)
+    for name, value in action.params:
+        sink.field(f"params.{name}", _value(value))
+    if method.random:
+        sink.field("seed", action.seed)
+    if action.base is not None:
+        sink.field("base", digests[0])
+        digests = digests[1:]
+    sink.field("inputs", digests)
+    sink.field("dtype", action.dtype)
+    sink.field("shape", action.shape)
+
+
+def _value(value: Any) -> Value:
+    return value  # type: ignore[no-any-return]

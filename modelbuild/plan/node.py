@@ -1,0 +1,284 @@
+"""One node planned: its output tensors, each an action or an input's bytes handed on, checked from headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from modelbuild.checkpoint.anatomy import Anatomy, Part
+from modelbuild.checkpoint.config import Config, with_layers
+from modelbuild.checkpoint.dtypes import ARITHMETIC
+from modelbuild.errors import Problem, did_you_mean
+from modelbuild.graph import BoundSlice, Node
+from modelbuild.methods import load
+from modelbuild.modelfile.locate import Locator
+from modelbuild.names import KeyPath
+from modelbuild.plan.actions import Action, Ref
+from modelbuild.plan.model import Model
+from modelbuild.plan.resolve import Spot, Unset, constant, unmatched, value_at
+
+_SHOWN = 3
+"""Of many tensors that are wrong in the same way, how many an error names."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What became of a node: its model, or the problems that keep it from being one."""
+
+    model: Model
+    actions: tuple[Action, ...]
+    equal: tuple[tuple[str, tuple[Ref, ...]], ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+
+
+def plan_node(node: Node, models: Mapping[str, Model], locator: Locator) -> Planned:
+    """Plan one node whose inputs are planned."""
+    planner = _Planner(node, models, locator)
+    model = planner.whole() if node.whole else planner.stacked()
+    planner.look_back()
+    return Planned(model, tuple(planner.actions), tuple(planner.equal), tuple(planner.problems), tuple(planner.warnings))
+
+
+class _Planner:
+    def __init__(self, node: Node, models: Mapping[str, Model], locator: Locator) -> None:
+        self.node, self.models, self.locator = node, models, locator
+        self.actions: list[Action] = []
+        self.equal: list[tuple[str, tuple[Ref, ...]]] = []
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        self.parts = [_Part(part, models) for part in node.slices]
+        self.unfit: dict[tuple[str, str, str], list[str]] = {}
+
+    def say(self, what: str, path: KeyPath, *, facts: tuple[str, ...] = (), hint: str = "") -> None:
+        problem = self.locator.problem(what, path, facts=facts, hint=hint)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def whole(self) -> Model:
+        """Merge whole models tensor by tensor."""
+        part = self.parts[0]
+        lead = part.lead
+        if self.alike(part):
+            span = (0, lead.anatomy.layers)
+            tensors = {name: self.tensor(part, self.spot(lead.anatomy, name, span), [model.tensors[name] for model in part.models]) for name in lead.tensors}
+        else:
+            tensors = {}
+        return self.model(lead, tensors, lead.anatomy, lead.config)
+
+    def alike(self, part: _Part) -> bool:
+        """Check that all models of a part have the same tensors; say what differs if not."""
+        before = len(self.problems)
+        for other in part.models[1:]:
+            lead = part.lead
+            if other.anatomy.layers != lead.anatomy.layers:
+                facts = (f"`{lead.name}` has {lead.anatomy.layers} layers and `{other.name}` {other.anatomy.layers}",)
+                self.say(f"`{lead.name}` and `{other.name}` have different numbers of layers", part.bound.path, facts=facts, hint="take slices of the same length")
+                continue
+            facts = tuple(
+                f"{_some(names)} {'is' if len(names) == 1 else 'are'} in `{has.name}` and not in `{lacks.name}`"
+                for has, lacks in ((lead, other), (other, lead))
+                if (names := [name for name in has.tensors if name not in lacks.tensors])
+            )
+            if facts:
+                self.say(f"`{lead.name}` and `{other.name}` do not have the same tensors", part.bound.path, facts=facts, hint="merge models of one architecture")
+        return len(self.problems) == before
+
+    def stacked(self) -> Model:
+        """Stack slices: embeddings from the first, final norm and head from the last."""
+        merge = self.node.merge
+        tensors: dict[str, Ref] = {}
+        lead = self.parts[0].lead
+        sound = [self.in_range(part) for part in self.parts]
+        if not all(sound):
+            return self.model(lead, {}, lead.anatomy, lead.config)
+        spans, depth = [], 0
+        for part in self.parts:
+            spans.append((depth, depth + part.depth))
+            depth += part.depth
+        anatomy = Anatomy(lead.anatomy.stack, depth)
+        taken: list[tuple[Config, int]] = []
+        tensors |= self.ends(Part.EMBEDDING, merge.embed, self.parts[0], spans[0])
+        for part, span in zip(self.parts, spans, strict=True):
+            for i in range(part.depth):
+                taken.append((part.lead.config, part.first_layers[0] + i))
+                for name in part.lead.by_layer[part.first_layers[0] + i]:
+                    refs = self.layer_refs(part, name, i)
+                    if refs:
+                        moved = anatomy.moved(part.lead.anatomy.within_layer(name), span[0] + i)
+                        tensors[moved] = self.tensor(part, self.spot(anatomy, moved, span), refs)
+        tensors |= self.ends(Part.HEAD, merge.head, self.parts[-1], spans[-1])
+        floats = {ref.dtype for ref in tensors.values() if ref.dtype in ARITHMETIC}
+        if len(floats) > 1 and not merge.dtype and not merge.output.dtype:
+            self.warnings.append(f"`{self.node.name}` mixes tensors of {' and '.join(sorted(floats))}; `dtype` rounds them to one type")
+        return self.model(lead, tensors, anatomy, with_layers(lead.config, taken) if lead.config else {})
+
+    def in_range(self, part: _Part) -> bool:
+        """Check the layers that a slice names against the models that have them."""
+        before = len(self.problems)
+        for one in part.bound.inputs:
+            has = self.models[one.model].anatomy.layers
+            first, stop = one.layers or (0, 0)
+            if stop > has:
+                self.say(f"the slice `layers = [{first}, {stop}]` is out of range", (*one.path, "layers"), facts=(f"`{one.model}` has {has} layers",), hint=f"the last slice of it ends at {has}")
+            elif stop - first != part.depth:
+                self.say("the inputs of a slice have different numbers of layers", (*one.path, "layers"), facts=(f"{part.depth} and {stop - first}",), hint="give each as many")
+        return len(self.problems) == before
+
+    def layer_refs(self, part: _Part, name: str, i: int) -> list[Ref]:
+        """Find the tensors of all models of a slice that correspond to `name`, a tensor of the lead's i-th layer taken."""
+        lead, refs = part.lead, []
+        for model, first in zip(part.models, part.first_layers, strict=True):
+            own = model.anatomy.moved(lead.anatomy.within_layer(name), first + i)
+            ref = model.tensors.get(own)
+            if ref is None:
+                self.say(f"`{lead.name}` and `{model.name}` do not have the same tensors", part.bound.path, facts=(f"`{own}` is not in `{model.name}`",), hint="merge models of one architecture")
+                return []
+            refs.append(ref)
+        return refs
+
+    def ends(self, which: Part, named: str, part: _Part, span: tuple[int, int]) -> dict[str, Ref]:
+        """Take what stands before or after the layers: from the model named, else as the slice merges it."""
+        if named:
+            return {name: ref for name, ref in self.models[named].tensors.items() if self.models[named].anatomy.part_of(name) is which}
+        lead = part.lead
+        found = {}
+        for name in (name for name in lead.tensors if lead.anatomy.part_of(name) is which):
+            refs = [model.tensors.get(name) for model in part.models]
+            if None in refs:
+                lacking = part.models[refs.index(None)].name
+                self.say(f"`{lead.name}` and `{lacking}` do not have the same tensors", part.bound.path, facts=(f"`{name}` is not in `{lacking}`",), hint="merge models of one architecture")
+                continue
+            found[name] = self.tensor(part, self.spot(lead.anatomy, name, span), [ref for ref in refs if ref is not None])
+        return found
+
+    def spot(self, anatomy: Anatomy, name: str, span: tuple[int, int]) -> Spot:
+        return Spot(name, anatomy.part_of(name), anatomy.layer_of(name), span)
+
+    def tensor(self, part: _Part, spot: Spot, refs: Sequence[Ref]) -> Ref:
+        """Make the action of one output tensor, or hand an input on."""
+        part.spots.append(spot)
+        lead = refs[0]
+        if any(ref.shape != lead.shape for ref in refs):
+            i = next(i for i, ref in enumerate(refs) if ref.shape != lead.shape)
+            self.say(
+                f"`{spot.name}` has different shapes", part.bound.path,
+                facts=tuple(f"{list(ref.shape)} in `{part.models[j].name}`" for j, ref in ((0, lead), (i, refs[i]))), hint="merge models of one shape",
+            )  # fmt: skip
+            return lead
+        if lead.dtype not in ARITHMETIC:
+            if any(ref is not lead for ref in refs):
+                self.equal.append((f"{self.node.name}::{spot.name}", tuple(refs)))
+            return lead
+        method = part.bound.method
+        try:
+            params, key = part.params_at(spot)
+        except Unset as error:
+            self.say(f"`{error}` has no value for `{spot.name}`", (*self.node.merge.path, str(error)), hint="end the rules with one that has no `filter` and no `layers`")
+            return lead
+        wrong = part.wrong(key, params)
+        if wrong:
+            self.say(f"`{method.name}` cannot merge these inputs", part.bound.path, facts=(wrong,))
+            return lead
+        base, inputs = (lead, tuple(refs[1:])) if part.bound.base else (None, tuple(refs))
+        dtype = self.node.merge.dtype or lead.dtype
+        alias = method.alias(params, len(inputs))
+        if alias is not None:
+            if inputs[alias].dtype == dtype:
+                return inputs[alias]
+            method, key, base, inputs = load("passthrough"), (("scale", (1.0,)),), None, (inputs[alias],)
+        action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, lead.shape, self.node.seed)
+        self.actions.append(action)
+        return action
+
+    def look_back(self) -> None:
+        """Say which rules matched nothing anywhere."""
+        if self.problems:
+            return
+        idle = {rule.path: rule for part in self.parts for chain in part.chains for rule in unmatched(chain, part.spots)}
+        for part in self.parts:
+            for chain in part.chains:
+                still = {rule.path for rule in unmatched(chain, part.spots)}
+                for setting in chain:
+                    for rule in setting:
+                        if rule.path not in still:
+                            idle.pop(rule.path, None)
+        words = {word for part in self.parts for spot in part.spots for word in spot.name.split(".") if not word.isdigit()}
+        for path, rule in idle.items():
+            if rule.filter:
+                within = f" in layers {list(rule.layers)}" if rule.layers else ""
+                self.say(f"the filter `{rule.filter}` matches no tensor{within}", (*path, "filter"), facts=(f"names have these parts: {', '.join(sorted(words))}",), hint=did_you_mean(rule.filter, words))
+            else:
+                self.say(f"the rule's layers {list(rule.layers or ())} are none of `{self.node.name}`", (*path, "layers"), hint="layers are numbered as in the output")
+
+    def model(self, lead: Model, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
+        donor = self.models[self.node.merge.base] if self.node.merge.base else lead
+        return Model(self.node.name, tensors, anatomy, config, donor.carried)
+
+
+class _Part:
+    """A slice with its models looked up; the lead is its base, or its first input."""
+
+    def __init__(self, bound: BoundSlice, models: Mapping[str, Model]) -> None:
+        self.bound = bound
+        base = [models[bound.base]] if bound.base else []
+        self.models = [*base, *(models[one.model] for one in bound.inputs)]
+        self.lead = self.models[0]
+        self.spots: list[Spot] = []
+        self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
+        self._fixed: tuple[dict[str, Any], tuple[tuple[str, Any], ...]] | None = None
+
+    @cached_property
+    def depth(self) -> int:
+        first, stop = self.bound.inputs[0].layers or (0, 0)
+        return stop - first
+
+    @cached_property
+    def first_layers(self) -> list[int]:
+        """The first layer taken of each model; the base gives the layers that the first input gives."""
+        firsts = [(one.layers or (0, 0))[0] for one in self.bound.inputs]
+        return [*firsts[:1], *firsts] if self.bound.base else firsts
+
+    @cached_property
+    def chains(self) -> list[Any]:
+        return [*self.bound.chains.values(), *(chain for one in self.bound.inputs for chain in one.chains.values())]
+
+    def params_at(self, spot: Spot) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
+        """Resolve all parameters for one tensor: by Python name, and as (name, value) pairs for the key.
+
+        Raises:
+            Unset: naming the parameter that has no value there.
+
+        """
+        if self._fixed is not None:
+            return self._fixed
+        by_name, key = {}, []
+        for param in self.bound.method.params:
+            if param.inert:
+                continue
+            try:
+                if param.per == "node":
+                    value: Any = value_at(self.bound.chains[param.name], spot)
+                else:
+                    value = tuple(value_at(one.chains[param.name], spot) for one in self.bound.inputs)
+            except Unset:
+                raise Unset(param.name) from None
+            by_name[param.python_name] = value
+            key.append((param.name, value))
+        resolved = by_name, tuple(key)
+        if all(constant(chain) is not None for chain in self.chains):
+            self._fixed = resolved
+        return resolved
+
+    def wrong(self, key: tuple[tuple[str, Any], ...], params: Mapping[str, Any]) -> str:
+        """Return what the method has against these parameters, asked once for each set of them."""
+        if key not in self._wrong:
+            self._wrong[key] = self.bound.method.check(params, len(self.bound.inputs))
+        return self._wrong[key]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -1,0 +1,180 @@
+"""The plan: every model of the graph as a table of tensors, each a leaf or an action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelbuild.checkpoint.anatomy import Anatomy
+from modelbuild.checkpoint.dtypes import ARITHMETIC
+from modelbuild.checkpoint.config import Config, with_dtype
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.graph import Graph
+from modelbuild.methods import load
+from modelbuild.plan import layout
+from modelbuild.plan.actions import Action, Leaf, Ref
+from modelbuild.plan.model import Model
+from modelbuild.plan.node import plan_node
+from modelbuild.sources.local import TOKENIZER_FILES, Checkpoint
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model to be written.
+
+    Args:
+        name: the merge.
+        tensors: what is written, by name, after the rounding to `output.dtype` if there is one.
+        files: the tensors of each weight file, by file name.
+        linked: whether the files are laid out as packs; if not they are shards of `shard_size`.
+        kept: whether those packs stay in the cache.
+        path: the output directory.
+        config: config.json as it is to be, or {}.
+        carried: the other files, by name.
+
+    """
+
+    name: str
+    tensors: Mapping[str, Ref]
+    files: Mapping[str, tuple[str, ...]]
+    linked: bool
+    kept: bool
+    path: Path
+    config: Config
+    carried: Mapping[str, Path]
+
+    @property
+    def own_nodes(self) -> tuple[str, ...]:
+        """The nodes whose actions write its tensors: the merge, and the casts of its output."""
+        return self.name, cast_node(self.name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build of some targets comes to.
+
+    Args:
+        graph: the bound Modelfile.
+        checkpoints: the sources that are read, by name.
+        models: sources and merges as tensors, by name, in building order.
+        targets: what is asked for, by name.
+        actions: all actions that the targets rest on, inputs first.
+        aliased: tensors that hand an input's digest on.
+        equal: tensors that must be equal in all inputs because no method computes on their type: (label, refs).
+        warnings: what the user may not have meant.
+
+    """
+
+    graph: Graph
+    checkpoints: Mapping[str, Checkpoint]
+    models: Mapping[str, Model]
+    targets: Mapping[str, Target]
+    actions: tuple[Action, ...] = field(repr=False)
+    aliased: int
+    equal: tuple[tuple[str, tuple[Ref, ...]], ...]
+    warnings: tuple[str, ...]
+
+
+def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iterable[str], root: Path) -> Plan:
+    """Plan the building of `targets`.
+
+    Args:
+        graph: the bound Modelfile.
+        checkpoints: every source that the targets rest on, opened.
+        targets: names of merges.
+        root: the directory that output paths are relative to.
+
+    Raises:
+        ModelbuildError: exit 2, with everything that does not fit together.
+
+    """
+    targets = tuple(dict.fromkeys(targets))
+    models = {name: Model.of_source(checkpoint) for name, checkpoint in checkpoints.items()}
+    problems: list[Problem] = []
+    equal: list[tuple[str, tuple[Ref, ...]]] = []
+    warnings: list[str] = []
+    own: list[Action] = []
+    aliased = 0
+    for name in graph.upstream(targets):
+        node = graph.nodes[name]
+        if any(model not in models for model in node.models):
+            continue  # what it reads is wrong already
+        planned = plan_node(node, models, graph.modelfile.locator)
+        problems += planned.problems
+        if planned.problems:
+            continue
+        models[name] = planned.model
+        equal += planned.equal
+        warnings += planned.warnings
+        own += planned.actions
+        aliased += len(planned.model.tensors) - len(planned.actions)
+    if problems:
+        raise ModelbuildError(problems)
+    planned_targets = {name: _target(graph, models, name, root) for name in targets}
+    _distinct(graph, planned_targets, checkpoints)
+    live = _live(ref for target in planned_targets.values() for ref in target.tensors.values())
+    casts = [ref for target in planned_targets.values() for name, ref in target.tensors.items() if isinstance(ref, Action) and ref is not models[target.name].tensors[name]]
+    actions = tuple(action for action in (*own, *casts) if action in live)
+    return Plan(graph, checkpoints, models, planned_targets, actions, aliased, tuple(equal), tuple(warnings))
+
+
+def _live(refs: Iterable[Ref]) -> set[Action]:
+    """Return the actions that some tensors rest on: of a node that is sliced, the layers that are taken and no others."""
+    live: set[Action] = set()
+    waiting = [ref for ref in refs if isinstance(ref, Action)]
+    while waiting:
+        action = waiting.pop()
+        if action not in live:
+            live.add(action)
+            waiting += [need for need in action.needs if isinstance(need, Action)]
+    return live
+
+
+def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) -> Target:
+    merge, model = graph.nodes[name].merge, models[name]
+    output = merge.output
+    tensors = {tensor: _cast(name, tensor, ref, output.dtype) for tensor, ref in model.tensors.items()}
+    sizes = {tensor: ref.nbytes for tensor, ref in tensors.items()}
+    handed_on = frozenset(tensor for tensor, ref in tensors.items() if isinstance(ref, Leaf) or ref.node not in (name, cast_node(name)))
+    groups = layout.shards(sizes, model.anatomy, output.shard_size) if output.shard_size else layout.packs(sizes, model.anatomy, handed_on)
+    donor = merge.tokenizer
+    carried = dict(model.carried)
+    if donor and donor != "base":
+        carried = {file: path for file, path in carried.items() if file not in TOKENIZER_FILES}
+        carried |= {file: path for file, path in models[donor].carried.items() if file in TOKENIZER_FILES}
+    config = with_dtype(model.config, _common_dtype(tensors.values())) if model.config else {}
+    files = dict(zip(layout.file_names(len(groups)), groups, strict=True))
+    return Target(name, tensors, files, not output.shard_size, not output.shard_size and merge.keep, root / (output.path or f"out/{name}"), config, carried)
+
+
+def cast_node(name: str) -> str:
+    """Return what the casts of a target's output are called, beside the actions of its merge."""
+    return f"{name} (output)"
+
+
+def _cast(name: str, tensor: str, ref: Ref, dtype: str) -> Ref:
+    """Round a second time where the output's type differs from the node's."""
+    if not dtype or ref.dtype == dtype or ref.dtype not in ARITHMETIC:
+        return ref
+    return Action(cast_node(name), tensor, load("passthrough"), (("scale", (1.0,)),), None, (ref,), dtype, ref.shape, 0)
+
+
+def _common_dtype(refs: Iterable[Ref]) -> str:
+    """Return the type that most bytes have."""
+    held: dict[str, int] = {}
+    for ref in refs:
+        held[ref.dtype] = held.get(ref.dtype, 0) + ref.nbytes
+    return max(held, key=lambda dtype: held[dtype]) if held else ""
+
+
+def _distinct(graph: Graph, targets: Mapping[str, Target], checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Refuse outputs that would overwrite a source or each other."""
+    locator = graph.modelfile.locator
+    taken: dict[Path, str] = {path.resolve(): f"source `{one.name}`" for one in checkpoints.values() for file in one.weights for path in (file, file.parent)}
+    for target in targets.values():
+        path, at = target.path.resolve(), ("merge", target.name, "output", "path")
+        clash = taken.get(path) or next((who for other, who in taken.items() if path in other.parents), None)
+        if clash:
+            raise ModelbuildError(locator.problem(f"the output of `{target.name}` would overwrite {clash}", at, facts=(str(path),), hint="choose another `output.path`"), Exit.USAGE)
+        taken[path] = f"the output of `{target.name}`"

@@ -1,0 +1,87 @@
+"""Parameters for one tensor: the first rule that matches wins, gradients are interpolated over the layers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from modelbuild.checkpoint.anatomy import Part
+from modelbuild.graph import Chain
+from modelbuild.modelfile.model import Gradient, Rule, Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a tensor stands in its node's output.
+
+    Args:
+        name: its name there.
+        part: embedding, layers or head.
+        layer: its layer there, or -1.
+        span: the layers (first, last + 1) of its slice, or of the node where there are no slices.
+
+    """
+
+    name: str
+    part: Part
+    layer: int
+    span: tuple[int, int]
+
+
+class Unset(Exception):
+    """A parameter has no value for a tensor: every rule looks at others."""
+
+
+def value_at(chain: Chain, spot: Spot) -> Scalar:
+    """Return the value that a parameter has for the tensor at `spot`.
+
+    Raises:
+        Unset: if no rule matches and there is no default.
+
+    """
+    for setting in chain:
+        for rule in setting:
+            if matches(rule, spot):
+                return _interpolated(rule.value, spot, rule.layers or spot.span) if isinstance(rule.value, tuple) else rule.value
+    raise Unset
+
+
+def constant(chain: Chain) -> Scalar | None:
+    """Return the value that a parameter has everywhere, or None where that depends on the tensor."""
+    rule = chain[0][0]
+    return None if rule.filter or rule.layers or isinstance(rule.value, tuple) else rule.value
+
+
+def matches(rule: Rule, spot: Spot) -> bool:
+    """Tell whether a rule speaks of the tensor at `spot`."""
+    if rule.layers and not rule.layers[0] <= spot.layer < rule.layers[1]:
+        return False
+    return not rule.filter or _pattern(rule.filter).search(spot.name) is not None
+
+
+def unmatched(chain: Chain, spots: Iterable[Spot]) -> Iterable[Rule]:
+    """Return the rules of a chain that match no tensor at all."""
+    spots = tuple(spots)
+    return [rule for setting in chain for rule in setting if (rule.filter or rule.layers) and not any(matches(rule, spot) for spot in spots)]
+
+
+@lru_cache(maxsize=4096)
+def _pattern(glob: str) -> re.Pattern[str]:
+    """Compile a glob over whole dotted components; `*` and `?` do not cross a dot."""
+    body = "".join("[^.]*" if char == "*" else "[^.]" if char == "?" else re.escape(char) for char in glob)
+    return re.compile(rf"(?:^|\.){body}(?:\.|$)")
+
+
+def _interpolated(gradient: Gradient, spot: Spot, span: tuple[int, int]) -> float:
+    """Return a gradient's value: linear over `span`; embeddings take the first value, norm and head the last."""
+    if spot.part is Part.EMBEDDING:
+        return float(gradient[0])
+    count = span[1] - span[0]
+    if spot.part is Part.HEAD or count == 1:
+        return float(gradient[-1])
+    place = (spot.layer - span[0]) / (count - 1) * (len(gradient) - 1)
+    below = min(int(place), len(gradient) - 2) if len(gradient) > 1 else 0
+    share = place - below
+    return float(gradient[below]) if share == 0 else float(gradient[below] * (1 - share) + gradient[below + 1] * share)

@@ -1,0 +1,134 @@
+"""Fresh, or stale because: the judgement of one action, and what it means for those that rest on it.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from modelbuild.digest import KeyHasher, Value
+from modelbuild.plan import Action, Leaf, Ref, describe
+
+Description = tuple[tuple[str, Value], ...]
+"""What an action's key was made of: (field, value) pairs in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One ingredient that differs; "" where it was or is not there."""
+
+    field: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Its record is there: the result is known without computing it."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """It must run, because `reason`; `changes` are the ingredients that moved since it last ran."""
+
+    reason: str
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """It cannot be judged before its inputs have run: `waits_for` names them."""
+
+    waits_for: tuple[str, ...]
+
+
+Judgement = Fresh | Stale | Pending
+
+
+def key_of(action: Action, digests: tuple[str, ...], device: str) -> str:
+    """Return the key of an action whose inputs' digests are known."""
+    hasher = KeyHasher("action")
+    describe(action, digests, device, hasher)
+    return hasher.key()
+
+
+class Explainer:
+    """The sink that keeps a description for people."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._fields: list[tuple[str, Value]] = []
+
+    def field(self, name: str, value: Value) -> None:
+        """Take one named ingredient."""
+        self._fields.append((name, value))
+
+    def description(self) -> Description:
+        """Return what was told."""
+        return tuple(self._fields)
+
+
+def description_of(action: Action, digests: tuple[str, ...], device: str) -> Description:
+    """Return what an action's key is made of."""
+    explainer = Explainer()
+    describe(action, digests, device, explainer)
+    return explainer.description()
+
+
+def changes(old: Description, new: Description) -> tuple[Change, ...]:
+    """Compare two descriptions field by field; inputs one by one."""
+    before, after = _flat(old), _flat(new)
+    names = list(dict.fromkeys([*before, *after]))
+    return tuple(Change(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name))
+
+
+def _flat(description: Description) -> dict[str, str]:
+    table = {}
+    for name, value in description:
+        if isinstance(value, tuple | list) and name != "shape":
+            for i, one in enumerate(value):
+                table[f"{name}[{i}]"] = str(one)
+        else:
+            table[name] = str(value)
+    return table
+
+
+def judge(
+    actions: Sequence[Action],
+    leaf_digest: Callable[[Leaf], str],
+    record: Callable[[str], str],
+    device: str,
+    *,
+    force: bool = False,
+) -> Mapping[Action, Judgement]:
+    """Judge actions in building order, without computing anything.
+
+    Args:
+        actions: inputs before what reads them.
+        leaf_digest: the digest of a source's tensor, or "" where its file is not known.
+        record: the digest that a key's record holds, or "".
+        device: as for `describe`.
+        force: take nothing from records.
+
+    """
+    judged: dict[Action, Judgement] = {}
+    digests: dict[Ref, str] = {}
+
+    def digest(ref: Ref) -> str:
+        if ref not in digests:
+            digests[ref] = leaf_digest(ref) if isinstance(ref, Leaf) else ""
+        return digests[ref]
+
+    for action in actions:
+        unknown = tuple(need.label for need in action.needs if not digest(need))
+        if unknown:
+            judged[action] = Pending(unknown)
+            continue
+        known = "" if force else record(key_of(action, tuple(map(digest, action.needs)), device))
+        if known:
+            digests[action] = known
+            judged[action] = Fresh(known)
+        else:
+            judged[action] = Stale("forced" if force else "not built before")
+    return judged

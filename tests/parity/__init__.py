@@ -1,0 +1,1 @@
+"""What modelbuild merges, held against what mergekit merges from the same models and settings."""
