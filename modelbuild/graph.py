@@ -142,7 +142,9 @@ class _Binder:
         self.notes: list[str] = []
 
     def say(self, what: str, path: KeyPath, *, key: bool = False, facts: tuple[str, ...] = (), hint: str = "") -> None:
-        self.problems.append(self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint))
+        problem = self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint)
+        if problem not in self.problems:  # a setting of the node is read once for each input
+            self.problems.append(problem)
 
     def node(self, merge: Merge) -> Node | None:
         if merge.method not in installed():
@@ -182,11 +184,11 @@ class _Binder:
         params = merge.params if method.name == merge.method else {}
 
         def chain(param: Param, *settings: Setting | None) -> Chain:
-            written = tuple(self.read(param, setting) for setting in settings if setting)
+            written = tuple(self.read(method, param, setting) for setting in settings if setting)
             default = () if param.default is REQUIRED else ((Rule(param.default, "", None, ()),),)  # type: ignore[arg-type]
             if not written and not default:
                 where = inputs[0].path if param.per == "input" and len(inputs) == 1 else merge.path
-                self.say(f"`{method.name}` needs `{param.name}`", where, hint=f"add `{param.name} = …`")
+                self.say(f"`{method.name}` needs `{param.name}`", where, facts=(f"`{param.name}` is {param.kind_in_words} {param.range}".rstrip() + ", and has no default",), hint=f"add `{param.name} = …`")
             return (*written, *default)
 
         active = [param for param in method.params if not param.inert]
@@ -231,10 +233,10 @@ class _Binder:
             elif per_input and param.per == "node" and not param.inert:
                 self.say(f"`{name}` of `{method.name}` is one value for all inputs", (*path, name), key=True, hint=f"write it beside `method`, or in a slice, not beside one input")
             elif param.inert:
-                self.read(param, params[name])
+                self.read(method, param, params[name])
                 self.notes.append(f"`{name}` is accepted and has no effect")
 
-    def read(self, param: Param, setting: Setting) -> Setting:
+    def read(self, method: Method, param: Param, setting: Setting) -> Setting:
         """Bring every value of a setting into the parameter's kind."""
 
         def rule(one: Rule) -> Rule:
@@ -245,7 +247,7 @@ class _Binder:
                     return replace(one, value=tuple(param.read(value) for value in one.value))
                 return replace(one, value=param.read(one.value))
             except ValueError as error:
-                self.say(f"`{param.name}` cannot have this value", one.path, facts=(str(error),))
+                self.say(f"`{param.name}` cannot have this value", one.path, facts=(str(error),), hint=f"`modelbuild methods {method.name}` shows what it takes")
                 return one
 
         return tuple(map(rule, setting))

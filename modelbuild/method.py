@@ -77,12 +77,17 @@ class Param:
         if self.kind is float and type(value) is int:
             value = float(value)
         if type(value) is not self.kind:
-            raise ValueError(f"expected {_KINDS[self.kind]}, found {_shown(value)}")
+            raise ValueError(f"expected {self.kind_in_words}, found {_shown(value)}")
         if self.choices and value not in self.choices:
             raise ValueError(f"expected one of {', '.join(map(_shown, self.choices))}, found {_shown(value)}")
         if isinstance(value, int | float) and not self.low <= value <= self.high:
-            raise ValueError(f"expected {_KINDS[self.kind]} {self.range}, found {value}")
+            raise ValueError(f"expected {self.kind_in_words} {self.range}, found {value}")
         return value
+
+    @property
+    def kind_in_words(self) -> str:
+        """What kind of value it has."""
+        return _KINDS[self.kind]
 
     @property
     def range(self) -> str:

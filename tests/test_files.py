@@ -26,10 +26,12 @@ class Death:
     """A step that ends the process at its `last`-th operation, before it happens."""
 
     def __init__(self, last: int) -> None:
+        """Let `last` operations happen."""
         self.left = last
         self.seen: list[str] = []
 
     def __call__(self, operation: str, path: Path) -> None:
+        """Count an operation."""
         del path
         self.left -= 1
         if self.left < 0:
@@ -219,7 +221,6 @@ def test_an_atomic_write_that_dies_leaves_the_old_file_or_the_new_one(tmp_path: 
 
 def test_a_write_that_fails_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The disk is full at the sync, then at the rename."""
-
     for failing in ("sync", "rename"):
 
         def full(operation: str, path: Path, failing: str = failing) -> None:

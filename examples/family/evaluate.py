@@ -67,12 +67,12 @@ def main(models: Annotated[list[Path], typer.Argument(exists=True)], split: Spli
     logging.disable_progress_bar()
     windows = load_file(HELD_OUT)
     width = max(len(str(path)) for path in models)
-    typer.echo("".ljust(width) + "".join(f"{column:>9}" for column in (*DOMAINS, "mean of 3", "recall")))
+    typer.echo("".ljust(width) + "".join(f"{column:>10}" for column in (*DOMAINS, "mean of 3", "recall")))
     for path in models:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
         losses = held_out_losses(model, windows, split)
         scores = (*losses.values(), fmean(losses[domain] for domain in SPECIALTIES))
-        typer.echo(str(path).ljust(width) + "".join(f"{x:9.4f}" for x in scores) + f"{recall(model, windows):9.0%}")
+        typer.echo(str(path).ljust(width) + "".join(f"{x:10.4f}" for x in scores) + f"{recall(model, windows):10.0%}")
 
 
 if __name__ == "__main__":

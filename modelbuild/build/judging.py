@@ -29,6 +29,7 @@ class Judged:
 
 def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, force: bool = False) -> Judged:
     """Judge a plan without reading a tensor."""
+    cache.packs.ensure_indexed()
     judgements = judge(plan.actions, sources.known, lambda key: cache.records.digest(key) or "", device, force=force)
     running = {action for action, judgement in judgements.items() if not isinstance(judgement, Fresh)}
     for action in reversed(plan.actions):

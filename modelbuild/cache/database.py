@@ -11,9 +11,9 @@ import sqlite3
 import stat
 from pathlib import Path
 
-import diskcache  # type: ignore[import-untyped]
+import diskcache
 
-from modelbuild.cache.index import DATABASE
+from modelbuild.cache.index import DATABASE, DatabaseFailed
 
 BUSY_SECONDS = 2.0
 SETTINGS = {
@@ -37,8 +37,8 @@ _BROKEN = {
 }
 _INLINE = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(key) = 'text' AND typeof(value) = 'text'"
 
-ERRORS = (sqlite3.Error, diskcache.Timeout, ValueError)
-"""What a use of the database can raise; ValueError when rows are not what diskcache unpacks."""
+_ERRORS = (sqlite3.Error, diskcache.Timeout, ValueError, OSError)
+"""What a use of diskcache can raise; ValueError when rows are not what it unpacks."""
 
 
 class InlineText(diskcache.Disk):  # type: ignore[misc]
@@ -74,30 +74,41 @@ class InlineText(diskcache.Disk):  # type: ignore[misc]
 
 
 class Database:
-    """An open database of text by text; every call may raise one of `ERRORS`."""
+    """An open database of text by text."""
 
     def __init__(self, directory: Path) -> None:
         """Open the database in `directory`, made where it is missing, after `is_sound` was asked."""
-        self._cache = diskcache.Cache(str(directory), timeout=BUSY_SECONDS, disk=InlineText, **SETTINGS)
+        try:
+            self._cache = diskcache.Cache(str(directory), timeout=BUSY_SECONDS, disk=InlineText, **SETTINGS)
+        except _ERRORS as error:
+            raise _failed(error) from error
 
     def get(self, key: str) -> str | None:
         """Return one value."""
-        value: str | None = self._cache.get(key)
+        try:
+            value: str | None = self._cache.get(key)
+        except _ERRORS as error:
+            raise _failed(error) from error
         return value
 
     def get_many(self, keys: tuple[str, ...]) -> dict[str, str]:
-        """Return the values that are there; one question per 500 keys, so four times as fast as asking for each."""
+        """Return the values that are there; one question per 500 keys, so twice as fast as asking for each."""
         found: dict[str, str] = {}
         for start in range(0, len(keys), LARGEST_QUESTION):
             part = keys[start : start + LARGEST_QUESTION]
-            marks = ",".join("?" * len(part))
-            found.update(self._cache._sql(f"SELECT key, value FROM Cache WHERE {_INLINE} AND key IN ({marks})", part))  # noqa: S608, SLF001
+            found |= self._select(f"key IN ({','.join('?' * len(part))})", part)
         return found
 
     def scan(self, prefix: str) -> dict[str, str]:
         """Return everything whose key starts with `prefix`, in order of keys."""
-        query = f"SELECT key, value FROM Cache WHERE {_INLINE} AND key >= ? AND key < ? ORDER BY key"  # noqa: S608
-        return dict(self._cache._sql(query, (prefix, prefix + "\U0010ffff")))  # noqa: SLF001
+        return self._select("key >= ? AND key < ? ORDER BY key", (prefix, prefix + "\U0010ffff"))
+
+    def _select(self, condition: str, values: tuple[str, ...]) -> dict[str, str]:
+        query = f"SELECT key, value FROM Cache WHERE {_INLINE} AND {condition}"  # noqa: S608 - conditions are the two above
+        try:
+            return dict(self._cache._sql(query, values))  # noqa: SLF001 - diskcache only asks key by key
+        except _ERRORS as error:
+            raise _failed(error) from error
 
     def change(self, put: dict[str, str], delete: tuple[str, ...] = ()) -> None:
         """Delete, then put, in one transaction; nothing of it where it fails."""
@@ -107,49 +118,39 @@ class Database:
                     self._cache.delete(key, retry=False)
                 for key, text in put.items():
                     self._cache.set(key, text, retry=False)
-        except ERRORS:
+        except _ERRORS as error:
             # A COMMIT that failed leaves its transaction, and the lock, with the connection.
             self._cache.close()
-            raise
+            raise _failed(error) from error
 
     def close(self) -> None:
         """Close this thread's connection; it opens again when it is needed."""
         self._cache.close()
 
 
-def is_broken(error: Exception) -> bool:
-    """Tell whether an error says that the database is damaged, as against locked, full or out of reach."""
+def _failed(error: Exception) -> DatabaseFailed:
+    """Tell a database that is damaged from one that is locked, full or out of reach."""
     if isinstance(error, OSError | diskcache.Timeout):
-        return False
+        return DatabaseFailed(broken=False)
     code = getattr(error, "sqlite_errorcode", None)
     # Errors without a code come from Python: text that is no UTF-8, rows that diskcache cannot unpack.
-    return code is None or code & 0xFF in _BROKEN
+    return DatabaseFailed(broken=code is None or code & 0xFF in _BROKEN)
 
 
 def is_sound(directory: Path) -> bool:
     """Tell whether the database in `directory` is one that diskcache may open, or none is there.
 
     Its file is a regular file, it holds tables and no views, and its settings are the ones we would give it.
-
-    Raises:
-        sqlite3.Error: if it cannot be read.
-
     """
     path = directory / DATABASE
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return True
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(path.lstat().st_mode):
         return False
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
     try:
-        connection.execute("PRAGMA trusted_schema = OFF")
-        kinds = set(connection.execute("SELECT type, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master"))
-        tables = set(connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
-        settings = dict(connection.execute("SELECT key, value FROM Settings")) if ("Settings",) in tables else {}
-    finally:
-        connection.close()
+        kinds, settings = _read_schema(path)
+    except _ERRORS as error:
+        raise _failed(error) from error
     expected = {**diskcache.DEFAULT_SETTINGS, **SETTINGS}
     counted = settings.keys() & diskcache.core.METADATA.keys()
     return (
@@ -157,6 +158,18 @@ def is_sound(directory: Path) -> bool:
         and all(type(settings.pop(key)) is int for key in counted)
         and all(key in expected and expected[key] == value for key, value in settings.items())
     )
+
+
+def _read_schema(path: Path) -> tuple[set[tuple[str, bool]], dict[object, object]]:
+    """Return the kinds of things a database holds, virtual or not, and diskcache's settings."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        kinds = set(connection.execute("SELECT type, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master"))
+        tables = set(connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        return kinds, dict(connection.execute("SELECT key, value FROM Settings")) if ("Settings",) in tables else {}
+    finally:
+        connection.close()
 
 
 def is_literal(directory: Path) -> bool:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 DATABASE = "cache.db"
 
 
+class DatabaseFailed(Exception):  # noqa: N818 - it says what happened
+    """The database did not do what it was asked; `broken` where it is damaged, not only locked, full or out of reach."""
+
+    def __init__(self, *, broken: bool) -> None:
+        """Say which of the two."""
+        super().__init__(broken)
+        self.broken = broken
+
+
 class Index:
     """JSON by short text, on disk; every failure of it is a miss, and a write that fails is dropped.
 
@@ -39,44 +48,32 @@ class Index:
     def get(self, key: str) -> Json:
         """Return what is stored under a key; None where nothing is, or what is there is no JSON text."""
         database = self._open()
-        if database is None:
-            text = (self._memory or {}).get(key)
-        else:
-            from modelbuild.cache.database import ERRORS
-
-            try:
-                text = database.get(key)
-            except ERRORS as error:
-                self._failed(error)
-                text = None
+        try:
+            text = (self._memory or {}).get(key) if database is None else database.get(key)
+        except DatabaseFailed as failure:
+            self._failed(failure)
+            return None
         return None if text is None else parse_json(text)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Json]:
-        """Return what `get` would for each key, without those that are missing."""
+        """Return what `get` would for each key, without those that are missing; twice as fast as asking for each."""
         wanted = tuple(dict.fromkeys(keys))
         database = self._open()
-        if database is None:
-            memory = self._memory or {}
-            return _decode({key: memory[key] for key in wanted if key in memory})
-        from modelbuild.cache.database import ERRORS
-
+        memory = self._memory or {}
         try:
-            return _decode(database.get_many(wanted))
-        except ERRORS as error:
-            self._failed(error)
+            return _decode({key: memory[key] for key in wanted if key in memory} if database is None else database.get_many(wanted))
+        except DatabaseFailed as failure:
+            self._failed(failure)
             return {}
 
     def scan(self, prefix: str) -> dict[str, Json]:
         """Return everything whose key starts with `prefix`, in order of keys."""
         database = self._open()
-        if database is None:
-            return _decode({key: text for key, text in sorted((self._memory or {}).items()) if key.startswith(prefix)})
-        from modelbuild.cache.database import ERRORS
-
+        memory = sorted((self._memory or {}).items())
         try:
-            return _decode(database.scan(prefix))
-        except ERRORS as error:
-            self._failed(error)
+            return _decode({key: text for key, text in memory if key.startswith(prefix)} if database is None else database.scan(prefix))
+        except DatabaseFailed as failure:
+            self._failed(failure)
             return {}
 
     def put_many(self, pairs: Mapping[str, object], *, delete: Iterable[str] = ()) -> None:
@@ -97,12 +94,10 @@ class Index:
             return
         database = self._open(create=bool(put))
         if database is not None:
-            from modelbuild.cache.database import ERRORS
-
             try:
                 database.change(put, delete)
-            except ERRORS as error:
-                self._failed(error)
+            except DatabaseFailed as failure:
+                self._failed(failure)
         elif self._memory is not None:
             for key in delete:
                 self._memory.pop(key, None)
@@ -114,8 +109,6 @@ class Index:
             return self._database
         if not create and not os.path.lexists(self._directory / DATABASE):
             return None
-        from modelbuild.cache.database import ERRORS, is_broken
-
         with self._opening:
             if self._database is not None or self._memory is not None:
                 return self._database
@@ -123,8 +116,10 @@ class Index:
                 try:
                     self._database = self._open_sound()
                     break
-                except (*ERRORS, OSError) as error:
-                    if not is_broken(error) or not self._throw_away():
+                except OSError:
+                    break
+                except DatabaseFailed as failure:
+                    if not failure.broken or not self._throw_away():
                         break
             if self._database is None:
                 self._memory = {}
@@ -132,7 +127,7 @@ class Index:
 
     def _open_sound(self) -> Database | None:
         """Open the database, made where missing and replaced where diskcache must not open it; None if not for us."""
-        from modelbuild.cache.database import Database, is_literal, is_sound
+        from modelbuild.cache.database import Database, is_literal, is_sound  # noqa: PLC0415 - only where there is one: 20 ms
 
         if not is_literal(self._directory) or not self._own_directory():
             return None
@@ -153,17 +148,16 @@ class Index:
             files.set_mode(self._directory, 0o700)
         return True
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, failure: DatabaseFailed) -> None:
         """Throw a broken database away; one that is only locked or full stays."""
-        from modelbuild.cache.database import is_broken
-
-        if is_broken(error):
-            with self._opening:
-                if self._database is not None:
-                    self._database.close()
-                    self._database = None
-                if not self._throw_away():
-                    self._memory = {}
+        if not failure.broken:
+            return
+        with self._opening:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+            if not self._throw_away():
+                self._memory = {}
 
     def _throw_away(self) -> bool:
         """Remove the database, or return False where that cannot be done."""

@@ -74,7 +74,7 @@ class Packs:
 
     def locate(self, digest: str, dtype: str, shape: tuple[int, ...]) -> Location | None:
         """Return where the tensor of this digest stands, or None where no pack of the right size holds it."""
-        self._ensure_indexed()
+        self.ensure_indexed()
         length = nbytes(dtype, shape)
         match self._index.get(_WHERE + digest):
             case [str(pack), int(offset), int(size)] if is_digest(pack) and 0 <= offset <= size - length:
@@ -99,7 +99,7 @@ class Packs:
             The pack's id.
 
         """
-        self._ensure_indexed(create=True)
+        self.ensure_indexed(create=True)
         pack = pack_id(entries)
         status = staged.stat()
         tensors = tuple((entry, data_start + offset) for entry, offset in zip(entries, offsets, strict=True))
@@ -230,7 +230,7 @@ class Packs:
         read = {pack: self.sidecar(pack) for pack in self.ids()}
         return {pack: contents for pack, contents in read.items() if contents and contents.size == _size(self.path(pack))}
 
-    def _ensure_indexed(self, *, create: bool = False) -> None:
+    def ensure_indexed(self, *, create: bool = False) -> None:
         """Rebuild an index that was lost; one that has nothing to tell is not made by a look, only by `create`."""
         if self._indexed == self._index.generation:
             return

@@ -2,6 +2,9 @@
 
 A tuple of n arrays is a type of its own, so a loop over it unrolls and the whole combination is one pass.  LLVM stops
 vectorising beyond eight arrays: more inputs than FUSED are combined in groups, which gives the same bits.
+
+Nor does it vectorise where it sees arrays overlap when it runs, so `out` is None for working in place, which compiles
+a version of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelbuild.kernels.compiled import ONE, ZERO, kernel
+from modelbuild.kernels.compiled import ONE, ZERO, Scalar, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,35 +25,41 @@ FUSED = 6
 
 
 @kernel
-def subtract(x: F32s, base: F32s, out: F32s) -> None:
+def subtract(x: F32s, base: F32s, out: F32s | None) -> None:
     """Write x - base."""
-    for i in range(out.size):
+    if out is None:
+        out = x
+    for i in range(x.size):
         out[i] = x[i] - base[i]
 
 
 @kernel
-def add(x: F32s, y: F32s, out: F32s) -> None:
+def add(x: F32s, y: F32s, out: F32s | None) -> None:
     """Write x + y."""
-    for i in range(out.size):
+    if out is None:
+        out = x
+    for i in range(x.size):
         out[i] = x[i] + y[i]
 
 
 @kernel
-def scale(x: F32s, factor: np.float32, out: F32s) -> None:
+def scale(x: F32s, factor: np.float32, out: F32s | None) -> None:
     """Write factor * x."""
-    for i in range(out.size):
+    if out is None:
+        out = x
+    for i in range(x.size):
         out[i] = factor * x[i]
 
 
 @kernel
-def divide(x: F32s, divisor: np.float32, out: F32s) -> None:
-    """Write x / divisor."""
-    for i in range(out.size):
-        out[i] = x[i] / divisor
+def divide(x: F32s, divisor: np.float32) -> None:
+    """Divide in place."""
+    for i in range(x.size):
+        x[i] /= divisor
 
 
 @kernel
-def sum_of_products(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], out: F32s) -> None:
+def write_products(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], out: F32s) -> None:
     """Write (w0 * x0) + (w1 * x1) + ... left to right."""
     for i in range(out.size):
         result = weights[0] * inputs[0][i]
@@ -59,20 +68,27 @@ def sum_of_products(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], o
         out[i] = result
 
 
-def weighted_sum(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], divisor: np.float32, out: F32s) -> None:
-    """Write the weighted sum of any number of inputs, divided.
+@kernel
+def add_products(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], out: F32s) -> None:
+    """Go on with a sum: out + (w0 * x0) + ... left to right."""
+    for i in range(out.size):
+        result = out[i]
+        for k in range(len(inputs)):
+            result += weights[k] * inputs[k][i]
+        out[i] = result
 
-    Where there are too many for one pass, the sum so far comes first in the next: 1.0 * sum is exact.
-    """
-    sum_of_products(inputs[:FUSED], weights[:FUSED], out)
-    for k in range(FUSED, len(inputs), FUSED - 1):
-        sum_of_products((out, *inputs[k : k + FUSED - 1]), (ONE, *weights[k : k + FUSED - 1]), out)
+
+def weighted_sum(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], divisor: np.float32, out: F32s) -> None:
+    """Write the weighted sum of any number of inputs, divided."""
+    write_products(inputs[:FUSED], weights[:FUSED], out)
+    for k in range(FUSED, len(inputs), FUSED):
+        add_products(inputs[k : k + FUSED], weights[k : k + FUSED], out)
     if divisor != ONE:
-        divide(out, divisor, out)
+        divide(out, divisor)
 
 
 @kernel
-def agrees(product: np.float32, positive: bool) -> bool:  # noqa: FBT001 - numba
+def agrees(product: Scalar, positive: Scalar) -> Scalar:
     """Tell whether a product is strictly on the elected side."""
     return ((product > ZERO) & positive) | ((product < ZERO) & (not positive))
 

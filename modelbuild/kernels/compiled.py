@@ -7,11 +7,9 @@ function of this file, or to any kernel called from another file, delete the `__
 Integer arithmetic in numba widens to 64 bits, which does not vectorise; `u32` and `i32` around each step keep it narrow.
 """
 
-# mypy: disable-error-code="untyped-decorator, no-any-return"
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -24,7 +22,14 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-u32, i32, u64, f32, f64 = np.uint32, np.int32, np.uint64, np.float32, np.float64
+Scalar = Any
+"""A number inside a kernel: numba's typing rules are not those numpy's stubs describe."""
+
+u32: Scalar = np.uint32
+i32: Scalar = np.int32
+u64: Scalar = np.uint64
+f32: Scalar = np.float32
+f64: Scalar = np.float64
 
 ZERO, ONE = f32(0), f32(1)
 MAGNITUDE = u32(0x7FFFFFFF)
@@ -35,28 +40,25 @@ INFINITY = u32(0x7F800000)
 
 def kernel(function: F) -> F:
     """Compile on first call, keep the result on disk where there is a place for it."""
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return cast("F", numba.njit(nogil=True, error_model="numpy", cache=True)(function))
     except RuntimeError:  # neither beside the source nor in the user's cache can be written
-        return numba.njit(**options)(function)
+        return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
 
 
-@intrinsic
-def bits(_context: Any, number: Any) -> Any:
-    """Return the 32 bits of a float32."""
+def cast_to(source: Any, target: Any, target_in_llvm: Any) -> Callable[[Scalar], Scalar]:
+    """Make the function that reads the bits of one type as another of the same size."""
 
-    def cast(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.bitcast(values[0], ir.IntType(32))
+    def typed(_context: Any, value: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            return builder.bitcast(values[0], target_in_llvm)
 
-    return types.uint32(types.float32), cast
+        return target(source), generate
+
+    return cast("Callable[[Scalar], Scalar]", intrinsic(typed))
 
 
-@intrinsic
-def number(_context: Any, pattern: Any) -> Any:
-    """Return the float32 that 32 bits are."""
-
-    def cast(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.bitcast(values[0], ir.FloatType())
-
-    return types.float32(types.uint32), cast
+bits = cast_to(types.float32, types.uint32, ir.IntType(32))
+"""The 32 bits of a float32."""
+number = cast_to(types.uint32, types.float32, ir.FloatType())
+"""The float32 that 32 bits are."""

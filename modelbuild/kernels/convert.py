@@ -6,13 +6,15 @@ domain): it vectorises everywhere and asks no processor for conversion instructi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelbuild.kernels.compiled import INFINITY, MAGNITUDE, bits, f32, f64, kernel, number, u32
+from modelbuild.kernels.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, f64, kernel, number, u32
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     F32s = NDArray[np.float32]
@@ -35,13 +37,13 @@ ONE_HALF = u32(126 << 23)
 
 
 @kernel
-def not_finite(pattern: np.uint32) -> np.uint32:
+def not_finite(pattern: Scalar) -> Scalar:
     """Return 1 for the pattern of a NaN or an infinity, else 0."""
     return u32(u32(pattern & INFINITY) == INFINITY)
 
 
 @kernel
-def half_as_float(half: np.uint32) -> np.float32:
+def half_as_float(half: Scalar) -> Scalar:
     """Return the value of a half, subnormals included."""
     magnitude = u32(u32(half & u32(0x7FFF)) << u32(13))
     exponent = u32(magnitude & u32(0x0F800000))
@@ -54,7 +56,7 @@ def half_as_float(half: np.uint32) -> np.float32:
 
 
 @kernel
-def float_as_half(pattern: np.uint32) -> np.uint32:
+def float_as_half(pattern: Scalar) -> Scalar:
     """Return the half nearest to the float with this pattern, ties to even."""
     magnitude = u32(pattern & MAGNITUDE)
     odd = u32(u32(magnitude >> u32(13)) & u32(1))
@@ -68,7 +70,7 @@ def float_as_half(pattern: np.uint32) -> np.uint32:
 
 
 @kernel
-def float_as_bf16(pattern: np.uint32) -> np.uint32:
+def float_as_bf16(pattern: Scalar) -> Scalar:
     """Return the bfloat16 nearest to the float with this pattern, ties to even."""
     odd = u32(u32(pattern >> u32(16)) & u32(1))
     rounded = u32(u32(pattern + u32(u32(0x7FFF) + odd)) >> u32(16))
@@ -76,7 +78,7 @@ def float_as_bf16(pattern: np.uint32) -> np.uint32:
 
 
 @kernel
-def widen_f64(raw: F64s, out: F32s) -> int:
+def widen_f64(raw: F64s, out: F32s) -> Scalar:
     """Round doubles to float32."""
     bad = u32(0)
     for i in range(out.size):
@@ -87,7 +89,7 @@ def widen_f64(raw: F64s, out: F32s) -> int:
 
 
 @kernel
-def widen_f32(raw: U32s, out: F32s) -> int:
+def widen_f32(raw: U32s, out: F32s) -> Scalar:
     """Copy floats."""
     bad = u32(0)
     for i in range(out.size):
@@ -97,7 +99,7 @@ def widen_f32(raw: U32s, out: F32s) -> int:
 
 
 @kernel
-def widen_f16(raw: U16s, out: F32s) -> int:
+def widen_f16(raw: U16s, out: F32s) -> Scalar:
     """Widen halves."""
     bad = u32(0)
     for i in range(out.size):
@@ -108,7 +110,7 @@ def widen_f16(raw: U16s, out: F32s) -> int:
 
 
 @kernel
-def widen_bf16(raw: U16s, out: F32s) -> int:
+def widen_bf16(raw: U16s, out: F32s) -> Scalar:
     """Widen bfloat16."""
     bad = u32(0)
     for i in range(out.size):
@@ -119,7 +121,7 @@ def widen_bf16(raw: U16s, out: F32s) -> int:
 
 
 @kernel
-def narrow_f64(x: F32s, raw: F64s) -> int:
+def narrow_f64(x: F32s, raw: F64s) -> Scalar:
     """Widen to doubles."""
     bad = u32(0)
     for i in range(x.size):
@@ -130,7 +132,7 @@ def narrow_f64(x: F32s, raw: F64s) -> int:
 
 
 @kernel
-def narrow_f32(x: F32s, raw: U32s) -> int:
+def narrow_f32(x: F32s, raw: U32s) -> Scalar:
     """Copy floats; make NaN canonical."""
     bad = u32(0)
     for i in range(x.size):
@@ -141,7 +143,7 @@ def narrow_f32(x: F32s, raw: U32s) -> int:
 
 
 @kernel
-def narrow_f16(x: F32s, raw: U16s) -> int:
+def narrow_f16(x: F32s, raw: U16s) -> Scalar:
     """Round to halves."""
     bad = u32(0)
     for i in range(x.size):
@@ -152,7 +154,7 @@ def narrow_f16(x: F32s, raw: U16s) -> int:
 
 
 @kernel
-def narrow_bf16(x: F32s, raw: U16s) -> int:
+def narrow_bf16(x: F32s, raw: U16s) -> Scalar:
     """Round to bfloat16."""
     bad = u32(0)
     for i in range(x.size):
@@ -162,8 +164,20 @@ def narrow_bf16(x: F32s, raw: U16s) -> int:
     return bad
 
 
-WIDEN = {"F64": (np.float64, widen_f64), "F32": (np.uint32, widen_f32), "F16": (np.uint16, widen_f16), "BF16": (np.uint16, widen_bf16)}
+Conversions = dict[str, tuple[type[np.generic], "Callable[[NDArray[Any], NDArray[Any]], Scalar]"]]
+
+WIDEN: Conversions = {
+    "F64": (np.float64, widen_f64),
+    "F32": (np.uint32, widen_f32),
+    "F16": (np.uint16, widen_f16),
+    "BF16": (np.uint16, widen_bf16),
+}
 """Storage type to the type its bytes are read as and the kernel that reads them."""
 
-NARROW = {"F64": (np.float64, narrow_f64), "F32": (np.uint32, narrow_f32), "F16": (np.uint16, narrow_f16), "BF16": (np.uint16, narrow_bf16)}
+NARROW: Conversions = {
+    "F64": (np.float64, narrow_f64),
+    "F32": (np.uint32, narrow_f32),
+    "F16": (np.uint16, narrow_f16),
+    "BF16": (np.uint16, narrow_bf16),
+}
 """Storage type to the type its bytes are written as and the kernel that writes them."""

@@ -46,17 +46,17 @@ class Cpu:
     def subtract(self, x: F32s, base: F32s, out: F32s) -> None:
         """Write x - base."""
         same_length(x, base, out)
-        combine.subtract(x, base, out)
+        combine.subtract(x, base, other_than(x, out))
 
     def add(self, x: F32s, y: F32s, out: F32s) -> None:
         """Write x + y."""
         same_length(x, y, out)
-        combine.add(x, y, out)
+        combine.add(x, y, other_than(x, out))
 
     def scale(self, x: F32s, factor: float, out: F32s) -> None:
         """Write factor * x."""
         same_length(x, out)
-        combine.scale(x, np.float32(factor), out)
+        combine.scale(x, np.float32(factor), other_than(x, out))
 
     def weighted_sum(self, inputs: Sequence[F32s], weights: Sequence[float], divisor: float, out: F32s) -> None:
         """Write the weighted sum."""
@@ -88,13 +88,13 @@ class Cpu:
     def trim(self, x: F32s, cut: Cut, offset: int, out: F32s) -> None:
         """Zero what the cut drops."""
         same_length(x, out)
-        rank.trim(x, pattern_of(cut.magnitude), min(max(cut.last + 1 - offset, 0), x.size), out)
+        rank.trim(x, pattern_of(cut.magnitude), min(max(cut.last + 1 - offset, 0), x.size), other_than(x, out))
 
     def drop(self, x: F32s, stream: int, probability: float, offset: int, factor: float, out: F32s) -> None:
         """Zero elements at random."""
         same_length(x, out)
         k0, k1 = map(np.uint64, key(stream))
-        philox.drop(x, (k0, k1), np.uint64(limit(probability)), np.uint64(counter(offset)), np.float32(factor), out)
+        philox.drop(x, (k0, k1), np.uint64(limit(probability)), np.uint64(counter(offset)), np.float32(factor), other_than(x, out))
 
     def magnitudes(self, x: F32s, step: int) -> I32s:
         """Return every step-th pattern."""
@@ -132,3 +132,8 @@ def same_length(first: NDArray[np.generic], *others: NDArray[np.generic]) -> Non
     """Refuse arrays that a compiled loop would run over the end of."""
     if any(other.size != first.size for other in others):
         raise ValueError(f"arrays of different lengths: {first.size}, {', '.join(str(other.size) for other in others)}")
+
+
+def other_than(x: F32s, out: F32s) -> F32s | None:
+    """Return `out`, or None where it is `x`: kernels that work in place are compiled for it."""
+    return None if out is x else out

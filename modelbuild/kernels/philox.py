@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelbuild.kernels.compiled import ZERO, kernel, u64
+from modelbuild.kernels.compiled import ZERO, Scalar, kernel, u64
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ LOW, HALF = u64(0xFFFFFFFF), u64(32)
 TILE = 4096
 """Elements drawn at a time; the words of a tile stay in the nearest cache."""
 
-Word = np.uint64
-
 
 @kernel
-def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[Word, Word, Word, Word]:
+def philox(c0: Scalar, c1: Scalar, c2: Scalar, c3: Scalar, k0: Scalar, k1: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
     """Return the four words of a counter under a key, each below 2^32."""
     for _ in range(ROUNDS):
         product_0, product_1 = MULTIPLY_0 * c0, MULTIPLY_1 * c2
@@ -40,7 +38,7 @@ def philox(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tuple[
 
 
 @kernel
-def draw(first: Word, k0: Word, k1: Word, words: U32s) -> None:
+def draw(first: Scalar, k0: Scalar, k1: Scalar, words: U32s) -> None:
     """Write the words of counters first, first + 1, ...; there are a multiple of four."""
     for i in range(words.size // 4):
         counter = first + u64(i)
@@ -49,8 +47,10 @@ def draw(first: Word, k0: Word, k1: Word, words: U32s) -> None:
 
 
 @kernel
-def drop(x: F32s, key: tuple[Word, Word], below: Word, first: Word, factor: np.float32, out: F32s) -> None:
+def drop(x: F32s, key: tuple[Scalar, Scalar], below: Scalar, first: Scalar, factor: np.float32, out: F32s | None) -> None:
     """Write factor * x where the element's word is below the limit, else +0.0."""
+    if out is None:
+        out = x
     words = np.empty(TILE, np.uint32)
     for start in range(0, x.size, TILE):
         values, kept = x[start : start + TILE], out[start : start + TILE]

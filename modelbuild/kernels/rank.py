@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelbuild.kernels.compiled import MAGNITUDE, ZERO, bits, i32, kernel, u32, u64
+from modelbuild.kernels.compiled import MAGNITUDE, ZERO, Scalar, bits, i32, kernel, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ GROUP = 32
 
 
 @kernel
-def pattern(x: np.float32) -> np.int32:
+def pattern(x: Scalar) -> Scalar:
     """Return the bits of |x|."""
     return i32(u32(bits(x) & MAGNITUDE))
 
@@ -44,7 +44,7 @@ def refine_histogram(x: F32s, high_half: int, counts: I64s) -> None:
 
 
 @kernel
-def count_equal(x: F32s, wanted: np.int32) -> int:
+def count_equal(x: F32s, wanted: np.int32) -> Scalar:
     """Count elements with this pattern."""
     count = u32(0)
     for i in range(x.size):
@@ -64,7 +64,7 @@ def nth_equal(x: F32s, wanted: np.int32, n: int) -> int:
 
 
 @kernel
-def collect(x: F32s, low: np.int32, high: np.int32, found: I32s, size: np.uint64) -> np.uint64:
+def collect(x: F32s, low: np.int32, high: np.int32, found: I32s, size: Scalar) -> Scalar:
     """Append the patterns strictly between; without a branch, so one more is written than is kept."""
     for i in range(x.size):
         mine = pattern(x[i])
@@ -74,13 +74,14 @@ def collect(x: F32s, low: np.int32, high: np.int32, found: I32s, size: np.uint64
 
 
 @kernel
-def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[int, int, int, int]:
+def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar, Scalar, Scalar, Scalar]:
     """Count patterns above high, at high and at low; collect those strictly between into found, n + 1 long."""
     above, at_high, at_low, size = 0, 0, 0, u64(0)
-    for start in range(0, x.size, GROUP):
+    grouped = x.size // GROUP * GROUP
+    for start in range(0, grouped, GROUP):
         group = x[start : start + GROUP]
         over_high, from_high, over_low, from_low = u32(0), u32(0), u32(0), u32(0)
-        for i in range(group.size):
+        for i in range(GROUP):
             mine = pattern(group[i])
             over_high = u32(over_high + u32(mine > high))
             from_high = u32(from_high + u32(mine >= high))
@@ -91,19 +92,25 @@ def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[int, i
         at_low += from_low - over_low
         if over_low > from_high:
             size = collect(group, low, high, found, size)
-    return above, at_high, at_low, size
+    for i in range(grouped, x.size):
+        mine = pattern(x[i])
+        above += mine > high
+        at_high += mine == high
+        at_low += mine == low
+    return above, at_high, at_low, collect(x[grouped:], low, high, found, size)
 
 
 @kernel
-def keep_above(x: F32s, threshold: np.int32, out: F32s) -> None:
+def keep_above(x: F32s, threshold: Scalar, out: F32s | None) -> None:
     """Write x where its pattern is above the threshold, else +0.0."""
+    if out is None:
+        out = x
     for i in range(x.size):
         value = x[i]
         out[i] = value if pattern(value) > threshold else ZERO
 
 
-@kernel
-def trim(x: F32s, threshold: int, equals: int, out: F32s) -> None:
+def trim(x: F32s, threshold: int, equals: int, out: F32s | None) -> None:
     """Keep patterns above the threshold; among the first `equals` elements, those equal to it, too."""
-    keep_above(x[:equals], i32(threshold - 1), out[:equals])
-    keep_above(x[equals:], i32(threshold), out[equals:])
+    keep_above(x[:equals], i32(threshold - 1), None if out is None else out[:equals])
+    keep_above(x[equals:], i32(threshold), None if out is None else out[equals:])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelbuild.kernels import BLOCK, LANES
-from modelbuild.kernels.compiled import f64, kernel
+from modelbuild.kernels.compiled import Scalar, f64, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @kernel
-def fold(lanes: F64s) -> float:
+def fold(lanes: F64s) -> Scalar:
     """Add the upper half to the lower until one lane is left."""
     half = lanes.size // 2
     while half:
         for i in range(half):
             lanes[i] += lanes[i + half]
         half //= 2
-    return lanes[0]  # type: ignore[no-any-return]
+    return lanes[0]
 
 
 @kernel

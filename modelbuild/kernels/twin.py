@@ -6,7 +6,7 @@ a division by a host number multiplies by its reciprocal, so divisors are put on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -152,7 +152,7 @@ class Torch:
         return torch.full((), float(np.float32(value)), dtype=torch.float32, device=self.device)
 
 
-def on_host(tensor: Tensor) -> NDArray[np.generic]:
+def on_host(tensor: Tensor) -> NDArray[Any]:
     """Copy a tensor to host memory."""
     return np.array(tensor.cpu().numpy())
 
@@ -188,7 +188,7 @@ def folded(terms: Tensor) -> NDArray[np.float64]:
     return on_host(lanes[:, 0])
 
 
-def philox(counters: Sequence[Tensor], keys: tuple[int, int]) -> Sequence[Tensor]:
+def philox(counters: Sequence[Tensor], keys: tuple[int, int]) -> tuple[Tensor, ...]:
     """Return the four words of each counter, as int64 below 2^32.
 
     A product of two words can pass 2^63; it wraps, and the mask after the shift takes the sign away again.

@@ -122,7 +122,7 @@ class _Planner:
             has = self.models[one.model].anatomy.layers
             first, stop = one.layers or (0, 0)
             if stop > has:
-                self.say(f"the slice `layers = [{first}, {stop}]` is out of range", (*one.path, "layers"), facts=(f"`{one.model}` has {has} layers",), hint=f"the last slice of it ends at {has}")
+                self.say(f"the slice `layers = [{first}, {stop}]` is out of range", (*one.path, "layers"), facts=(f"`{one.model}` has {has} layers",), hint=f"end it at {has}")
             elif stop - first != part.depth:
                 self.say("the inputs of a slice have different numbers of layers", (*one.path, "layers"), facts=(f"{part.depth} and {stop - first}",), hint="give each as many")
         return len(self.problems) == before
@@ -209,7 +209,7 @@ class _Planner:
         for path, rule in idle.items():
             if rule.filter:
                 within = f" in layers {list(rule.layers)}" if rule.layers else ""
-                self.say(f"the filter `{rule.filter}` matches no tensor{within}", (*path, "filter"), facts=(f"names have these parts: {', '.join(sorted(words))}",), hint=did_you_mean(rule.filter, words))
+                self.say(f"the filter `{rule.filter}` matches no tensor{within}", (*path, "filter"), facts=(f"names have these parts: {', '.join(sorted(words))}",), hint=did_you_mean(rule.filter, words) or "a filter is a glob over whole parts of a name, such as `self_attn` or `mlp.*_proj`")
             else:
                 self.say(f"the rule's layers {list(rule.layers or ())} are none of `{self.node.name}`", (*path, "layers"), hint="layers are numbered as in the output")
 

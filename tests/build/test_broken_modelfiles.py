@@ -29,22 +29,117 @@ t = [{ filter = "mlp", value = 0.3 }, { value = 0.6 }]
 SLICED = 'slices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [1, 3] }]'
 
 BROKEN = {
-    "syntax": (
-        ("density = 0.5", "density = = 0.5"),
+    'syntax': (
+        ('density = 0.5', 'density = = 0.5'),
         Exit.USAGE,
         """\
+error: this is not valid TOML
+  --> Modelfile.toml:11:11
+  the parser says: Invalid value
+  the line is: density = = 0.5
+hint: text stands in quotes; numbers, `true` and `false` do not
 """,
     ),
-    "unknown key": (("density = 0.5", "densitee = 0.5"), Exit.USAGE, ""),
-    "unknown method": (('method = "ties"', 'method = "tie"'), Exit.USAGE, ""),
-    "misspelt model": (('"code", "math"]', '"cod", "math"]'), Exit.USAGE, ""),
-    "cycle": (('"code", "math"]', '"code", "release"]'), Exit.USAGE, ""),
-    "missing parameter": (("t = [{", "# t = [{"), Exit.USAGE, ""),
-    "parameter out of range": (("density = 0.5", "density = 1.5"), Exit.USAGE, ""),
-    "filter that matches nothing": (('filter = "mlp"', 'filter = "mpl"'), Exit.USAGE, ""),
-    "empty slice": (('method = "slerp"\ninputs = ["base", "skills"]\nt =', f'method = "passthrough"\n{SLICED.replace("[1, 3]", "[2, 2]")}\n# t ='), Exit.USAGE, ""),
-    "slice out of range": (('method = "slerp"\ninputs = ["base", "skills"]\nt =', f'method = "passthrough"\n{SLICED.replace("[1, 3]", "[1, 4]")}\n# t ='), Exit.USAGE, ""),
-    "missing source": (('from = "math"', 'from = "maths"'), Exit.SOURCE, ""),
+    'unknown key': (
+        ('density = 0.5', 'densitee = 0.5'),
+        Exit.USAGE,
+        """\
+error: unknown key `densitee`
+  --> Modelfile.toml:11:1, at `merge.skills.densitee`
+  `ties` takes: density, weight, normalize, lambda, int8_mask
+hint: did you mean `density`?
+""",
+    ),
+    'unknown method': (
+        ('method = "ties"', 'method = "tie"'),
+        Exit.USAGE,
+        """\
+error: no merge method is called `tie`
+  --> Modelfile.toml:8:10, at `merge.skills.method`
+  installed: dare_linear, dare_ties, linear, passthrough, slerp, task_arithmetic, ties
+hint: did you mean `ties`?
+""",
+    ),
+    'misspelt model': (
+        ('"code", "math"]', '"cod", "math"]'),
+        Exit.USAGE,
+        """\
+error: no source or merge is called `cod`
+  --> Modelfile.toml:10:11, at `merge.skills.inputs[0].model`
+  declared: base, code, math, skills, release
+hint: did you mean `code`?
+""",
+    ),
+    'cycle': (
+        ('"code", "math"]', '"code", "release"]'),
+        Exit.USAGE,
+        """\
+error: these merges need each other
+  --> Modelfile.toml:7:8, at `merge.skills`
+  `skills` -> `release` -> `skills`
+hint: let one of them read something else
+""",
+    ),
+    'missing parameter': (
+        ('t = [{', '# t = [{'),
+        Exit.USAGE,
+        """\
+error: `slerp` needs `t`
+  --> Modelfile.toml:12:8, at `merge.release`
+  `t` is a number from 0 to 1, and has no default
+hint: add `t = …`
+""",
+    ),
+    'parameter out of range': (
+        ('density = 0.5', 'density = 1.5'),
+        Exit.USAGE,
+        """\
+error: `density` cannot have this value
+  --> Modelfile.toml:11:11, at `merge.skills.density`
+  expected a number from 0 to 1, found 1.5
+hint: `modelbuild methods ties` shows what it takes
+""",
+    ),
+    'filter that matches nothing': (
+        ('filter = "mlp"', 'filter = "mpl"'),
+        Exit.USAGE,
+        """\
+error: the filter `mpl` matches no tensor
+  --> Modelfile.toml:15:17, at `merge.release.t[0].filter`
+  names have these parts: down_proj, embed_tokens, gate_proj, input_layernorm, k_proj, layers, lm_head, mlp, model, norm, o_proj, post_attention_layernorm, q_proj, self_attn, up_proj, v_proj, weight
+hint: did you mean `mlp`?
+""",
+    ),
+    'empty slice': (
+        ('method = "slerp"\ninputs = ["base", "skills"]\nt =', 'method = "passthrough"\nslices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [2, 2] }]\n# t ='),
+        Exit.USAGE,
+        """\
+error: empty slice: `layers = [2, 2]` holds no layer
+  --> Modelfile.toml:14:77, at `merge.release.slices[1].layers`
+  layers are written [first, last + 1]
+hint: `[2, 3]` is layer 2 alone
+""",
+    ),
+    'slice out of range': (
+        ('method = "slerp"\ninputs = ["base", "skills"]\nt =', 'method = "passthrough"\nslices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [1, 4] }]\n# t ='),
+        Exit.USAGE,
+        """\
+error: the slice `layers = [1, 4]` is out of range
+  --> Modelfile.toml:14:77, at `merge.release.slices[1].layers`
+  `skills` has 3 layers
+hint: end it at 3
+""",
+    ),
+    'missing source': (
+        ('from = "math"', 'from = "maths"'),
+        Exit.SOURCE,
+        """\
+error: source `math` is missing
+  --> Modelfile.toml:6:8, at `source.math.from`
+  nothing is at maths
+hint: correct `from`, or put the model there
+""",
+    ),
 }
 
 
@@ -81,7 +176,7 @@ def test_shapes_that_differ_are_told_before_work(project: Project, monkeypatch):
     assert (
         """\
 error: `lm_head.weight` has different shapes
-  --> Modelfile.toml:9:10, at `merge.skills.inputs`
+  --> Modelfile.toml:10:10, at `merge.skills.inputs`
   [40, 16] in `base`
   [40, 15] in `code`
 hint: merge models of one shape

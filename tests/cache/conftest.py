@@ -16,6 +16,9 @@ from modelbuild.digest import tensor_hasher
 Make = Callable[..., str]
 """Builds a pack of named byte strings and returns its id."""
 
+Arm = Callable[[int], None]
+"""Makes the n-th operation from now the one that never happens; -1 lets all happen."""
+
 
 def key(name: str) -> str:
     """Return a key that looks like one."""
@@ -76,8 +79,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def die_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Return a function that makes the n-th operation from now the one that never happens; -1 lets all happen."""
+def die_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
+    """Kill the process at an operation."""
 
     def arm(last: int) -> None:
         left = [last]

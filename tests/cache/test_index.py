@@ -10,19 +10,25 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from modelbuild.cache import database
 from modelbuild.cache.index import Index
 
 CANARY = "canary"
+
+Tamper = Callable[..., Index]
+"""Runs SQL on the database behind the index's back and opens it anew."""
 
 
 class Bomb:
     """A pickle that, once loaded, leaves a file behind."""
 
     def __init__(self, path: Path) -> None:
+        """Make `path` a directory when loaded."""
         self.path = path
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
@@ -76,7 +82,7 @@ def test_looking_imports_no_database(tmp_path: Path):
         "print([m for m in ('diskcache', 'sqlite3', 'pickle', 'numpy', 'torch', 'networkx') if m in sys.modules])"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "[]\n" == done.stdout
 
@@ -123,7 +129,7 @@ def test_the_directory_is_for_its_owner_alone(index: Index, tmp_path: Path):
 
 
 @pytest.mark.parametrize("column", ["value", "key"])
-def test_a_pickle_in_a_row_is_never_loaded(tampered, tmp_path: Path, column: str):
+def test_a_pickle_in_a_row_is_never_loaded(tampered: Tamper, tmp_path: Path, column: str):
     """The row is missing; the others are there."""
     bomb = pickle.dumps(Bomb(tmp_path / CANARY))
     if column == "value":
@@ -142,7 +148,7 @@ def test_a_pickle_in_a_row_is_never_loaded(tampered, tmp_path: Path, column: str
 
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", ["/etc/passwd", "../../{}", "innocent.val"])
-def test_a_file_that_a_row_names_is_neither_read_nor_removed(tampered, tmp_path: Path, mode: int, name: str):
+def test_a_file_that_a_row_names_is_neither_read_nor_removed(tampered: Tamper, tmp_path: Path, mode: int, name: str):
     """A reading and an overwriting and a deletion of such rows leave it alone."""
     bystanders = [tmp_path / CANARY, tmp_path / "cache" / "index" / "innocent.val"]
     (tmp_path / "cache" / "index").mkdir(parents=True)
@@ -160,7 +166,7 @@ def test_a_file_that_a_row_names_is_neither_read_nor_removed(tampered, tmp_path:
     assert all(pickle.dumps("stolen") == path.read_bytes() for path in bystanders)
 
 
-def test_a_row_that_names_a_file_and_has_a_value_too_is_missing(tampered):
+def test_a_row_that_names_a_file_and_has_a_value_too_is_missing(tampered: Tamper):
     """However it is asked for."""
     hostile = tampered(("UPDATE Cache SET filename = 'x' WHERE key = 'k'", ()))
 
@@ -168,8 +174,8 @@ def test_a_row_that_names_a_file_and_has_a_value_too_is_missing(tampered):
     assert {"l": "good too"} == hostile.get_many(["k", "l"]) == hostile.scan("")
 
 
-def test_a_key_that_is_a_pickle_is_not_loaded_by_a_walk_over_keys(tampered, tmp_path: Path):
-    """diskcache walks over them in several places."""
+def test_a_key_that_is_a_pickle_is_not_loaded_by_a_walk_over_keys(tampered: Tamper, tmp_path: Path):
+    """There are several of them in diskcache."""
     hostile = tampered(("UPDATE Cache SET raw = 0, key = ? WHERE key = 'k'", (pickle.dumps(Bomb(tmp_path / CANARY)),)))
 
     assert {"l", None} == set(hostile._open(create=True)._cache)
@@ -179,7 +185,7 @@ def test_a_key_that_is_a_pickle_is_not_loaded_by_a_walk_over_keys(tampered, tmp_
 @pytest.mark.parametrize(
     "value", [b"\x80\x04bytes", 7, 1.5, None, "no json", "[" * 100_000, "1" * 5000, "NaN,", '"\\ud800'], ids=lambda value: str(value)[:9]
 )
-def test_a_value_that_is_no_json_text_is_missing(tampered, value: object):
+def test_a_value_that_is_no_json_text_is_missing(tampered: Tamper, value: object):
     """Whatever its type."""
     hostile = tampered(("UPDATE Cache SET value = ? WHERE key = 'k'", (value,)))
 
@@ -187,7 +193,7 @@ def test_a_value_that_is_no_json_text_is_missing(tampered, value: object):
     assert {"l": "good too"} == hostile.get_many(["k", "l"])
 
 
-def test_text_that_is_no_text_is_missing(tampered):
+def test_text_that_is_no_text_is_missing(tampered: Tamper):
     """SQLite keeps any bytes as text; the database is begun again at worst."""
     hostile = tampered(("UPDATE Cache SET value = CAST(? AS TEXT) WHERE key = 'k'", (b"\xff\xfe",)))
 
@@ -215,8 +221,8 @@ def test_text_that_is_no_text_is_missing(tampered):
         ("DROP INDEX Cache_key_raw", ()),
     ],
 )
-def test_settings_and_tables_of_others_end_a_database(tampered, tmp_path: Path, statement: str, values: tuple[object, ...]):
-    """diskcache makes attributes and PRAGMAs of settings: here the index begins again, or goes on, and works."""
+def test_settings_and_tables_of_others_end_a_database(tampered: Tamper, tmp_path: Path, statement: str, values: tuple[object, ...]):
+    """What diskcache makes of settings is attributes and PRAGMAs of settings: here the index begins again, or goes on, and works."""
     place = tmp_path / "elsewhere"
     place.mkdir()
     filled = tuple(value.format(place) if isinstance(value, str) else value for value in values)
@@ -230,7 +236,7 @@ def test_settings_and_tables_of_others_end_a_database(tampered, tmp_path: Path, 
     assert [] == list(place.iterdir())
 
 
-def test_a_row_twice_is_no_accident(tampered, tmp_path: Path):
+def test_a_row_twice_is_no_accident(tampered: Tamper, tmp_path: Path):
     """Without the unique index a key may have two rows."""
     copy = "INSERT INTO Cache (key, raw, mode, value) SELECT key, raw, mode, value FROM Cache"
 
@@ -287,9 +293,7 @@ def test_a_link_for_a_database_is_not_followed(index: Index, tmp_path: Path):
 
 def test_a_write_against_a_lock_is_dropped_and_reads_go_on(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Another process holds the database; afterwards writes arrive again."""
-    import modelbuild.cache.database
-
-    monkeypatch.setattr(modelbuild.cache.database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     index.put_many({"k": "old"})
     other = sqlite3.connect(tmp_path / "cache/index/cache.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -349,7 +353,7 @@ def test_where_no_database_can_be_had_memory_serves(tmp_path: Path):
 
 
 def test_a_path_with_a_dollar_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """diskcache would expand it and write elsewhere."""
+    """Though diskcache would expand it and write elsewhere."""
     monkeypatch.setenv("PLACE", str(tmp_path / "elsewhere"))
     index = Index(tmp_path / "x$PLACE" / "index")
 

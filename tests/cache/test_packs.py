@@ -19,7 +19,7 @@ from modelbuild.cache import packs as packs_module
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.sidecar import parse_tensor, tensor_json
 
-from .conftest import Killed, entry, key, write_pack
+from .conftest import Arm, Killed, Make, entry, key, write_pack
 
 X, Y = b"first tensor", b"second"
 ENTRIES = st.builds(
@@ -58,7 +58,7 @@ def reopened(cache: Cache) -> Cache:
     return Cache.open(cache.directory)
 
 
-def test_a_pack_is_found_by_its_tensors_and_its_name(cache: Cache, make):
+def test_a_pack_is_found_by_its_tensors_and_its_name(cache: Cache, make: Make):
     """With its records, read-only, and with nothing else left."""
     pack = make(x=X, y=Y)
 
@@ -72,7 +72,7 @@ def test_a_pack_is_found_by_its_tensors_and_its_name(cache: Cache, make):
     assert [] == list((cache.directory / "staging").iterdir())
 
 
-def test_permissions_stay_within_the_umask(cache: Cache, make):
+def test_permissions_stay_within_the_umask(cache: Cache, make: Make):
     """A private model is not opened to the world."""
     before = os.umask(0o077)
     try:
@@ -83,7 +83,7 @@ def test_permissions_stay_within_the_umask(cache: Cache, make):
     assert 0o400 == stat.S_IMODE(cache.packs.path(pack).stat().st_mode)
 
 
-def test_a_pack_added_twice_is_stored_once(cache: Cache, make):
+def test_a_pack_added_twice_is_stored_once(cache: Cache, make: Make):
     """The first file stays, the second is dropped, and both actions have records."""
     pack = make(x=X, y=Y)
     inode = cache.packs.path(pack).stat().st_ino
@@ -99,7 +99,7 @@ def test_a_pack_added_twice_is_stored_once(cache: Cache, make):
     staging.close()
 
 
-def test_a_pack_that_was_damaged_heals_when_it_is_added_again(cache: Cache, make):
+def test_a_pack_that_was_damaged_heals_when_it_is_added_again(cache: Cache, make: Make):
     """The staged file takes its place."""
     pack = make(x=X, y=Y)
     overwrite(cache.packs.path(pack), cache.packs.path(pack).stat().st_size - 1, b"!")
@@ -111,10 +111,10 @@ def test_a_pack_that_was_damaged_heals_when_it_is_added_again(cache: Cache, make
 
 
 @given(st.lists(ENTRIES, max_size=4), st.lists(ENTRIES, max_size=4))
-def test_a_name_says_names_types_shapes_and_digests_in_order_and_no_keys(one, other):
+def test_a_name_says_names_types_shapes_and_digests_in_order_and_no_keys(one: list[TensorEntry], other: list[TensorEntry]):
     """Two packs share a name where they share all of that."""
 
-    def contents(entries):
+    def contents(entries: list[TensorEntry]) -> list[object]:
         return [(tensor.name, tensor.dtype, tensor.shape, tensor.digest) for tensor in entries]
 
     assert (contents(one) == contents(other)) == (pack_id(one) == pack_id(other))
@@ -129,7 +129,7 @@ def test_the_name_of_a_pack_stays_over_versions():
 
 
 @given(ENTRIES, st.integers(0, 2**60))
-def test_a_tensor_comes_back_from_json_as_it_was(tensor, offset):
+def test_a_tensor_comes_back_from_json_as_it_was(tensor: TensorEntry, offset: int):
     """The journal and the file beside a pack say the same."""
     text = json.dumps(tensor_json(tensor, offset))
 
@@ -143,12 +143,12 @@ def test_a_tensor_comes_back_from_json_as_it_was(tensor, offset):
         {"offset": -1}, {"offset": 1.5}, {"offset": None}, {"offset": True},
     ],
 )  # fmt: skip
-def test_a_tensor_that_makes_no_sense_is_none(change):
+def test_a_tensor_that_makes_no_sense_is_none(change: dict[str, object]):
     """Field by field."""
     assert parse_tensor({**tensor_json(entry("x", X), 0), **change}) is None
 
 
-def test_a_touched_pack_is_hashed_once_and_known_again(cache: Cache, make, monkeypatch: pytest.MonkeyPatch):
+def test_a_touched_pack_is_hashed_once_and_known_again(cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch):
     """A link moves its ctime; a link of our own is noted right after it and costs nothing."""
     pack = make(x=X, y=Y)
     hashed = []
@@ -167,7 +167,7 @@ def test_a_touched_pack_is_hashed_once_and_known_again(cache: Cache, make, monke
 
 
 @pytest.mark.parametrize("where", ["header", "first tensor", "last byte", "shorter", "longer"])
-def test_a_pack_with_other_bytes_is_removed_and_missing(cache: Cache, make, where: str):
+def test_a_pack_with_other_bytes_is_removed_and_missing(cache: Cache, make: Make, where: str):
     """Whatever part of the file it was; its records stay."""
     pack = make(x=X, y=Y)
     path = cache.packs.path(pack)
@@ -186,7 +186,7 @@ def test_a_pack_with_other_bytes_is_removed_and_missing(cache: Cache, make, wher
     assert [] == list((cache.directory / "packs").iterdir())
 
 
-def test_a_pack_that_went_is_missing(cache: Cache, make):
+def test_a_pack_that_went_is_missing(cache: Cache, make: Make):
     """So is one of another size, or a link in its place."""
     pack = make(x=X)
     path = cache.packs.path(pack)
@@ -199,7 +199,7 @@ def test_a_pack_that_went_is_missing(cache: Cache, make):
     assert cache.packs.has(pack) is None
 
 
-def test_a_discarded_pack_takes_only_what_it_alone_held(cache: Cache, make):
+def test_a_discarded_pack_takes_only_what_it_alone_held(cache: Cache, make: Make):
     """A tensor that the index places in another pack stays there."""
     one, other = make(x=X, y=Y), make(x=X)
 
@@ -226,7 +226,7 @@ def test_a_discarded_pack_takes_only_what_it_alone_held(cache: Cache, make):
     ],
     ids=str,
 )
-def test_a_row_that_makes_no_sense_locates_nothing(cache: Cache, make, row: object):
+def test_a_row_that_makes_no_sense_locates_nothing(cache: Cache, make: Make, row: object):
     """Of a hostile index."""
     pack = make(x=X)
     digest = entry("x", X).digest
@@ -243,7 +243,7 @@ def test_only_an_id_becomes_a_path(cache: Cache, name: str):
 
 
 @pytest.mark.parametrize("loss", ["removed", "garbage"])
-def test_a_lost_index_is_rebuilt_from_the_files_beside_the_packs(cache: Cache, make, loss: str):
+def test_a_lost_index_is_rebuilt_from_the_files_beside_the_packs(cache: Cache, make: Make, loss: str):
     """Tensors and records are found again; the bytes are hashed before they are trusted."""
     pack = make(x=X, y=Y)
     cache.close()
@@ -260,7 +260,7 @@ def test_a_lost_index_is_rebuilt_from_the_files_beside_the_packs(cache: Cache, m
     again.close()
 
 
-def test_an_index_lost_on_the_way_is_rebuilt_too(cache: Cache, make):
+def test_an_index_lost_on_the_way_is_rebuilt_too(cache: Cache, make: Make):
     """By whoever asks next, even after another pack was added."""
     make(x=X)
     cache.index.close()
@@ -273,7 +273,7 @@ def test_an_index_lost_on_the_way_is_rebuilt_too(cache: Cache, make):
     assert (X, Y) == (located(cache, X), located(cache, Y))
 
 
-def test_an_index_that_is_there_is_not_rebuilt(cache: Cache, make, monkeypatch: pytest.MonkeyPatch):
+def test_an_index_that_is_there_is_not_rebuilt(cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch):
     """One question tells."""
     make(x=X)
     again = reopened(cache)
@@ -295,7 +295,7 @@ def test_looking_for_a_tensor_makes_nothing(cache: Cache):
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format":2}', b"\xff" * 100, b"[" * 100_000])
-def test_a_pack_that_nothing_explains_is_not_trusted(cache: Cache, make, data: bytes):
+def test_a_pack_that_nothing_explains_is_not_trusted(cache: Cache, make: Make, data: bytes):
     """Its digests are unknown."""
     pack = make(x=X)
     (cache.directory / "packs" / f"{pack}.json").write_bytes(data)
@@ -307,7 +307,7 @@ def test_a_pack_that_nothing_explains_is_not_trusted(cache: Cache, make, data: b
     again.close()
 
 
-def test_another_packs_sidecar_does_not_explain_a_pack(cache: Cache, make):
+def test_another_packs_sidecar_does_not_explain_a_pack(cache: Cache, make: Make):
     """Every tensor may be right, and still not be what the name says."""
     one, other = make(x=X), make(x=Y)
     for suffix in ("json", "safetensors"):
@@ -318,7 +318,7 @@ def test_another_packs_sidecar_does_not_explain_a_pack(cache: Cache, make):
     assert cache.packs.trusted(other)
 
 
-def test_whatever_kills_an_addition_when_the_cache_is_sound(cache: Cache, make, die_before):
+def test_whatever_kills_an_addition_when_the_cache_is_sound(cache: Cache, make: Make, die_before: Arm):
     """Ended before each operation: another process finds the pack whole or not at all, and can add it again."""
     make(first=b"of all")
     found = []
@@ -353,7 +353,7 @@ def test_whatever_kills_an_addition_when_the_cache_is_sound(cache: Cache, make, 
     assert 6 <= len(found) < 100
 
 
-def test_a_full_disk_while_adding_is_an_error_and_the_cache_is_sound(cache: Cache, make, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_while_adding_is_an_error_and_the_cache_is_sound(cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch):
     """The file beside the pack does not fit."""
 
     def full(operation: str, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelbuild.cache import Cache, Record
+from modelbuild.cache import Cache, Description, Record
 from modelbuild.cache.index import Index
 from modelbuild.cache.records import Records, pairs
 
@@ -32,7 +32,7 @@ def test_a_record_is_found_by_its_key(cache: Cache):
 
 @given(st.lists(st.tuples(st.text(), VALUES), max_size=5).map(tuple))
 @settings(deadline=None)
-def test_a_description_comes_back_as_it_was(description):
+def test_a_description_comes_back_as_it_was(description: Description):
     """Through JSON: order, nesting, types."""
 
     class Memory(Index):

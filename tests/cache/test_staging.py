@@ -18,7 +18,7 @@ from modelbuild import files
 from modelbuild.cache import Cache, Salvaged, Staging
 from modelbuild.cache.staging import LOCK
 
-from .conftest import Killed, entry, key, write_pack
+from .conftest import Arm, Killed, entry, key, write_pack
 
 X, Y = b"first tensor", b"second"
 
@@ -57,7 +57,7 @@ def test_finished_tensors_of_a_killed_build_are_salvaged(cache: Cache):
     fields = [(tensor.name, tensor.dtype, *tensor.shape, tensor.digest, tensor.key) for tensor in (entry("x", X), entry("y", Y))]
     code = DYING_BUILD.format(entries=fields)
 
-    done = subprocess.run([sys.executable, "-c", code, str(cache.directory)], check=False)  # noqa: S603 - our own
+    done = subprocess.run([sys.executable, "-c", code, str(cache.directory)], check=False)
     salvage = cache.salvage()
 
     assert 9 == done.returncode
@@ -181,7 +181,7 @@ def test_tensors_are_written_in_any_order_from_any_piece(cache: Cache):
     staging.close()
 
 
-def test_whatever_kills_the_making_of_a_directory_it_is_cleaned_up(cache: Cache, die_before):
+def test_whatever_kills_the_making_of_a_directory_it_is_cleaned_up(cache: Cache, die_before: Arm):
     """Without a lock only after an hour: until then it may be in the making."""
     for last in (*range(8), 0, 1, 2):
         die_before(last)

@@ -66,7 +66,7 @@ def test_two_seconds_are_counted_from_when_the_file_was_looked_at(cache: Cache, 
 
 
 @pytest.mark.parametrize(("back", "racy"), [(1.9, True), (2.1, False), (-1.9, True), (-1e6, False)])
-def test_a_young_mtime_alone_is_racy_too(source: Path, monkeypatch: pytest.MonkeyPatch, back: float, racy: bool):  # noqa: FBT001
+def test_a_young_mtime_alone_is_racy_too(source: Path, monkeypatch: pytest.MonkeyPatch, back: float, racy: bool):
     """Two seconds either way; one far in the future hides no change, which would set it to now."""
     ctime = source.stat().st_ctime_ns
     now = ctime + 10_000_000_000

@@ -12,13 +12,13 @@ from modelbuild.cache import Cache
 from modelbuild.cache import packs as packs_module
 from modelbuild.cache.layout import TAG
 
-from .conftest import entry, key, write_pack
+from .conftest import Make, entry, key, write_pack
 
 BLOCK = 64 << 10
 
 
 @pytest.fixture
-def three(make, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:
+def three(make: Make, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:
     """Add three packs of one size, used at 100, 200 and 300."""
     packs = []
     for number in (1, 2, 3):
@@ -28,7 +28,7 @@ def three(make, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:
     return tuple(packs)
 
 
-def test_the_least_recently_used_pack_goes_first(cache: Cache, three):
+def test_the_least_recently_used_pack_goes_first(cache: Cache, three: tuple[str, str, str]):
     """Until the rest fits, counted in blocks on disk."""
     one, two, last = three
     size = cache.packs.physical_size(one)
@@ -41,7 +41,7 @@ def test_the_least_recently_used_pack_goes_first(cache: Cache, three):
     assert sorted([two, last]) == list(cache.packs.ids())
 
 
-def test_use_makes_a_pack_young(cache: Cache, three):
+def test_use_makes_a_pack_young(cache: Cache, three: tuple[str, str, str]):
     """Touched now, the oldest is the youngest."""
     one, two, last = three
     cache.packs.touch([one])
@@ -51,7 +51,7 @@ def test_use_makes_a_pack_young(cache: Cache, three):
     assert (two, last) == done.packs
 
 
-def test_the_build_in_hand_keeps_its_packs(cache: Cache, three):
+def test_the_build_in_hand_keeps_its_packs(cache: Cache, three: tuple[str, str, str]):
     """Even where they alone are too large, and the oldest."""
     one, two, last = three
 
@@ -78,7 +78,7 @@ def test_records_outlive_the_bytes(cache: Cache):
     assert [] == list((cache.directory / "packs").iterdir())
 
 
-def test_a_tensor_in_two_packs_is_found_in_the_one_that_stays(cache: Cache, make, three):
+def test_a_tensor_in_two_packs_is_found_in_the_one_that_stays(cache: Cache, make: Make, three: tuple[str, str, str]):
     """The index knew of the other."""
     shared = bytes([1]) * BLOCK
     both = make(t1=shared, extra=b"extra")
@@ -99,13 +99,13 @@ def test_a_tensor_in_two_packs_is_found_in_the_one_that_stays(cache: Cache, make
     assert cache.packs.path(three[0]) == located.path
 
 
-def test_without_an_index_the_age_of_the_file_counts(cache: Cache, three):
+def test_without_an_index_the_age_of_the_file_counts(cache: Cache, three: tuple[str, str, str]):
     """Nothing is known of its use."""
     cache.index.delete(["u:" + three[2]])
     assert cache.packs.last_used()[three[2]] == pytest.approx(time.time(), abs=60)
 
 
-def test_what_no_build_can_use_goes_whatever_the_size(cache: Cache, three):
+def test_what_no_build_can_use_goes_whatever_the_size(cache: Cache, three: tuple[str, str, str]):
     """A dead build's staging, a pack that nothing explains, an index thrown away half; young files of others stay."""
     staging = cache.staging()
     write_pack(staging, {"x": b"x"})
@@ -141,7 +141,7 @@ def test_a_running_build_loses_nothing_to_a_collection(cache: Cache):
     staging.close()
 
 
-def test_verification_reads_every_pack_and_removes_what_is_wrong(cache: Cache, three):
+def test_verification_reads_every_pack_and_removes_what_is_wrong(cache: Cache, three: tuple[str, str, str]):
     """Even where the stat tuple says that nobody touched it."""
     one, two, last = three
     path = cache.packs.path(two)
@@ -167,7 +167,7 @@ def test_an_empty_cache_has_nothing_to_keep_up(cache: Cache):
     assert not cache.directory.exists()
 
 
-def test_a_new_cache_is_marked_for_backups_and_git(cache: Cache, make):
+def test_a_new_cache_is_marked_for_backups_and_git(cache: Cache, make: Make):
     """By its first write."""
     make(x=b"x")
 
@@ -176,7 +176,7 @@ def test_a_new_cache_is_marked_for_backups_and_git(cache: Cache, make):
     assert "*\n" == (cache.directory / ".gitignore").read_text()
 
 
-def test_a_directory_of_somebodys_own_is_not_hidden_from_git(cache: Cache, make):
+def test_a_directory_of_somebodys_own_is_not_hidden_from_git(cache: Cache, make: Make):
     """It holds a README."""
     cache.directory.mkdir()
     (cache.directory / "README.md").write_text("mine")

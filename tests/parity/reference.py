@@ -61,8 +61,8 @@ def ties(  # noqa: PLR0913 - the formula has as many letters
 ) -> Exact:
     """Merge task vectors trimmed to their largest entries, of equal ones those with the lowest index.
 
-    What decides is float32: the deltas, their magnitudes, and the sign of their weighted sum in the order of the inputs.
-    What is averaged is float64.
+    What decides is float32: deltas, magnitudes, and the sign of the weighted sum, taken in the order of the inputs.  What
+    is averaged is float64.
 
     Args:
         base: shape (*S).

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.parity
 
-NEGLIGIBLE_IN_SLERP = 2.0**-18
-"""mergekit takes norms in float32; of 400,000 elements they come out 2e-5 too large, and the coefficients with them."""
+NEGLIGIBLE_IN_SLERP = 2.0**-16
+"""mergekit takes norms in float32; of 400,000 elements they come out 2e-5 too large, the coefficients up to 1e-5."""
 
 
 def three(*weights: float, **parameters: float) -> tuple[tuple[str, dict[str, Any]], ...]:
@@ -37,9 +37,11 @@ def two(base: str, other: str) -> dict[str, Any]:
     return {"base": base, "inputs": ((base, {}), (other, {}))}
 
 
-# Inputs a few steps of bfloat16 apart often average to the middle of two values when weights are round.  Which of the two
-# it is depends on whether the processor fuses multiplication and addition, as it may for mergekit and does not for us.
-OFTEN_HALFWAY = 0.02
+OFTEN = 0.02
+"""Inputs a few steps of bfloat16 apart often average to the middle of two values when weights are round.
+
+Which of the two it becomes depends on whether products are rounded before they are added: in mergekit not everywhere.
+"""
 ROUND, UNEVEN = (0.5, 0.3, 0.4), (0.5309, 0.2113, 0.3727)
 THIRDS = (1.0, 1.0, 1.0)
 PLAIN, NORMALIZED = {"normalize": False}, {"normalize": True}
@@ -50,8 +52,8 @@ CASES = (
     Case("linear, three, equal", "linear", three(*THIRDS)),
     Case("linear, three", "linear", three(*UNEVEN)),
     Case("linear, three, not normalized", "linear", three(*UNEVEN), parameters=PLAIN),
-    Case("linear, three, round", "linear", three(*ROUND), halfway=OFTEN_HALFWAY),
-    Case("linear, three, round, not normalized", "linear", three(*ROUND), parameters=PLAIN, halfway=OFTEN_HALFWAY),
+    Case("linear, three, round", "linear", three(*ROUND), halfway=OFTEN),
+    Case("linear, three, round, not normalized", "linear", three(*ROUND), parameters=PLAIN, halfway=OFTEN),
     Case("slerp, t 0.1", "slerp", **two("base", "code"), parameters={"t": 0.1}),
     Case("slerp, t 0.5", "slerp", **two("math", "prose"), parameters={"t": 0.5}),
     Case("slerp, t by filter", "slerp", **two("base", "math"), parameters={"t": BY_PART}),
@@ -73,7 +75,7 @@ DEEPER = (
 def test_merged_weights_are_those_of_the_formula_and_of_mergekit(
     case: Case, ours: Merger, theirs: Merger, family: Path, report: Row
 ) -> None:
-    """Rounding explains every difference, none is farther than one step of bfloat16, and at most 0.1 % are that far.
+    """Every difference is negligible, or one step of bfloat16 where the exact value lies halfway; few are that.
 
     Where magnitudes tie at the threshold of TIES, mergekit keeps any of them and we the first: there only the formula
     judges.
@@ -91,7 +93,7 @@ def test_merged_weights_are_those_of_the_formula_and_of_mergekit(
     report(case, of_mergekit, of_formula)
     for found in (of_formula, of_mergekit):
         assert found.unexplained == 0, f"up to {found.ulps} steps apart in {found.worst}"
-        assert found.halfway <= case.halfway * found.compared
+    assert of_mergekit.halfway <= case.halfway * of_mergekit.compared
 
 
 @pytest.mark.parametrize("case", DEEPER, ids=str)

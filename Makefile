@@ -1,0 +1,43 @@
+# Everything a newcomer needs: `make demo` shows it working, `make test` shows that it does.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
+
+.PHONY: install demo test test-all check clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install  ## build the example, build it again, change one number
+	@echo '$$ modelbuild build -f Modelfile.example.toml'
+	@$(EXAMPLE)
+	@echo; echo '$$ ls -l out/release out/deep'
+	@ls -l out/release out/deep
+	@echo; echo '$$ modelbuild graph -f Modelfile.example.toml'
+	@$(BIN)/modelbuild graph -f Modelfile.example.toml
+	@echo; echo '# Again: nothing is done.'
+	@echo '$$ modelbuild build -f Modelfile.example.toml'
+	@$(EXAMPLE)
+	@echo; echo '# One number changed: `t` of the last slerp, for all that is neither attention nor mlp.'
+	@echo '$$ modelbuild build -f Modelfile.example.toml --set vars.blend=0.45'
+	@$(EXAMPLE) --set vars.blend=0.45
+
+test: install  ## the everyday suite, a few minutes on two cores
+	$(BIN)/python -m pytest -n auto
+
+test-all: install  ## everything: also what is slow, and parity with mergekit in its own environment
+	$(BIN)/python -m pytest -n auto -m 'not gpu'
+
+check: install  ## style, types, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .venv-* out .mypy_cache .pytest_cache .ruff_cache
