@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping
 from modelbuild.plan import Action, Plan, Ref
 
 
-def order(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Order the targets' tensors, as (target, tensor): the largest first, so that no core waits for one at the end.
+def order(plan: Plan) -> tuple[tuple[str, str, str], ...]:
+    """Order the targets' tensors, as (target, file, tensor).
 
-    Each is built through the whole graph, its `chain`, before the next is begun.
+    File by file, so that one can be brought to disk while the next is computed; the largest file and in it the largest
+    tensor first, so that no core waits for one at the end.  Each tensor is built through the whole graph, its `chain`,
+    before the next is begun.
     """
-    tensors = [(target.name, name, ref.nbytes) for target in plan.targets.values() for name, ref in target.tensors.items()]
-    return tuple((target, name) for target, name, _ in sorted(tensors, key=lambda entry: -entry[2]))
+    files = [(target, file, names) for target in plan.targets.values() for file, names in target.files.items()]
+    files.sort(key=lambda entry: -sum(entry[0].tensors[name].nbytes for name in entry[2]))
+    return tuple((target.name, file, name) for target, file, names in files for name in sorted(names, key=lambda name: -target.tensors[name].nbytes))
 
 
 def chain(ref: Ref) -> tuple[Action, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -55,13 +56,15 @@ class Run:
                     reads[ref] = reads.get(ref, 0) + 1
         self._engine = Engine(cache, self._shelves, self._sources, device, self._budget, reads, report, force=options.force)
         self.used_packs: set[str] = set()
+        self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
+        self._lock = threading.Lock()
         report(Started(tuple(plan.targets), len(plan.actions), len(plan.actions) - len(running), sum(len(target.tensors) for target in plan.targets.values()), sum(action.nbytes for action in running)))
 
     def run(self, started: float) -> Outcome:
         """Settle every tensor, fill packs, publish outputs."""
         complete = False
         try:
-            failed = self._crew(partial(self._settle, self._plan.targets[target], tensor) for target, tensor in order(self._plan))
+            failed = self._crew(partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan))
             broken = self._broken() if failed else frozenset()
             self._equal()
             states, more = self._finish(broken)
@@ -77,10 +80,18 @@ class Run:
         """Return the keys of everything settled, by node and tensor."""
         return self._engine.keys()
 
-    def _settle(self, target: Target, tensor: str) -> None:
+    def _settle(self, target: Target, file: str, tensor: str) -> None:
+        """Settle a tensor; who settles the last one of a file of which something ran completes the file."""
         ref = target.tensors[tensor]
         self._engine.digest(ref)
         self._report(Settled(target.name, tensor, ref.nbytes))
+        with self._lock:
+            self._left[target.name, file] -= 1
+            last = not self._left[target.name, file]
+        if last and self._shelves.targets[target.name, file].filled:
+            for name in target.files[file]:
+                self._fill(target, file, name)
+            self._complete(target, file)
 
     def _crew(self, tasks: Iterable[partial[None]]) -> tuple[ModelbuildError, ...]:
         return work(tasks, self._budget.jobs, self._engine.stop, self._cache.close, keep_going=self._options.keep_going)
@@ -114,20 +125,15 @@ class Run:
 
     def _publish(self, target: Target) -> str:
         """Make a target's output what it should be, if it is not."""
-        entries = {file: self._entries(target, file) for file in target.files}
-        content = content_of(target, {file: pack_id(packed) for file, packed in entries.items()}, self._root(target))
+        content = content_of(target, {file: pack_id(self._entries(target, file)) for file in target.files}, self._root(target))
         if self._outputs.stands(target.path, content.identity, content.names):
-            for file in target.files:
-                shelf = self._shelves.targets[target.name, file]
-                if target.kept and shelf.full and not self._cache.packs.has(content.weights[file]):
-                    self._keep(target, file, entries[file])
-                else:
-                    shelf.drop()
             return "fresh"
-        failed = self._crew(partial(self._fill, target, file, name) for file, names in target.files.items() if not self._kept(target, content, file) for name in names)
+        missing = [file for file in target.files if not self._shelves.targets[target.name, file].sealed and not self._kept(target, content.weights[file])]
+        failed = self._crew(partial(self._fill, target, file, name) for file in missing for name in target.files[file])
+        failed = failed or self._crew(partial(self._complete, target, file) for file in missing)
         if failed:
             raise failed[0]
-        weights = {file: self._weights(target, content, file, entries[file]) for file in target.files}
+        weights = {file: self._weights(target, file, pack) for file, pack in content.weights.items()}
         before = self._outputs.packs(target.path)
         written, linked = publish(target.path, weights, content.small)
         self._engine.count(written=written, linked=linked)
@@ -145,12 +151,12 @@ class Run:
     def _key(self, ref: Ref) -> str:
         return self._engine.key(ref) if isinstance(ref, Action) else ""
 
-    def _kept(self, target: Target, content: Content, file: str) -> bool:
+    def _kept(self, target: Target, pack: str) -> bool:
         """Tell whether a file's pack is in the cache, so that nothing is to be written for it."""
-        return target.kept and self._cache.packs.trusted(content.weights[file])
+        return target.kept and self._cache.packs.trusted(pack)
 
     def _fill(self, target: Target, file: str, name: str) -> None:
-        """Copy a tensor into its pack unless it was computed there."""
+        """Copy a tensor into its file unless it was computed there."""
         shelf, ref = self._shelves.targets[target.name, file], target.tensors[name]
         if name not in shelf.filled:
             digest = self._engine.digest(ref)
@@ -159,25 +165,21 @@ class Run:
                 shelf.copy(name, self._key(ref), digest, region)
                 self._engine.count(read=self._sources.first_read(ref) if isinstance(ref, Leaf) else 0)
 
-    def _weights(self, target: Target, content: Content, file: str, entries: tuple[TensorEntry, ...]) -> Path:
-        """Return the file that an output's weight file is to be a link to."""
-        shelf = self._shelves.targets[target.name, file]
-        if not target.kept:
-            self._engine.count(written=shelf.layout.size)
-            return shelf.seal()
-        if not self._kept(target, content, file):
-            return self._cache.packs.path(self._keep(target, file, entries))
-        shelf.drop()
-        self.used_packs.add(content.weights[file])
-        return self._cache.packs.path(content.weights[file])
-
-    def _keep(self, target: Target, file: str, entries: tuple[TensorEntry, ...]) -> str:
-        """Take a full pack into the cache and return its id."""
+    def _complete(self, target: Target, file: str) -> None:
+        """Bring a full file to disk, and into the cache where its target is kept."""
         shelf = self._shelves.targets[target.name, file]
         self._engine.count(written=shelf.layout.size)
-        pack = self._shelves.take_in(shelf, entries)
+        if target.kept:
+            self._shelves.take_in(shelf)
+        else:
+            shelf.seal()
+
+    def _weights(self, target: Target, file: str, pack: str) -> Path:
+        """Return the file that an output's weight file is to be a link to."""
+        if not target.kept:
+            return self._shelves.targets[target.name, file].path
         self.used_packs.add(pack)
-        return pack
+        return self._cache.packs.path(pack)
 
     def _root(self, target: Target) -> str:
         return merkle_root((name, ref.dtype, ref.shape, self._engine.digest(ref)) for name, ref in target.tensors.items())

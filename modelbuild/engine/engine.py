@@ -170,7 +170,7 @@ class Engine:
         self._sources.unchanged(need for need in action.needs if isinstance(need, Leaf))
         state.region, state.key = region, state.key or key_of(action, digests, self._device)
         if place:
-            place[0].finished(place[1], state.key, state.digest)
+            self.count(written=self._shelves.finished(action, state.key, state.digest))
         record = Record(state.key, state.digest, description_of(action, digests, self._device))
         with self._lock:
             self._records.append(record)

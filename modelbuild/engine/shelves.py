@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.cache import Cache, Location, Salvage, StagedPack, Staging, TensorEntry, pack_id
+from modelbuild.cache import Cache, Location, Salvage, StagedPack, Staging, TensorEntry
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.digest import tensor_hasher
@@ -36,11 +36,6 @@ class Shelf:
         self.sealed = False
 
     @property
-    def full(self) -> bool:
-        """Whether every tensor is written."""
-        return len(self._entries) == len(self.layout.tensors)
-
-    @property
     def filled(self) -> Mapping[str, TensorEntry]:
         """The tensors that are written."""
         return self._entries
@@ -56,12 +51,14 @@ class Shelf:
 
         return FileRegion(self._fd, pack.path, offset, nbytes(dtype, shape)), write
 
-    def finished(self, name: str, key: str, digest: str) -> None:
-        """Note that a tensor is written whole."""
+    def finished(self, name: str, key: str, digest: str) -> bool:
+        """Note that a tensor is written whole, and tell whether it was the last."""
         (_, dtype, shape), offset = self._places[name]
         entry = TensorEntry(name, dtype, shape, digest, key)
         self._opened().finished(entry, offset - len(self.layout.header))
-        self._entries[name] = entry
+        with self._lock:
+            self._entries[name] = entry
+            return len(self._entries) == len(self.layout.tensors)
 
     def copy(self, name: str, key: str, digest: str, region: Region) -> int:
         """Copy a tensor from elsewhere, and return its bytes.
@@ -85,10 +82,16 @@ class Shelf:
         """Return the tensors of a full shelf in the order of the bytes."""
         return tuple(self._entries[name] for name, _, _ in self.layout.tensors)
 
+    @property
+    def path(self) -> Path:
+        """The file, while it is staged."""
+        return self._opened().path
+
     def seal(self) -> Path:
         """Bring a full shelf to disk and return its file."""
+        sealed = self._opened().seal()
         self.sealed = True
-        return self._opened().seal()
+        return sealed
 
     def drop(self) -> None:
         """Remove what was written, if anything was; bytes that are still read stay readable."""
@@ -237,13 +240,26 @@ class Shelves:
         else:
             self._cache.packs.discard(location.path.stem)
 
-    def take_in(self, shelf: Shelf, entries: Iterable[TensorEntry]) -> str:
-        """Bring a full pack to disk and into the cache, and return its id."""
+    def take_in(self, shelf: Shelf) -> str:
+        """Bring a full pack to disk and into the cache, and return its id; one that is there already is not kept twice."""
         data_start = len(shelf.layout.header)
-        return self._cache.packs.add(shelf.seal(), tuple(entries), tuple(offset - data_start for offset in shelf.layout.offsets), data_start)
+        return self._cache.packs.add(shelf.seal(), shelf.entries(), tuple(offset - data_start for offset in shelf.layout.offsets), data_start)
+
+    def finished(self, action: Action, key: str, digest: str) -> int:
+        """Note that an action's result is written in its place; a pack of intermediates that is full now is taken in.
+
+        Returns:
+            The bytes of that pack, else 0.
+
+        """
+        shelf, name = self._places[action]
+        if shelf.finished(name, key, digest) and shelf in self._kept:
+            self.take_in(shelf)
+            return shelf.layout.size
+        return 0
 
     def take_in_kept(self) -> int:
-        """Take in the packs of intermediates; one that was not filled is written again without its holes.
+        """Take in the packs of intermediates that were not filled: each is written again without its holes.
 
         Returns:
             The bytes that were written for them.
@@ -251,23 +267,17 @@ class Shelves:
         """
         written = 0
         for i, shelf in enumerate(self._kept):
-            entries = dict(shelf.filled)
-            if not entries:
+            if shelf.sealed or not shelf.filled:
                 continue
-            written += shelf.layout.size
-            if not shelf.full:
-                dense = Shelf(f"dense+{i}", lay_out([(entry.name, entry.dtype, entry.shape) for entry in entries.values()]), self._desk)
-                for name, entry in entries.items():
-                    region, _ = shelf.room(name)
-                    dense.copy(name, entry.key, entry.digest, region)
-                written += dense.layout.size - shelf.layout.size + sum(entry.nbytes for entry in entries.values())
-                shelf.drop()
-                self._scratch.append(dense)
-                shelf = dense
-            if self._cache.packs.has(pack_id(shelf.entries())):
-                shelf.drop()
-            else:
-                self.take_in(shelf, shelf.entries())
+            entries = tuple(shelf.filled.values())
+            dense = Shelf(f"dense+{i}", lay_out([(entry.name, entry.dtype, entry.shape) for entry in entries]), self._desk)
+            self._scratch.append(dense)
+            for entry in entries:
+                region, _ = shelf.room(entry.name)
+                dense.copy(entry.name, entry.key, entry.digest, region)
+            shelf.drop()
+            self.take_in(dense)
+            written += dense.layout.size + sum(entry.nbytes for entry in entries)
         return written
 
     def close(self, *, complete: bool) -> None:

@@ -38,7 +38,7 @@ class Case:
 
     def __str__(self) -> str:
         """Name the case in the id of its test."""
-        return self.name.replace(" ", "-")
+        return self.name.replace(",", "").replace(" ", "-")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -56,13 +56,10 @@ class Case:
         if self.base:
             config["base_model"] = str(family / self.base)
         if self.inputs:
-            config["models"] = [
-                {"model": str(family / model), "parameters": dict(given)} for model, given in self.inputs
-            ]
+            config["models"] = [{"model": str(family / model), "parameters": dict(given)} for model, given in self.inputs]
         if self.slices:
             config["slices"] = [
-                {"sources": [{"model": str(family / model), "layer_range": [first, end]}]}
-                for model, first, end in self.slices
+                {"sources": [{"model": str(family / model), "layer_range": [first, end]}]} for model, first, end in self.slices
             ]
         if self.parameters:
             config["parameters"] = dict(self.parameters)

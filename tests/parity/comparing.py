@@ -69,11 +69,16 @@ def read(directory: Path) -> dict[str, Bits]:
     """Read the tensors of all safetensors files in `directory`, sorted by name.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: one is not bfloat16, or stands in two files.
 
     """
     tensors: dict[str, Bits] = {}
-    for path in sorted(directory.glob("*.safetensors")):
+    paths = sorted(directory.glob("*.safetensors"))
+    if not paths:
+        msg = f"{directory} holds no .safetensors file"
+        raise FileNotFoundError(msg)
+    for path in paths:
         data = path.read_bytes()
         start = 8 + int.from_bytes(data[:8], "little")
         for name, entry in json.loads(data[8:start]).items():

@@ -42,9 +42,7 @@ def slerp(base: Floats, other: Floats, *, t: float) -> Exact:
     return np.asarray(of_one * one + of_two * two)
 
 
-def task_arithmetic(
-    base: Floats, inputs: Sequence[Floats], *, weight: Sequence[float], normalize: bool, scale: float
-) -> Exact:
+def task_arithmetic(base: Floats, inputs: Sequence[Floats], *, weight: Sequence[float], normalize: bool, scale: float) -> Exact:
     """Add to a tensor of shape (*S) what n others differ from it, each times its weight, and all times `scale`."""
     deltas = [tensor - base for tensor in inputs]
     return base + scale * linear(deltas, weight=weight, normalize=normalize)
@@ -61,8 +59,8 @@ def ties(  # noqa: PLR0913 - the formula has as many letters
 ) -> Exact:
     """Merge task vectors trimmed to their largest entries, of equal ones those with the lowest index.
 
-    What decides is float32: deltas, magnitudes, and the sign of the weighted sum, taken in the order of the inputs.  What
-    is averaged is float64.
+    What decides is float32: deltas, magnitudes, and the sign of the weighted sum, taken in the order of the inputs.
+    What is averaged is float64.
 
     Args:
         base: shape (*S).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from . import reference
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from .comparing import Bits, Floats, Mask
@@ -37,6 +37,8 @@ def two(base: str, other: str) -> dict[str, Any]:
     return {"base": base, "inputs": ((base, {}), (other, {}))}
 
 
+LAYERS = 4
+"""Of the example models."""
 OFTEN = 0.02
 """Inputs a few steps of bfloat16 apart often average to the middle of two values when weights are round.
 
@@ -46,6 +48,11 @@ ROUND, UNEVEN = (0.5, 0.3, 0.4), (0.5309, 0.2113, 0.3727)
 THIRDS = (1.0, 1.0, 1.0)
 PLAIN, NORMALIZED = {"normalize": False}, {"normalize": True}
 BY_PART = [{"filter": "self_attn", "value": 0.3}, {"filter": "mlp", "value": 0.7}, {"value": 0.5}]
+BY_PART_AND_LAYER = [
+    {"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]},
+    {"filter": "mlp", "value": [1, 0.5, 0.7, 0.3, 0]},
+    {"value": 0.5},
+]
 
 CASES = (
     Case("linear, two", "linear", (("base", {"weight": 0.3}), ("code", {"weight": 0.7}))),
@@ -57,6 +64,7 @@ CASES = (
     Case("slerp, t 0.1", "slerp", **two("base", "code"), parameters={"t": 0.1}),
     Case("slerp, t 0.5", "slerp", **two("math", "prose"), parameters={"t": 0.5}),
     Case("slerp, t by filter", "slerp", **two("base", "math"), parameters={"t": BY_PART}),
+    Case("slerp, t by filter and layer", "slerp", **two("code", "prose"), parameters={"t": BY_PART_AND_LAYER}),
     Case("task arithmetic", "task_arithmetic", three(*ROUND), "base"),
     Case("task arithmetic, lambda 0.7", "task_arithmetic", three(*THIRDS), "base", {"lambda": 0.7}),
     Case("task arithmetic, normalized", "task_arithmetic", three(*ROUND), "base", NORMALIZED),
@@ -97,9 +105,7 @@ def test_merged_weights_are_those_of_the_formula_and_of_mergekit(
 
 
 @pytest.mark.parametrize("case", DEEPER, ids=str)
-def test_stacked_layers_are_those_of_mergekit_bit_for_bit(
-    case: Case, ours: Merger, theirs: Merger, report: Row
-) -> None:
+def test_stacked_layers_are_those_of_mergekit_bit_for_bit(case: Case, ours: Merger, theirs: Merger, report: Row) -> None:
     """A model deeper than its parents holds the same tensors under the same names."""
     found = compare(ours(case), theirs(case))
 
@@ -130,10 +136,14 @@ def by_formula(case: Case, name: str, tensors: Mapping[str, Floats]) -> NDArray[
 
 
 def value_for(name: str, setting: float | Sequence[Mapping[str, Any]]) -> float:
-    """Return the value of the first rule that matches a tensor."""
+    """Return the value of the first rule that matches a tensor; a list goes from the first layer to the last."""
     if isinstance(setting, float):
         return setting
-    return next(float(rule["value"]) for rule in setting if rule.get("filter", name) in (name, *name.split(".")))
+    parts = name.split(".")
+    value = next(rule["value"] for rule in setting if rule.get("filter", name) in (name, *parts))
+    if isinstance(value, list):
+        return float(np.interp(int(parts[2]), np.linspace(0, LAYERS - 1, len(value)), value))
+    return float(value)
 
 
 def undecided(case: Case, tensors: Mapping[str, Floats]) -> Mask:
