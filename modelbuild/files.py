@@ -134,7 +134,7 @@ def rename(source: Path, destination: Path) -> None:
 def exchange(one: Path, other: Path) -> bool:
     """Swap two names at once, or return False, with nothing changed, where the system cannot."""
     step("exchange", other)
-    import ctypes  # noqa: PLC0415 - only where a directory is published: 5 ms
+    import ctypes
 
     swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if swap is None:
@@ -224,7 +224,7 @@ def remove_tree(path: Path) -> None:
             if path.is_symlink() or not path.is_dir():
                 path.unlink()
             else:
-                import shutil  # noqa: PLC0415 - only where a tree goes: 6 ms
+                import shutil
 
                 shutil.rmtree(path)
 

@@ -100,7 +100,7 @@ class Graph:
     notes: tuple[str, ...]
 
     @cached_property
-    def digraph(self) -> networkx.DiGraph:
+    def digraph(self) -> networkx.DiGraph[str]:
         """Models as nodes (attribute `kind`: source or merge), an edge from each model to the merge that reads it."""
         return _digraph(self.modelfile, self.nodes.values())
 
@@ -130,7 +130,7 @@ def bind(modelfile: Modelfile) -> Graph:
     if not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
-        raise ModelbuildError(sorted(problems, key=lambda problem: (problem.place.line, problem.place.column) if problem.place else (0, 0)))
+        raise ModelbuildError(sorted(problems, key=_place))
     return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, tuple(binder.notes))
 
 
@@ -148,7 +148,12 @@ class _Binder:
 
     def node(self, merge: Merge) -> Node | None:
         if merge.method not in installed():
-            self.say(f"no merge method is called `{merge.method}`", (*merge.path, "method"), facts=(f"installed: {', '.join(installed())}",), hint=did_you_mean(merge.method, installed()))
+            self.say(
+                f"no merge method is called `{merge.method}`",
+                (*merge.path, "method"),
+                facts=(f"installed: {', '.join(installed())}",),
+                hint=did_you_mean(merge.method, installed()),
+            )
             return None
         method, before = load(merge.method), len(self.problems)
         for role in ("embed", "head", "tokenizer"):
@@ -160,7 +165,9 @@ class _Binder:
         else:
             slices = [self.bound(merge, method, merge.inputs, merge.base, {}, (*merge.path, "inputs"))]
         self.unknown(method, merge.params, merge.path)
-        return Node(merge, tuple(slices), self.modelfile.seed if merge.seed is None else merge.seed) if len(self.problems) == before else None
+        return (
+            Node(merge, tuple(slices), self.modelfile.seed if merge.seed is None else merge.seed) if len(self.problems) == before else None
+        )
 
     def slice(self, merge: Merge, method: Method, part: Slice) -> BoundSlice:
         if len(part.inputs) == 1 and part.path == part.inputs[0].path:
@@ -169,7 +176,9 @@ class _Binder:
         self.unknown(method, part.params, part.path)
         return self.bound(merge, method, part.inputs, part.base or merge.base, part.params, part.path)
 
-    def bound(self, merge: Merge, method: Method, inputs: tuple[Input, ...], base: str, own: Mapping[str, Setting], path: KeyPath) -> BoundSlice:
+    def bound(
+        self, merge: Merge, method: Method, inputs: tuple[Input, ...], base: str, own: Mapping[str, Setting], path: KeyPath
+    ) -> BoundSlice:
         for one in inputs:
             self.model(one.model, (*one.path, "model"))
             self.unknown(method, one.params, one.path, per_input=True)
@@ -180,7 +189,9 @@ class _Binder:
         low, high = method.inputs
         if not low <= len(inputs) <= high:
             wanted = str(low) if low == high else f"at least {low}" if len(inputs) < low else f"at most {high}"
-            self.say(f"`{method.name}` takes {wanted} input{'s' if wanted != '1' else ''}, not {len(inputs)}", path, hint="add or remove inputs")
+            self.say(
+                f"`{method.name}` takes {wanted} input{'s' if wanted != '1' else ''}, not {len(inputs)}", path, hint="add or remove inputs"
+            )
         params = merge.params if method.name == merge.method else {}
 
         def chain(param: Param, *settings: Setting | None) -> Chain:
@@ -188,17 +199,39 @@ class _Binder:
             default = () if param.default is REQUIRED else ((Rule(param.default, "", None, ()),),)  # type: ignore[arg-type]
             if not written and not default:
                 where = inputs[0].path if param.per == "input" and len(inputs) == 1 else merge.path
-                self.say(f"`{method.name}` needs `{param.name}`", where, facts=(f"`{param.name}` is {param.kind_in_words} {param.range}".rstrip() + ", and has no default",), hint=f"add `{param.name} = …`")
+                self.say(
+                    f"`{method.name}` needs `{param.name}`",
+                    where,
+                    facts=(f"`{param.name}` is {param.kind_in_words} {param.range}".rstrip() + ", and has no default",),
+                    hint=f"add `{param.name} = …`",
+                )
             return (*written, *default)
 
         active = [param for param in method.params if not param.inert]
         bound_inputs = tuple(
-            BoundInput(one.model, one.layers, {param.name: chain(param, one.params.get(param.name), own.get(param.name), params.get(param.name)) for param in active if param.per == "input"}, one.path)
+            BoundInput(
+                one.model,
+                one.layers,
+                {
+                    param.name: chain(param, one.params.get(param.name), own.get(param.name), params.get(param.name))
+                    for param in active
+                    if param.per == "input"
+                },
+                one.path,
+            )
             for one in inputs
         )
-        return BoundSlice(method, base, bound_inputs, {param.name: chain(param, own.get(param.name), params.get(param.name)) for param in active if param.per == "node"}, path)
+        return BoundSlice(
+            method,
+            base,
+            bound_inputs,
+            {param.name: chain(param, own.get(param.name), params.get(param.name)) for param in active if param.per == "node"},
+            path,
+        )
 
-    def based(self, method: Method, inputs: tuple[Input, ...], base: str, path: KeyPath, base_path: KeyPath) -> tuple[tuple[Input, ...], str]:
+    def based(
+        self, method: Method, inputs: tuple[Input, ...], base: str, path: KeyPath, base_path: KeyPath
+    ) -> tuple[tuple[Input, ...], str]:
         """Settle the base: required, first among the inputs, or none."""
         if method.base == "required":
             if not base:
@@ -213,7 +246,12 @@ class _Binder:
             if not first and len(inputs) < method.inputs[0]:
                 first = (Input(base, {}, inputs[0].layers if inputs else None, base_path),)
             elif not first:
-                self.say(f"the base `{base}` is not among the inputs of `{method.name}`", base_path, facts=(f"inputs: {', '.join(one.model for one in inputs)}",), hint="name one of them")
+                self.say(
+                    f"the base `{base}` is not among the inputs of `{method.name}`",
+                    base_path,
+                    facts=(f"inputs: {', '.join(one.model for one in inputs)}",),
+                    hint="name one of them",
+                )
             return (*first, *others), ""
         if method.base == "none" and base and method.name != "passthrough":
             self.say(f"`{method.name}` takes no base", base_path, hint=f"name `{base}` among the inputs, or remove it")
@@ -221,7 +259,12 @@ class _Binder:
 
     def model(self, name: str, path: KeyPath) -> None:
         if name not in self.known:
-            self.say(f"no source or merge is called `{name}`", path, facts=(f"declared: {', '.join(self.known)}",), hint=did_you_mean(name, self.known))
+            self.say(
+                f"no source or merge is called `{name}`",
+                path,
+                facts=(f"declared: {', '.join(self.known)}",),
+                hint=did_you_mean(name, self.known),
+            )
 
     def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, *, per_input: bool = False) -> None:
         for name in params:
@@ -231,7 +274,12 @@ class _Binder:
                 facts = (f"`{method.name}` takes: {', '.join(known)}" if known else f"`{method.name}` takes no parameters",)
                 self.say(f"unknown key `{name}`", (*path, name), key=True, facts=facts, hint=did_you_mean(name, known))
             elif per_input and param.per == "node" and not param.inert:
-                self.say(f"`{name}` of `{method.name}` is one value for all inputs", (*path, name), key=True, hint=f"write it beside `method`, or in a slice, not beside one input")
+                self.say(
+                    f"`{name}` of `{method.name}` is one value for all inputs",
+                    (*path, name),
+                    key=True,
+                    hint="write it beside `method`, or in a slice, not beside one input",
+                )
             elif param.inert:
                 self.read(method, param, params[name])
                 self.notes.append(f"`{name}` is accepted and has no effect")
@@ -244,25 +292,39 @@ class _Binder:
                 if isinstance(one.value, tuple):
                     if param.kind is not float:
                         raise ValueError(f"a gradient needs a parameter that is a number, and `{param.name}` is not")
-                    return replace(one, value=tuple(param.read(value) for value in one.value))
+                    return replace(one, value=tuple(float(param.read(value)) for value in one.value))
                 return replace(one, value=param.read(one.value))
             except ValueError as error:
-                self.say(f"`{param.name}` cannot have this value", one.path, facts=(str(error),), hint=f"`modelbuild methods {method.name}` shows what it takes")
+                self.say(
+                    f"`{param.name}` cannot have this value",
+                    one.path,
+                    facts=(str(error),),
+                    hint=f"`modelbuild methods {method.name}` shows what it takes",
+                )
                 return one
 
         return tuple(map(rule, setting))
 
 
+def _place(problem: Problem) -> tuple[int, int]:
+    return (problem.place.line, problem.place.column) if problem.place else (0, 0)
+
+
 def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
     for i, name in enumerate(modelfile.default):
         if name not in modelfile.merges:
-            yield modelfile.locator.problem(f"no merge is called `{name}`", ("default", i), facts=(f"declared: {', '.join(modelfile.merges)}",), hint=did_you_mean(name, modelfile.merges))
+            yield modelfile.locator.problem(
+                f"no merge is called `{name}`",
+                ("default", i),
+                facts=(f"declared: {', '.join(modelfile.merges)}",),
+                hint=did_you_mean(name, modelfile.merges),
+            )
 
 
-def _digraph(modelfile: Modelfile, nodes: Iterable[Node]) -> networkx.DiGraph:
+def _digraph(modelfile: Modelfile, nodes: Iterable[Node]) -> networkx.DiGraph[str]:
     import networkx
 
-    digraph = networkx.DiGraph()
+    digraph: networkx.DiGraph[str] = networkx.DiGraph()
     digraph.add_nodes_from(modelfile.sources, kind="source")
     digraph.add_nodes_from(modelfile.merges, kind="merge")
     digraph.add_edges_from((model, node.name) for node in nodes for model in node.models)
@@ -279,7 +341,11 @@ def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
             continue
         cycle = [start] if len(knot) == 1 else [tail for tail, _ in networkx.find_cycle(digraph.subgraph(knot), start)]
         path = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
-        problems.append(modelfile.locator.problem("these merges need each other", ("merge", start), facts=(path,), hint="let one of them read something else"))
+        problems.append(
+            modelfile.locator.problem(
+                "these merges need each other", ("merge", start), facts=(path,), hint="let one of them read something else"
+            )
+        )
     return problems
 
 

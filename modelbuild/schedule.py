@@ -17,7 +17,9 @@ def order(plan: Plan) -> tuple[tuple[str, str, str], ...]:
     """
     files = [(target, file, names) for target in plan.targets.values() for file, names in target.files.items()]
     files.sort(key=lambda entry: -sum(entry[0].tensors[name].nbytes for name in entry[2]))
-    return tuple((target.name, file, name) for target, file, names in files for name in sorted(names, key=lambda name: -target.tensors[name].nbytes))
+    return tuple(
+        (target.name, file, name) for target, file, names in files for name in sorted(names, key=lambda name: -target.tensors[name].nbytes)
+    )
 
 
 def chain(ref: Ref) -> tuple[Action, ...]:

@@ -17,7 +17,7 @@ import math
 import os
 import platform
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path  # noqa: TC003 - typer reads the annotations of main
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tokenizers
@@ -205,10 +205,7 @@ def publish(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, directo
 
 def measured(model: LlamaForCausalLM, windows: dict[str, Tensor]) -> dict[str, object]:
     """Return what `results.json` says of a model."""
-    losses = {
-        split.value: {domain: round(loss, 4) for domain, loss in held_out_losses(model, windows, split).items()}
-        for split in Split
-    }
+    losses = {split.value: {domain: round(loss, 4) for domain, loss in held_out_losses(model, windows, split).items()} for split in Split}
     return {**losses, "recall": recall(model, windows)}
 
 
@@ -257,9 +254,7 @@ def main(
             "tokenizers": tokenizers.__version__,
         },
         "parameters": base.num_parameters(),
-        "documents": {
-            source: {split: len(documents) for split, documents in splits.items()} for source, splits in corpus.items()
-        },
+        "documents": {source: {split: len(documents) for split, documents in splits.items()} for source, splits in corpus.items()},
         "train_tokens": {source: len(stream) for source, stream in streams.items()},
         "held_out": scores,
     }

@@ -13,9 +13,31 @@ from modelbuild.errors import Exit
 from modelbuild.events import Noted, Report, Warned, silent
 
 if TYPE_CHECKING:
-    from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
+    from pathlib import Path
 
-__all__ = ["Options", "Outcome", "Where", "build", "explain", "forecast", "graph", "methods", "show", "status"]
+    from modelbuild.build.housekeeping import CacheListing, CacheSize, Cleaned
+    from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
+    from modelbuild.cache.upkeep import Collected, Verified
+
+__all__ = [
+    "Options",
+    "Outcome",
+    "Where",
+    "build",
+    "cache_clean",
+    "cache_gc",
+    "cache_ls",
+    "cache_size",
+    "cache_verify",
+    "clean",
+    "explain",
+    "forecast",
+    "graph",
+    "init",
+    "methods",
+    "show",
+    "status",
+]
 
 
 def build(where: Where, targets: Sequence[str] = (), options: Options | None = None, report: Report = silent) -> Outcome:
@@ -109,3 +131,77 @@ def methods(name: str = "") -> tuple[MethodView, ...]:
     from modelbuild.build.inspect import methods as use_case
 
     return use_case(name)
+
+
+def cache_ls(where: Where) -> CacheListing:
+    """Return the packs of the cache, most recently used first; the Modelfile need not be sound, nor there."""
+    from modelbuild.build.housekeeping import cache_ls as use_case
+
+    return use_case(where)
+
+
+def cache_size(where: Where) -> CacheSize:
+    """Return how large the cache is and may be; the Modelfile need not be sound, nor there."""
+    from modelbuild.build.housekeeping import cache_size as use_case
+
+    return use_case(where)
+
+
+def cache_gc(where: Where, max_size: int = 0) -> Collected:
+    """Remove what no build can use, then packs, least recently used first, until they fit.
+
+    Args:
+        where: the Modelfile, which need not be sound nor there, and its cache.
+        max_size: bytes that packs may occupy; 0 for `[cache] max_size`, else what the first build set.
+
+    """
+    from modelbuild.build.housekeeping import cache_gc as use_case
+
+    return use_case(where, max_size)
+
+
+def cache_verify(where: Where) -> Verified:
+    """Hash every pack of the cache, and remove those that are not what their names say."""
+    from modelbuild.build.housekeeping import cache_verify as use_case
+
+    return use_case(where)
+
+
+def cache_clean(where: Where) -> CacheSize:
+    """Remove everything that the cache holds, and return how much that was; a README and the like in its directory stay.
+
+    Raises:
+        ModelbuildError: exit 8 if the directory is not a cache, or a build is using it.
+
+    """
+    from modelbuild.build.housekeeping import cache_clean as use_case
+
+    return use_case(where)
+
+
+def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
+    """Remove outputs that modelbuild made, and the stamps of their builds; never the cache, never a source.
+
+    Args:
+        where: the Modelfile and its cache.
+        targets: names of merges; none means all.
+
+    Raises:
+        ModelbuildError: exit 8, with nothing removed, if something else stands where an output would, or a source does.
+
+    """
+    from modelbuild.build.housekeeping import clean as use_case
+
+    return use_case(where, targets)
+
+
+def init(file: Path) -> Path:
+    """Write a first Modelfile, to be changed, and return its path.
+
+    Raises:
+        ModelbuildError: exit 2 if there is one.
+
+    """
+    from modelbuild.build.starter import init as use_case
+
+    return use_case(file)

@@ -85,8 +85,12 @@ class _Forecast:
             self.linked += size
             if not (target.kept and pack and self.cache.packs.has(pack)):
                 self.written += size
-                self.reads([ref for name in target.files[file] if self.drawing.places.get(ref := target.tensors[name], ("", ""))[0] != (target.name, file) or ref not in self.judged.running])  # type: ignore[arg-type]
+                self.reads([ref for name in target.files[file] if not self.computed_in(target, file, ref := target.tensors[name])])
         return BuiltTarget(target.name, str(target.path), "stale", len(target.tensors))
+
+    def computed_in(self, target: Target, file: str, ref: Ref) -> bool:
+        """Tell whether a tensor will be written to a file as it is computed, and not copied into it."""
+        return isinstance(ref, Action) and ref in self.judged.running and self.drawing.places.get(ref, (-1, ""))[0] == (target.name, file)
 
     def outcome(self, started: float) -> Outcome:
         targets = tuple(map(self.target, self.plan.targets.values()))
@@ -98,7 +102,8 @@ class _Forecast:
             self.plan.aliased,
             Bytes(read, self.written, self.linked),
             time.perf_counter() - started + (read + self.written) / _BYTES_PER_SECOND,
-            peak_rss() + self.budget.jobs * self.budget.chunk * 4 * max((len(action.needs) + 3 for action in self.judged.running), default=0),
+            peak_rss()
+            + self.budget.jobs * self.budget.chunk * 4 * max((len(action.needs) + 3 for action in self.judged.running), default=0),
             (*self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
         )

@@ -166,8 +166,12 @@ class _View:
             if moved:
                 return Explanation(action.label, "fresh", "it was built with these values before", moved)
             if before:
-                return Explanation(action.label, "fresh", "nothing changed since the last build; what changed before that:", changes(before, last))
-            return Explanation(action.label, "fresh", "nothing changed since the last build" if last else "its bytes are known under other names", ())
+                return Explanation(
+                    action.label, "fresh", "nothing changed since the last build; what changed before that:", changes(before, last)
+                )
+            return Explanation(
+                action.label, "fresh", "nothing changed since the last build" if last else "its bytes are known under other names", ()
+            )
         return Explanation(action.label, "stale", "these changed:" if moved else judgement.reason, moved)
 
 
@@ -189,7 +193,11 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
             if missing:
                 reasons["its output is not there, or was touched"] += 1
         state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
-        found.append(TargetStatus(target.name, str(target.path), state, len(stale), len(actions), tuple(reason for reason, _ in reasons.most_common())))
+        found.append(
+            TargetStatus(
+                target.name, str(target.path), state, len(stale), len(actions), tuple(reason for reason, _ in reasons.most_common())
+            )
+        )
     view.cache.close()
     return tuple(found)
 
@@ -199,7 +207,13 @@ def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
     view = _View(where, (target,))
     tensors = view.plan.targets[target].tensors
     if tensor and tensor not in tensors:
-        raise ModelbuildError(Problem(f"`{target}` has no tensor `{tensor}`", facts=(f"it has {len(tensors)}; modelbuild show {target} lists them",), hint=did_you_mean(tensor, tensors)))
+        raise ModelbuildError(
+            Problem(
+                f"`{target}` has no tensor `{tensor}`",
+                facts=(f"it has {len(tensors)}; modelbuild show {target} lists them",),
+                hint=did_you_mean(tensor, tensors),
+            )
+        )
     told: list[Explanation] = []
     seen: set[int] = set()
     for name in (tensor,) if tensor else tensors:
@@ -225,7 +239,11 @@ def show(where: Where, target: str) -> ShownTarget:
         if isinstance(ref, Leaf) or ref.node not in planned.own_nodes:
             tensors.append(ShownTensor(name, ref.dtype, ref.shape, "", (ref.label,), {}, ""))
         else:
-            tensors.append(ShownTensor(name, ref.dtype, ref.shape, ref.method.name, tuple(need.label for need in ref.needs), dict(ref.params), view.key(ref)))
+            tensors.append(
+                ShownTensor(
+                    name, ref.dtype, ref.shape, ref.method.name, tuple(need.label for need in ref.needs), dict(ref.params), view.key(ref)
+                )
+            )
     view.cache.close()
     files = {file: sum(planned.tensors[name].nbytes for name in names) for file, names in planned.files.items()}
     return ShownTarget(target, str(planned.path), files, tuple(tensors))
@@ -248,14 +266,33 @@ def graph(where: Where, target: str) -> GraphView:
 def methods(name: str) -> tuple[MethodView, ...]:
     """See `modelbuild.build.methods`."""
     if name and name not in installed():
-        raise ModelbuildError(Problem(f"no merge method is called `{name}`", facts=(f"installed: {', '.join(installed())}",), hint=did_you_mean(name, installed())))
+        raise ModelbuildError(
+            Problem(
+                f"no merge method is called `{name}`", facts=(f"installed: {', '.join(installed())}",), hint=did_you_mean(name, installed())
+            )
+        )
     return tuple(_viewed(load(one)) for one in ((name,) if name else installed()))
 
 
 def _viewed(method: Method) -> MethodView:
     forms = ("streaming", "short") if method.streaming else ("short",)
-    params = tuple((param.name, param.kind.__name__, param.per, "required" if param.default is REQUIRED else str(param.default).lower() if isinstance(param.default, bool) else str(param.default), param.range) for param in method.params)
-    return MethodView(method.name, method.space, method.base, method.inputs, method.numerics, method.revision, forms, params, method.text, method.source)
+    params = tuple(
+        (
+            param.name,
+            param.kind.__name__,
+            param.per,
+            "required"
+            if param.default is REQUIRED
+            else str(param.default).lower()
+            if isinstance(param.default, bool)
+            else str(param.default),
+            param.range,
+        )
+        for param in method.params
+    )
+    return MethodView(
+        method.name, method.space, method.base, method.inputs, method.numerics, method.revision, forms, params, method.text, method.source
+    )
 
 
 def _reason(told: Explanation) -> str:

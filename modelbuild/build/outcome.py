@@ -31,13 +31,17 @@ class Options:
     memory: int = 0
 
 
+State = Literal["built", "fresh", "failed", "stale"]
+"""Of a target: stale only in a forecast."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltTarget:
     """One target after a build; `tensors` counts those of the output."""
 
     name: str
     path: str
-    state: Literal["built", "fresh", "failed", "stale"]
+    state: State
     tensors: int
 
 

@@ -45,7 +45,11 @@ class Project:
         """
         merges = self.modelfile.merges
         problems = [
-            Problem(f"no merge is called `{name}`", facts=(f"declared: {', '.join(merges)}" if merges else f"{self.where.file} declares none",), hint=did_you_mean(name, merges))
+            Problem(
+                f"no merge is called `{name}`",
+                facts=(f"declared: {', '.join(merges)}" if merges else f"{self.where.file} declares none",),
+                hint=did_you_mean(name, merges),
+            )
             for name in names
             if name not in merges
         ]
@@ -53,13 +57,17 @@ class Project:
             raise ModelbuildError(problems)
         chosen = tuple(dict.fromkeys(names)) or self.graph.default
         if not chosen:
-            raise ModelbuildError(Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table"))
+            raise ModelbuildError(
+                Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table")
+            )
         return chosen
 
     def plan(self, targets: Iterable[str]) -> Plan:
         """Open the sources that `targets` rest on, and plan them."""
         targets = tuple(targets)
-        needed = dict.fromkeys(model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in self.modelfile.sources)
+        needed = dict.fromkeys(
+            model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in self.modelfile.sources
+        )
         return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root)
 
     def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]]) -> None:
@@ -81,19 +89,25 @@ class Project:
                 opened[name] = open_checkpoint(name, self._located(source.location))
             except ModelbuildError as error:
                 exit_code = error.exit_code
-                problems += [self.modelfile.locator.problem(one.what, (*source.path, "from"), facts=one.facts, hint=one.hint) for one in error.problems]
+                problems += [
+                    self.modelfile.locator.problem(one.what, (*source.path, "from"), facts=one.facts, hint=one.hint)
+                    for one in error.problems
+                ]
             except OSError as error:
                 fact = f"{error.strerror}: {error.filename}"
-                problems.append(self.modelfile.locator.problem(f"source `{name}` cannot be read", (*source.path, "from"), facts=(fact,), hint="correct `from`, or the permissions"))
+                problems.append(
+                    self.modelfile.locator.problem(
+                        f"source `{name}` cannot be read", (*source.path, "from"), facts=(fact,), hint="correct `from`, or the permissions"
+                    )
+                )
         if problems:
             raise ModelbuildError(problems, exit_code)
         return opened
 
     def _located(self, location: str) -> Path:
         if location.startswith("hf://"):
-            from modelbuild.sources.hub import download
-
-            return download(location)
+            hint = f"download it (`hf download {location[5:].partition('@')[0]}`) and name the directory"
+            raise ModelbuildError(Problem("sources on the hub cannot be read yet", facts=(f"`from` is {location}",), hint=hint), Exit.USAGE)
         return self.where.root / location
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
 from modelbuild.build.judging import judge_plan
+from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, State, peak_rss
 from modelbuild.cache import Cache, TensorEntry, pack_id
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.digest import merkle_root
@@ -17,7 +17,7 @@ from modelbuild.engine.budget import share_out
 from modelbuild.engine.crew import work
 from modelbuild.engine.devices import choose
 from modelbuild.engine.engine import Engine
-from modelbuild.engine.publish import Content, content_of, publish, refuse_foreign
+from modelbuild.engine.publish import content_of, publish, refuse_foreign
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -58,13 +58,23 @@ class Run:
         self.used_packs: set[str] = set()
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
-        report(Started(tuple(plan.targets), len(plan.actions), len(plan.actions) - len(running), sum(len(target.tensors) for target in plan.targets.values()), sum(action.nbytes for action in running)))
+        report(
+            Started(
+                tuple(plan.targets),
+                len(plan.actions),
+                len(plan.actions) - len(running),
+                sum(len(target.tensors) for target in plan.targets.values()),
+                sum(action.nbytes for action in running),
+            )
+        )
 
     def run(self, started: float) -> Outcome:
         """Settle every tensor, fill packs, publish outputs."""
         complete = False
         try:
-            failed = self._crew(partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan))
+            failed = self._crew(
+                partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan)
+            )
             broken = self._broken() if failed else frozenset()
             self._equal()
             states, more = self._finish(broken)
@@ -98,17 +108,24 @@ class Run:
 
     def _broken(self) -> frozenset[str]:
         """Return the targets with a tensor that could not be settled."""
-        return frozenset(target.name for target in self._plan.targets.values() if not all(map(self._engine.is_settled, target.tensors.values())))
+        return frozenset(
+            target.name for target in self._plan.targets.values() if not all(map(self._engine.is_settled, target.tensors.values()))
+        )
 
     def _equal(self) -> None:
         """Check what no method computes on: such tensors must be the same in all inputs."""
         for label, refs in self._plan.equal:
             if len({self._engine.digest(ref) for ref in refs}) > 1:
-                facts = (f"its type is {refs[0].dtype}, which is copied and never merged", f"it differs between {', '.join(ref.label for ref in refs)}")
-                raise ModelbuildError(Problem(f"`{label}` cannot be merged", facts=facts, hint="use models that agree on it"), Exit.ACTION_FAILED)
+                facts = (
+                    f"its type is {refs[0].dtype}, which is copied and never merged",
+                    f"it differs between {', '.join(ref.label for ref in refs)}",
+                )
+                raise ModelbuildError(
+                    Problem(f"`{label}` cannot be merged", facts=facts, hint="use models that agree on it"), Exit.ACTION_FAILED
+                )
 
-    def _finish(self, broken: frozenset[str]) -> tuple[dict[str, str], tuple[ModelbuildError, ...]]:
-        states = dict.fromkeys(broken, "failed")
+    def _finish(self, broken: frozenset[str]) -> tuple[dict[str, State], tuple[ModelbuildError, ...]]:
+        states: dict[str, State] = dict.fromkeys(broken, "failed")
         failed: list[ModelbuildError] = []
         for target in self._plan.targets.values():
             if target.name in broken:
@@ -123,12 +140,16 @@ class Run:
         self._engine.count(written=self._shelves.take_in_kept())
         return states, tuple(failed)
 
-    def _publish(self, target: Target) -> str:
+    def _publish(self, target: Target) -> State:
         """Make a target's output what it should be, if it is not."""
         content = content_of(target, {file: pack_id(self._entries(target, file)) for file in target.files}, self._root(target))
         if self._outputs.stands(target.path, content.identity, content.names):
             return "fresh"
-        missing = [file for file in target.files if not self._shelves.targets[target.name, file].sealed and not self._kept(target, content.weights[file])]
+        missing = [
+            file
+            for file in target.files
+            if not self._shelves.targets[target.name, file].sealed and not self._kept(target, content.weights[file])
+        ]
         failed = self._crew(partial(self._fill, target, file, name) for file in missing for name in target.files[file])
         failed = failed or self._crew(partial(self._complete, target, file) for file in missing)
         if failed:
@@ -146,7 +167,10 @@ class Run:
 
     def _entries(self, target: Target, file: str) -> tuple[TensorEntry, ...]:
         layout = self._shelves.targets[target.name, file].layout
-        return tuple(TensorEntry(name, dtype, shape, self._engine.digest(target.tensors[name]), self._key(target.tensors[name])) for name, dtype, shape in layout.tensors)
+        return tuple(
+            TensorEntry(name, dtype, shape, self._engine.digest(target.tensors[name]), self._key(target.tensors[name]))
+            for name, dtype, shape in layout.tensors
+        )
 
     def _key(self, ref: Ref) -> str:
         return self._engine.key(ref) if isinstance(ref, Action) else ""
@@ -184,9 +208,12 @@ class Run:
     def _root(self, target: Target) -> str:
         return merkle_root((name, ref.dtype, ref.shape, self._engine.digest(ref)) for name, ref in target.tensors.items())
 
-    def _outcome(self, states: dict[str, str], failed: Sequence[ModelbuildError], started: float) -> Outcome:
+    def _outcome(self, states: dict[str, State], failed: Sequence[ModelbuildError], started: float) -> Outcome:
         counts, total = self._engine.counts, len(self._plan.actions)
-        targets = tuple(BuiltTarget(target.name, str(target.path), states.get(target.name, "failed"), len(target.tensors)) for target in self._plan.targets.values())
+        targets = tuple(
+            BuiltTarget(target.name, str(target.path), states.get(target.name, "failed"), len(target.tensors))
+            for target in self._plan.targets.values()
+        )
         return Outcome(
             targets,
             Actions(total, counts.run, total - counts.run),

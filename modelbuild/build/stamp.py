@@ -77,7 +77,11 @@ def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
         outcome: what came of it.
 
     """
-    sources = {source for checkpoint in plan.checkpoints.values() for source in (*checkpoint.weights, *checkpoint.carried.values(), checkpoint.weights[0].parent)}
+    sources = {
+        source
+        for checkpoint in plan.checkpoints.values()
+        for source in (*checkpoint.weights, *checkpoint.carried.values(), checkpoint.weights[0].parent)
+    }
     seen = {str(source.resolve()): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return

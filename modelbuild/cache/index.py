@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DATABASE = "cache.db"
 
 
-class DatabaseFailed(Exception):  # noqa: N818 - it says what happened
+class DatabaseFailed(Exception):
     """The database did not do what it was asked; `broken` where it is damaged, not only locked, full or out of reach."""
 
     def __init__(self, *, broken: bool) -> None:
@@ -127,7 +127,7 @@ class Index:
 
     def _open_sound(self) -> Database | None:
         """Open the database, made where missing and replaced where diskcache must not open it; None if not for us."""
-        from modelbuild.cache.database import Database, is_literal, is_sound  # noqa: PLC0415 - only where there is one: 20 ms
+        from modelbuild.cache.database import Database, is_literal, is_sound
 
         if not is_literal(self._directory) or not self._own_directory():
             return None

@@ -25,7 +25,10 @@ def with_layers(config: Config, taken: Sequence[tuple[Config, int]]) -> Config:
         if key in config:
             changed[key] = len(taken)
     for key in filter(lambda key: is_per_layer(config, key, depth), config):
-        entries = [(donor[key][layer] if is_per_layer(donor, key, depth_of(donor)) else config[key][min(layer, depth - 1)]) for donor, layer in taken]
+        entries = [
+            (donor[key][layer] if is_per_layer(donor, key, depth_of(donor)) else config[key][min(layer, depth - 1)])
+            for donor, layer in taken
+        ]
         changed[key] = entries
     return changed
 
@@ -33,7 +36,13 @@ def with_layers(config: Config, taken: Sequence[tuple[Config, int]]) -> Config:
 def is_per_layer(config: Config, key: str, depth: int) -> bool:
     """Tell whether `key` holds one scalar for each of the `depth` layers."""
     value = config.get(key)
-    return depth > 0 and key not in _NEVER_PER_LAYER and isinstance(value, list) and len(value) == depth and not any(isinstance(entry, list | dict) for entry in value)
+    return (
+        depth > 0
+        and key not in _NEVER_PER_LAYER
+        and isinstance(value, list)
+        and len(value) == depth
+        and not any(isinstance(entry, list | dict) for entry in value)
+    )
 
 
 def with_dtype(config: Config, dtype: str) -> Config:

@@ -54,7 +54,9 @@ def read_header(path: Path) -> tuple[TensorInfo, ...]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little") if size >= 8 else -1
         if not 0 <= length <= min(MAX_HEADER, size - 8):
-            raise _malformed(path, f"the file has {size} bytes and says its header has {length}" if size >= 8 else f"the file has only {size} bytes")
+            raise _malformed(
+                path, f"the file has {size} bytes and says its header has {length}" if size >= 8 else f"the file has only {size} bytes"
+            )
         raw = file.read(length)
     try:
         header = json.loads(raw, object_pairs_hook=_no_duplicates)
@@ -63,7 +65,9 @@ def read_header(path: Path) -> tuple[TensorInfo, ...]:
     if not isinstance(header, dict):
         raise _malformed(path, "its header is not a JSON object")
     header.pop("__metadata__", None)
-    tensors = sorted((_tensor(path, name, entry, 8 + length, size) for name, entry in header.items()), key=lambda info: (info.offset, info.nbytes))
+    tensors = sorted(
+        (_tensor(path, name, entry, 8 + length, size) for name, entry in header.items()), key=lambda info: (info.offset, info.nbytes)
+    )
     for before, after in pairwise(tensors):
         if before.offset + before.nbytes > after.offset:
             raise _malformed(path, f"`{before.name}` and `{after.name}` overlap")

@@ -63,7 +63,11 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
     memory, jobs = memory or available() // 2, jobs or cores()
     actions = tuple(actions)
     buffers = max((len(action.needs) + 3 for action in actions), default=4)
-    whole = max(((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.method.streaming) if any(not action.method.streaming for action in actions) else (0, "")
+    whole = (
+        max(((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.method.streaming)
+        if any(not action.method.streaming for action in actions)
+        else (0, "")
+    )
     if whole[0] > memory:
         raise _too_little(memory, whole[0], f"`{whole[1]}` is merged by a method that needs the whole tensor")
     per_element = 4 * buffers + 8
@@ -78,4 +82,11 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
 
 
 def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:
-    return ModelbuildError(Problem("there is too little memory for this build", facts=(f"{human_bytes(needed)} needed, {human_bytes(memory)} allowed: {why}",), hint="raise --memory"), Exit.LOCAL_IO)
+    return ModelbuildError(
+        Problem(
+            "there is too little memory for this build",
+            facts=(f"{human_bytes(needed)} needed, {human_bytes(memory)} allowed: {why}",),
+            hint="raise --memory",
+        ),
+        Exit.LOCAL_IO,
+    )

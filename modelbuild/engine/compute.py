@@ -121,7 +121,14 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
     result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params)
     if not isinstance(result, torch.Tensor) or tuple(result.shape) != action.shape:
         found = f"a tensor of shape {list(result.shape)}" if isinstance(result, torch.Tensor) else f"a {type(result).__name__}"
-        raise ModelbuildError(Problem(f"`{action.method.name}` returned {found} for `{action.label}`", facts=(f"expected a tensor of shape {list(action.shape)}",), hint="mend the method"), Exit.ACTION_FAILED)
+        raise ModelbuildError(
+            Problem(
+                f"`{action.method.name}` returned {found} for `{action.label}`",
+                facts=(f"expected a tensor of shape {list(action.shape)}",),
+                hint="mend the method",
+            ),
+            Exit.ACTION_FAILED,
+        )
     merged = result.to(torch.float32).reshape(-1)
     if base is not None:
         merged = base + merged
@@ -179,9 +186,16 @@ class _Reader:
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
-        facts = tuple(f"{count} of {self.numel} elements of `{need.label}` are" for need, count in zip(self._job.action.needs, self._nonfinite, strict=True) if count)
+        facts = tuple(
+            f"{count} of {self.numel} elements of `{need.label}` are"
+            for need, count in zip(self._job.action.needs, self._nonfinite, strict=True)
+            if count
+        )
         if facts:
-            raise ModelbuildError(Problem(f"NaN or Inf in what `{self._job.action.label}` is merged from", facts=facts, hint="use another checkpoint"), Exit.ACTION_FAILED)
+            raise ModelbuildError(
+                Problem(f"NaN or Inf in what `{self._job.action.label}` is merged from", facts=facts, hint="use another checkpoint"),
+                Exit.ACTION_FAILED,
+            )
 
 
 class _Out:
@@ -210,7 +224,10 @@ class _Out:
         action = self._job.action
         if self._nonfinite:
             facts = (f"{self._nonfinite} of {action.numel} elements are, in {action.dtype}",)
-            raise ModelbuildError(Problem(f"NaN or Inf in the result of `{action.label}`", facts=facts, hint="use smaller weights, or a wider `dtype`"), Exit.ACTION_FAILED)
+            raise ModelbuildError(
+                Problem(f"NaN or Inf in the result of `{action.label}`", facts=facts, hint="use smaller weights, or a wider `dtype`"),
+                Exit.ACTION_FAILED,
+            )
         return self._hasher.hexdigest()
 
 

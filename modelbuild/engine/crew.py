@@ -14,7 +14,9 @@ _LOOK_UP = 0.1
 """Seconds between two looks at the keyboard."""
 
 
-def work(tasks: Iterable[Task], jobs: int, stop: Callable[[], None], leave: Callable[[], None], *, keep_going: bool) -> tuple[ModelbuildError, ...]:
+def work(
+    tasks: Iterable[Task], jobs: int, stop: Callable[[], None], leave: Callable[[], None], *, keep_going: bool
+) -> tuple[ModelbuildError, ...]:
     """Do all tasks on `jobs` threads, in order of start.
 
     Args:
@@ -32,34 +34,8 @@ def work(tasks: Iterable[Task], jobs: int, stop: Callable[[], None], leave: Call
         BaseException: whatever a task raised that is no ModelbuildError.
 
     """
-    waiting, lock = iter(tuple(tasks)), threading.Lock()
-    failed: list[ModelbuildError] = []
-    broken: list[BaseException] = []
-
-    def worker() -> None:
-        try:
-            while not broken and (keep_going or not failed):
-                with lock:
-                    task = next(waiting, None)
-                if task is None:
-                    return
-                try:
-                    task()
-                except Interrupted:
-                    return
-                except ModelbuildError as error:
-                    with lock:
-                        if str(error) not in map(str, failed):
-                            failed.append(error)
-                    if not keep_going:
-                        stop()
-                except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
-                    broken.append(error)
-                    stop()
-        finally:
-            leave()
-
-    threads = [threading.Thread(target=worker, name=f"worker-{i}") for i in range(jobs)]
+    crew = _Crew(tasks, stop, leave, keep_going=keep_going)
+    threads = [threading.Thread(target=crew.work, name=f"worker-{i}") for i in range(jobs)]
     for thread in threads:
         thread.start()
     try:
@@ -71,6 +47,42 @@ def work(tasks: Iterable[Task], jobs: int, stop: Callable[[], None], leave: Call
         for thread in threads:
             thread.join()
         raise
-    if broken:
-        raise broken[0]
-    return tuple(failed)
+    if crew.broken:
+        raise crew.broken[0]
+    return tuple(crew.failed.values())
+
+
+class _Crew:
+    """What workers share."""
+
+    def __init__(self, tasks: Iterable[Task], stop: Callable[[], None], leave: Callable[[], None], *, keep_going: bool) -> None:
+        self._waiting, self._lock = iter(tuple(tasks)), threading.Lock()
+        self._stop, self._leave, self._keep_going = stop, leave, keep_going
+        self.failed: dict[str, ModelbuildError] = {}
+        self.broken: list[BaseException] = []
+
+    def work(self) -> None:
+        """Take tasks until there are none, or one failed."""
+        try:
+            while not self.broken and (self._keep_going or not self.failed):
+                with self._lock:
+                    task = next(self._waiting, None)
+                if task is None or not self._done(task):
+                    return
+        finally:
+            self._leave()
+
+    def _done(self, task: Task) -> bool:
+        try:
+            task()
+        except Interrupted:
+            return False
+        except ModelbuildError as error:
+            with self._lock:
+                self.failed.setdefault(str(error), error)
+            if not self._keep_going:
+                self._stop()
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
+            self.broken.append(error)
+            self._stop()
+        return True

@@ -53,7 +53,7 @@ class Cpu:
     def staging(self, nbytes: int) -> tuple[Any, memoryview]:
         """Allocate bytes."""
         raw = self._numpy.empty(nbytes, self._numpy.uint8)
-        return raw, memoryview(raw)
+        return raw, memoryview(raw.data)
 
     def upload(self, staged: Any, nbytes: int) -> Array:
         """Use the bytes where they are."""
@@ -87,13 +87,14 @@ class Torch:
     def staging(self, nbytes: int) -> tuple[Any, memoryview]:
         """Allocate pinned bytes on the host."""
         raw = self._torch.empty(nbytes, dtype=self._torch.uint8, pin_memory=self._pin)
-        return raw, memoryview(raw.numpy())
+        return raw, memoryview(raw.numpy().data)
 
     def upload(self, staged: Any, nbytes: int) -> torch.Tensor:
         """Copy the bytes to the device; they are there when this returns, so that the buffer may be filled again."""
-        return staged[:nbytes].to(self._device)
+        uploaded: torch.Tensor = staged[:nbytes].to(self._device)
+        return uploaded
 
-    def download(self, staged: Any, nbytes: int) -> torch.Tensor:
+    def download(self, staged: Any, nbytes: int) -> torch.Tensor:  # noqa: ARG002 - the CPU hands it back
         """Allocate bytes on the device."""
         return self._torch.empty(nbytes, dtype=self._torch.uint8, device=self._device)
 
@@ -121,7 +122,14 @@ def choose(name: str) -> str:
         return f"cuda:{index}"
     if name == "auto":
         return "cpu"
-    raise ModelbuildError(Problem(f"there is no device `{name}`", facts=(f"torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices",), hint="use --device cpu"), Exit.USAGE)
+    raise ModelbuildError(
+        Problem(
+            f"there is no device `{name}`",
+            facts=(f"torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices",),
+            hint="use --device cpu",
+        ),
+        Exit.USAGE,
+    )
 
 
 def open_device(name: str) -> Device:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from modelbuild.cache import Cache
 from modelbuild.cache.records import Record
-from modelbuild.engine.compute import Interrupted, Job, Workspace, compute, masks
 from modelbuild.engine.budget import Budget
+from modelbuild.engine.compute import Interrupted, Job, Workspace, compute, masks
 from modelbuild.engine.devices import Device, open_device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
@@ -63,7 +63,16 @@ class Engine:
     """
 
     def __init__(
-        self, cache: Cache, shelves: Shelves, sources: SourceFiles, device: str, budget: Budget, uses: Mapping[Action, int], report: Report, *, force: bool
+        self,
+        cache: Cache,
+        shelves: Shelves,
+        sources: SourceFiles,
+        device: str,
+        budget: Budget,
+        uses: Mapping[Action, int],
+        report: Report,
+        *,
+        force: bool,
     ) -> None:
         self.counts = Counts()
         self._cache, self._shelves, self._sources, self._device, self._report = cache, shelves, sources, device, report

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +13,13 @@ from pathlib import Path
 from blake3 import blake3
 
 from modelbuild import files
+from modelbuild.cache.layout import UNFINISHED_SECONDS
 from modelbuild.digest import KEY_FORMAT, encode
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.plan import Target
 from modelbuild.plan.layout import index_json
+
+_STAGED = ".modelbuild-"
 
 MANIFEST = "modelbuild.json"
 """In every output directory: says that modelbuild made it, and which files are its own."""
@@ -59,7 +65,9 @@ def content_of(target: Target, weights: Mapping[str, str], root: str) -> Content
         same = json.loads(original) == target.config
         small["config.json"] = original if same else (json.dumps(target.config, indent=2, ensure_ascii=False) + "\n").encode()
     if len(target.files) > 1:
-        small["model.safetensors.index.json"] = index_json(tuple(target.files.items()), {name: ref.nbytes for name, ref in target.tensors.items()})
+        small["model.safetensors.index.json"] = index_json(
+            tuple(target.files.items()), {name: ref.nbytes for name, ref in target.tensors.items()}
+        )
     listed = sorted([*small, *target.files, MANIFEST])
     small[MANIFEST] = (json.dumps({"made_by": "modelbuild", "format": 1, "root": root, "files": listed}, indent=2) + "\n").encode()
     return Content(weights, small)
@@ -75,7 +83,14 @@ def refuse_foreign(path: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if path.is_symlink() or not path.is_dir():
-        raise ModelbuildError(Problem(f"`{path}` is no directory", facts=("an output is to be written there",), hint="move it away, or choose another `output.path`"), Exit.UNSAFE)
+        raise ModelbuildError(
+            Problem(
+                f"`{path}` is no directory",
+                facts=("an output is to be written there",),
+                hint="move it away, or choose another `output.path`",
+            ),
+            Exit.UNSAFE,
+        )
     try:
         own = set(json.loads((path / MANIFEST).read_bytes())["files"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -83,7 +98,14 @@ def refuse_foreign(path: Path) -> None:
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if foreign:
         shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
-        raise ModelbuildError(Problem(f"`{path}` holds files that modelbuild did not write", facts=(shown,), hint="move them away: the directory is replaced as a whole"), Exit.UNSAFE)
+        raise ModelbuildError(
+            Problem(
+                f"`{path}` holds files that modelbuild did not write",
+                facts=(shown,),
+                hint="move them away: the directory is replaced as a whole",
+            ),
+            Exit.UNSAFE,
+        )
 
 
 def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes]) -> tuple[int, int]:
@@ -101,7 +123,8 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
     written = linked = 0
     files.make_directory(path.parent)
     files.recover_directory(path)
-    staged = path.parent / f".{path.name}.modelbuild-{files.random_name()}"
+    sweep(path)
+    staged = path.parent / f".{path.name}{_STAGED}{files.random_name()}"
     files.make_directory(staged)
     try:
         for name, source in weights.items():
@@ -115,6 +138,15 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
             written += len(data)
         files.publish_directory(staged, path)
     except BaseException:
-        files.remove_tree(staged)
+        with contextlib.suppress(FileNotFoundError):
+            files.remove_tree(staged)
         raise
     return written, linked
+
+
+def sweep(path: Path) -> None:
+    """Remove what builds that died left beside an output: directories put together, or replaced, so long ago that nobody works on them."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}{_STAGED}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > UNFINISHED_SECONDS:
+                files.remove_tree(left)

@@ -70,7 +70,14 @@ class FileRegion:
         while done < len(buffer):
             got = os.preadv(self.fd, [buffer[done:]], self.offset + start + done)
             if got == 0:
-                raise ModelbuildError(Problem(f"`{self.path}` is shorter than it was", facts=("it was truncated while it was read",), hint="build again when it is complete"), Exit.SOURCE)
+                raise ModelbuildError(
+                    Problem(
+                        f"`{self.path}` is shorter than it was",
+                        facts=("it was truncated while it was read",),
+                        hint="build again when it is complete",
+                    ),
+                    Exit.SOURCE,
+                )
             done += got
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.cache import Cache, Location, Salvage, StagedPack, Staging, TensorEntry
+from modelbuild.cache import Cache, Location, StagedPack, Staging, TensorEntry
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.digest import tensor_hasher
@@ -74,7 +74,9 @@ class Shelf:
             hasher.update(view)
             write(start, view)
         if hasher.hexdigest() != digest:
-            raise ModelbuildError(Problem(f"`{name}` changed while it was copied", hint="build again when nothing writes to its file"), Exit.SOURCE)
+            raise ModelbuildError(
+                Problem(f"`{name}` changed while it was copied", hint="build again when nothing writes to its file"), Exit.SOURCE
+            )
         self.finished(name, key, digest)
         return region.nbytes
 
@@ -135,7 +137,12 @@ class Desk:
             return self._staging.open_pack(name, layout.header, layout.size - len(layout.header))
         except OSError as error:
             raise ModelbuildError(
-                Problem(f"no pack of {human_bytes(layout.size)} can be made in {self._cache.directory}", facts=(str(error.strerror),), hint="make room: modelbuild cache gc"), Exit.LOCAL_IO
+                Problem(
+                    f"no pack of {human_bytes(layout.size)} can be made in {self._cache.directory}",
+                    facts=(str(error.strerror),),
+                    hint="make room: modelbuild cache gc",
+                ),
+                Exit.LOCAL_IO,
             ) from None
 
     def close(self, *, keep: bool) -> None:
@@ -176,7 +183,11 @@ def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
     for node, model in plan.models.items():
         if node not in plan.graph.nodes or not plan.graph.nodes[node].merge.keep:
             continue
-        own = {name: ref for name, ref in model.tensors.items() if isinstance(ref, Action) and ref.node == node and ref in running and ref not in places}
+        own = {
+            name: ref
+            for name, ref in model.tensors.items()
+            if isinstance(ref, Action) and ref.node == node and ref in running and ref not in places
+        }
         for group in packs({name: ref.nbytes for name, ref in own.items()}, model.anatomy, frozenset()):
             for name in group:
                 places[own[name]] = (len(kept), name)
@@ -243,7 +254,9 @@ class Shelves:
     def take_in(self, shelf: Shelf) -> str:
         """Bring a full pack to disk and into the cache, and return its id; one that is there already is not kept twice."""
         data_start = len(shelf.layout.header)
-        return self._cache.packs.add(shelf.seal(), shelf.entries(), tuple(offset - data_start for offset in shelf.layout.offsets), data_start)
+        return self._cache.packs.add(
+            shelf.seal(), shelf.entries(), tuple(offset - data_start for offset in shelf.layout.offsets), data_start
+        )
 
     def finished(self, action: Action, key: str, digest: str) -> int:
         """Note that an action's result is written in its place; a pack of intermediates that is full now is taken in.

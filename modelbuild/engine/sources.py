@@ -75,7 +75,9 @@ class SourceFiles:
         """
         for path in {leaf.info.path for leaf in leaves}:
             if path in self._stats and stat_tuple(path) != self._stats[path]:
-                raise ModelbuildError(Problem(f"`{path}` changed while it was read", hint="build again when nothing writes to it"), Exit.SOURCE)
+                raise ModelbuildError(
+                    Problem(f"`{path}` changed while it was read", hint="build again when nothing writes to it"), Exit.SOURCE
+                )
 
     def remember(self) -> None:
         """Store the digests that were learned."""

@@ -55,10 +55,10 @@ def total(partials: Iterable[float]) -> float:
     return result
 
 
-def divisor(weights: Sequence[float], normalize: bool) -> float:  # noqa: FBT001 - a parameter of methods
+def divisor(weights: Sequence[float], normalize: bool) -> float:
     """Return what a weighted sum of task vectors is divided by: the sum of the weights, or 1 where that is below 1e-8."""
     summed = total(weights) if normalize else 1.0
-    return summed if abs(summed) >= 1e-8 else 1.0  # noqa: PLR2004 - as the peer has it
+    return summed if abs(summed) >= 1e-8 else 1.0
 
 
 class Kernels(Protocol):

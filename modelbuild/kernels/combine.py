@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 FUSED = 6
 """Inputs combined in one pass; bounds how many versions of a kernel can get compiled."""
 
+GATHERED = 4
+"""Inputs gathered in one pass, which has two arrays to write."""
+
+TILE = 16384
+"""Elements that many inputs are combined over at a time, so that passes meet them in cache."""
+
 
 @kernel
 def subtract(x: F32s, base: F32s, out: F32s | None) -> None:
@@ -94,7 +100,7 @@ def agrees(product: Scalar, positive: Scalar) -> Scalar:
 
 
 @kernel
-def consensus_fused(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: F32s) -> None:  # noqa: FBT001 - numba
+def consensus_fused(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: F32s) -> None:
     """Elect, gather and divide in one pass."""
     for i in range(out.size):
         elected = weights[0] * deltas[0][i]
@@ -113,17 +119,21 @@ def consensus_fused(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], n
 
 
 @kernel
-def gather_agreeing(delta: F32s, weight: np.float32, elected: F32s, mixed: F32s, divisor: F32s) -> None:
-    """Add one input to the sums of those who agree with the election."""
-    for i in range(delta.size):
-        product = weight * delta[i]
-        agree = agrees(product, elected[i] >= ZERO)
-        mixed[i] += product if agree else ZERO
-        divisor[i] += weight if agree else ZERO
+def gather(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], elected: F32s, mixed: F32s, divisor: F32s) -> None:
+    """Go on with the two sums over those who agree with an election."""
+    for i in range(elected.size):
+        positive = elected[i] >= ZERO
+        sum_of_products, sum_of_weights = mixed[i], divisor[i]
+        for k in range(len(deltas)):
+            product = weights[k] * deltas[k][i]
+            agree = agrees(product, positive)
+            sum_of_products += product if agree else ZERO
+            sum_of_weights += weights[k] if agree else ZERO
+        mixed[i], divisor[i] = sum_of_products, sum_of_weights
 
 
 @kernel
-def finish_consensus(mixed: F32s, divisor: F32s, normalize: bool, scale: np.float32, out: F32s) -> None:  # noqa: FBT001 - numba
+def finish(mixed: F32s, divisor: F32s, normalize: bool, scale: np.float32, out: F32s) -> None:
     """Divide what was gathered, and scale it."""
     for i in range(out.size):
         result = mixed[i]
@@ -132,13 +142,18 @@ def finish_consensus(mixed: F32s, divisor: F32s, normalize: bool, scale: np.floa
         out[i] = scale * result
 
 
-def consensus(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: F32s) -> None:  # noqa: FBT001 - as the kernels
+def consensus(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: F32s) -> None:
     """Write the TIES consensus of any number of inputs."""
     if len(deltas) <= FUSED:
         consensus_fused(deltas, weights, normalize, scale, out)
         return
-    elected, mixed, divisor = np.empty_like(out), np.zeros_like(out), np.zeros_like(out)
-    weighted_sum(deltas, weights, ONE, elected)
-    for delta, weight in zip(deltas, weights, strict=True):
-        gather_agreeing(delta, weight, elected, mixed, divisor)
-    finish_consensus(mixed, divisor, normalize, scale, out)
+    scratch = np.empty((3, TILE), np.float32)
+    for start in range(0, out.size, TILE):
+        tile = slice(start, start + TILE)
+        inputs = tuple(delta[tile] for delta in deltas)
+        elected, mixed, divisor = scratch[:, : inputs[0].size]
+        weighted_sum(inputs, weights, ONE, elected)
+        scratch[1:] = 0.0
+        for k in range(0, len(inputs), GATHERED):
+            gather(inputs[k : k + GATHERED], weights[k : k + GATHERED], elected, mixed, divisor)
+        finish(mixed, divisor, normalize, scale, out[tile])

@@ -80,7 +80,7 @@ class Cpu:
         reduce.abs_sums(x, sums)
         return sums
 
-    def consensus(self, deltas: Sequence[F32s], weights: Sequence[float], normalize: bool, scale: float, out: F32s) -> None:  # noqa: FBT001 - positional in the contract
+    def consensus(self, deltas: Sequence[F32s], weights: Sequence[float], normalize: bool, scale: float, out: F32s) -> None:
         """Elect signs and add up who agrees."""
         same_length(out, *deltas)
         combine.consensus(tuple(deltas), singles(weights), normalize, np.float32(scale), out)

@@ -64,18 +64,11 @@ def nth_equal(x: F32s, wanted: np.int32, n: int) -> int:
 
 
 @kernel
-def collect(x: F32s, low: np.int32, high: np.int32, found: I32s, size: Scalar) -> Scalar:
-    """Append the patterns strictly between; without a branch, so one more is written than is kept."""
-    for i in range(x.size):
-        mine = pattern(x[i])
-        found[size] = mine
-        size += u64((mine > low) & (mine < high))
-    return size
-
-
-@kernel
 def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    """Count patterns above high, at high and at low; collect those strictly between into found, n + 1 long."""
+    """Count patterns above high, at high and at low; collect those strictly between into found, n + 1 long.
+
+    Counting vectorises; collecting writes every pattern of a group and moves on where it belongs, without a branch.
+    """
     above, at_high, at_low, size = 0, 0, 0, u64(0)
     grouped = x.size // GROUP * GROUP
     for start in range(0, grouped, GROUP):
@@ -91,13 +84,18 @@ def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar
         at_high += from_high - over_high
         at_low += from_low - over_low
         if over_low > from_high:
-            size = collect(group, low, high, found, size)
+            for i in range(GROUP):
+                mine = pattern(group[i])
+                found[size] = mine
+                size += u64((mine > low) & (mine < high))
     for i in range(grouped, x.size):
         mine = pattern(x[i])
         above += mine > high
         at_high += mine == high
         at_low += mine == low
-    return above, at_high, at_low, collect(x[grouped:], low, high, found, size)
+        found[size] = mine
+        size += u64((mine > low) & (mine < high))
+    return above, at_high, at_low, size
 
 
 @kernel

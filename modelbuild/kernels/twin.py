@@ -82,7 +82,7 @@ class Torch:
         """Sum magnitudes by block."""
         return folded(blocks(x).abs())
 
-    def consensus(self, deltas: Sequence[Tensor], weights: Sequence[float], normalize: bool, scale: float, out: Tensor) -> None:  # noqa: FBT001 - positional in the contract
+    def consensus(self, deltas: Sequence[Tensor], weights: Sequence[float], normalize: bool, scale: float, out: Tensor) -> None:
         """Elect signs and add up who agrees."""
         positive = self.elected(deltas, weights)
         zero, one = self.single(0.0), self.single(1.0)

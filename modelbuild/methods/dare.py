@@ -33,7 +33,14 @@ _NOTHING = 1e-7
 
 @method(space="delta", params=PARAMS, random=True, revision=1)
 def dare_linear(
-    deltas: Sequence[Tensor], *, density: Sequence[float], weight: Sequence[float], rescale: str, normalize: bool, scale: float, streams: Sequence[int]
+    deltas: Sequence[Tensor],
+    *,
+    density: Sequence[float],
+    weight: Sequence[float],
+    rescale: str,
+    normalize: bool,
+    scale: float,
+    streams: Sequence[int],
 ) -> Tensor:
     """Drop entries at random, rescale, and sum: lambda sum of w_i (mask_i d_i) r_i.
 
@@ -57,7 +64,14 @@ def dare_linear(
 
 @method(space="delta", params=PARAMS, random=True, revision=1)
 def dare_ties(
-    deltas: Sequence[Tensor], *, density: Sequence[float], weight: Sequence[float], rescale: str, normalize: bool, scale: float, streams: Sequence[int]
+    deltas: Sequence[Tensor],
+    *,
+    density: Sequence[float],
+    weight: Sequence[float],
+    rescale: str,
+    normalize: bool,
+    scale: float,
+    streams: Sequence[int],
 ) -> Tensor:
     """Drop entries at random, rescale, elect a sign per entry and sum who agrees.
 
@@ -79,7 +93,9 @@ def dare_ties(
     return out.reshape(deltas[0].shape)
 
 
-def _dropped(deltas: Sequence[Tensor], density: Sequence[float], rescale: str, streams: Sequence[int]) -> tuple[Kernels, list[Tensor], Tensor]:
+def _dropped(
+    deltas: Sequence[Tensor], density: Sequence[float], rescale: str, streams: Sequence[int]
+) -> tuple[Kernels, list[Tensor], Tensor]:
     """Return the kernels, the deltas dropped and rescaled, each flat, and room for the result."""
     kernels = load(f"torch:{deltas[0].device}")
     dropped = []

@@ -23,7 +23,11 @@ def _itself(params: Params, count: int) -> int | None:
 
 def _zero_sum(params: Params, count: int) -> str:
     weight = params["weight"]
-    return f"the weights {', '.join(f'{share:g}' for share in weight)} sum to 0, and `normalize` divides by their sum" if params["normalize"] and sum(weight) == 0 else ""
+    return (
+        f"the weights {', '.join(f'{share:g}' for share in weight)} sum to 0, and `normalize` divides by their sum"
+        if params["normalize"] and sum(weight) == 0
+        else ""
+    )
 
 
 @method(
@@ -53,7 +57,9 @@ def linear(tensors: Sequence[Tensor], *, weight: Sequence[float], normalize: boo
     return total / sum(weight) if normalize else total
 
 
-def _apply(kernels: Kernels, inputs: Sequence[Array], out: Array, state: Any, offset: int, *, weight: Sequence[float], normalize: bool) -> None:
+def _apply(
+    kernels: Kernels, inputs: Sequence[Array], out: Array, state: Any, offset: int, *, weight: Sequence[float], normalize: bool
+) -> None:
     kernels.weighted_sum(inputs, weight, sum(weight) if normalize else 1.0, out)
 
 

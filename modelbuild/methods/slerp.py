@@ -49,12 +49,13 @@ def slerp(tensors: Sequence[Tensor], *, t: float) -> Tensor:
 
     kernels = load(f"torch:{tensors[0].device}")
     flat = [tensor.reshape(-1) for tensor in tensors]
-    of_base, of_other = coefficients(*(kernels.total(kernels.dots(a, b)) for a, b in _pairs(flat)), t)
+    of_base, of_other = coefficients([kernels.total(kernels.dots(a, b)) for a, b in _pairs(flat)], t)
     return tensors[0] * of_base + tensors[1] * of_other
 
 
-def coefficients(aa: float, ab: float, bb: float, t: float) -> tuple[float, float]:
-    """Turn the dot products of two tensors into their factors, in float64 on the host."""
+def coefficients(products: Sequence[float], t: float) -> tuple[float, float]:
+    """Turn the dot products x0 x0, x0 x1 and x1 x1 of two tensors into their factors, in float64 on the host."""
+    aa, ab, bb = products
     norm_a, norm_b = (norm if (norm := sqrt(square)) > 1e-8 else 1.0 for square in (aa, bb))
     cosine = min(1.0, max(-1.0, ab / (norm_a * norm_b)))
     if abs(cosine) > NEARLY_PARALLEL:
@@ -73,7 +74,7 @@ def _stats(stream: Stream, *, t: float) -> tuple[float, float]:
     for _, ends in stream.chunks():
         for i, (a, b) in enumerate(_pairs(ends)):
             sums[i] = stream.kernels.total((sums[i], *stream.kernels.dots(a, b)))
-    return coefficients(*sums, t)
+    return coefficients(sums, t)
 
 
 def _apply(kernels: Kernels, inputs: Sequence[Array], out: Array, state: tuple[float, float], offset: int, *, t: float) -> None:

@@ -46,7 +46,17 @@ def task_arithmetic(deltas: Sequence[Tensor], *, weight: Sequence[float], normal
     return total if scale == 1.0 else total * scale
 
 
-def _apply(kernels: Kernels, inputs: Sequence[Array], out: Array, state: Any, offset: int, *, weight: Sequence[float], normalize: bool, scale: float) -> None:
+def _apply(
+    kernels: Kernels,
+    inputs: Sequence[Array],
+    out: Array,
+    state: Any,
+    offset: int,
+    *,
+    weight: Sequence[float],
+    normalize: bool,
+    scale: float,
+) -> None:
     kernels.weighted_sum(inputs, weight, divisor(weight, normalize), out)
     if scale != 1.0:
         kernels.scale(out, scale, out)

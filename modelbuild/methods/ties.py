@@ -79,13 +79,24 @@ def _stats(stream: Stream, *, density: Sequence[float], weight: Sequence[float],
     from modelbuild.kernels.select import largest
 
     def cut(i: int, share: float) -> Cut:
-        return largest(lambda: ((offset, delta) for offset, (delta,) in stream.chunks(i)), stream.kernels, kept(stream.numel, share), stream.numel)
+        return largest(
+            lambda: ((offset, delta) for offset, (delta,) in stream.chunks(i)), stream.kernels, kept(stream.numel, share), stream.numel
+        )
 
     return tuple(cut(i, share) for i, share in enumerate(density))
 
 
 def _apply(
-    kernels: Kernels, inputs: Sequence[Array], out: Array, state: Sequence[Cut], offset: int, *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float
+    kernels: Kernels,
+    inputs: Sequence[Array],
+    out: Array,
+    state: Sequence[Cut],
+    offset: int,
+    *,
+    density: Sequence[float],
+    weight: Sequence[float],
+    normalize: bool,
+    scale: float,
 ) -> None:
     for delta, cut, share in zip(inputs, state, density, strict=True):
         if share < 1.0:

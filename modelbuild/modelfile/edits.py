@@ -60,7 +60,7 @@ def read_edit(text: str) -> tuple[KeyPath, Any]:
     return path, _value(text[at + 1 :].strip())
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 -- whatever TOML holds
+def _value(text: str) -> Any:
     try:
         if value_end(text, 0) != len(text):  # `1 # one` is a line of TOML, not a value
             return text
@@ -96,7 +96,7 @@ def _step(here: object, part: str | int, path: KeyPath) -> str | int:
     """Return `part` as a key of `here`, which stands at `path`."""
     name = plain(dotted(path))
     if isinstance(here, list):
-        if isinstance(part, str) and not (part.isascii() and part.isdecimal() and len(part) < 10):  # noqa: PLR2004
+        if isinstance(part, str) and not (part.isascii() and part.isdecimal() and len(part) < 10):
             raise EditError(f"`{name}` is a list: `{plain(part)}` is no position in it", f"say which entry: `{name}[0]`")
         position = int(part)
         if position >= len(here):
@@ -119,4 +119,4 @@ def _no_node(section: str | int, name: str, known: dict[str, Any]) -> tuple[str,
 
 
 def _is_input(path: KeyPath) -> bool:
-    return len(path) == 4 and path[0] == "merge" and path[2] == "inputs" and isinstance(path[3], int)  # noqa: PLR2004
+    return len(path) == 4 and path[0] == "merge" and path[2] == "inputs" and isinstance(path[3], int)

@@ -33,7 +33,7 @@ def _node_name(name: str) -> str:
 
 
 def _span(layers: list[int]) -> list[int]:
-    if len(layers) != 2:  # noqa: PLR2004 -- [first, last + 1]
+    if len(layers) != 2:
         raise PydanticCustomError("span_length", "not two integers")
     first, stop = layers
     if first < 0 or stop < 0:
@@ -231,7 +231,7 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _any_of(node: Any) -> Any:  # noqa: ANN401 -- whatever JSON holds
+def _any_of(node: Any) -> Any:
     """Return `node` with every oneOf as anyOf: an integer is also a number, so that it would match two of one."""
     if isinstance(node, dict):
         return {"anyOf" if key == "oneOf" else key: _any_of(value) for key, value in node.items()}

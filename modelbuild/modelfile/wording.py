@@ -108,7 +108,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge"):  # noqa: PLR2004
+    if len(path) == 2 and path[0] in ("source", "merge"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))
@@ -196,7 +196,7 @@ def _empty_list(name: str) -> str:
 
 def _unquoted_name(path: KeyPath, value: object) -> str:
     """Return the hint for a node's name that TOML reads as several keys, `[source.llama-3.1]`, or "" where none is."""
-    if len(path) != 3 or path[0] not in ("source", "merge"):  # noqa: PLR2004
+    if len(path) != 3 or path[0] not in ("source", "merge"):
         return ""
     section, *names = map(str, path)
     while isinstance(value, dict) and not value.keys() & {"from", "method"}:

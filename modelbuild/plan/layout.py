@@ -71,5 +71,8 @@ def file_names(count: int) -> tuple[str, ...]:
 def index_json(files: Sequence[tuple[str, Sequence[str]]], sizes: Sizes) -> bytes:
     """Write model.safetensors.index.json for (file name, tensor names) pairs."""
     weight_map = {tensor: file for file, tensors in files for tensor in tensors}
-    table = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": {name: weight_map[name] for name in sorted(weight_map, key=natural)}}
+    table = {
+        "metadata": {"total_size": sum(sizes.values())},
+        "weight_map": {name: weight_map[name] for name in sorted(weight_map, key=natural)},
+    }
     return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode()

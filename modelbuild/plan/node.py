@@ -63,7 +63,10 @@ class _Planner:
         lead = part.lead
         if self.alike(part):
             span = (0, lead.anatomy.layers)
-            tensors = {name: self.tensor(part, self.spot(lead.anatomy, name, span), [model.tensors[name] for model in part.models]) for name in lead.tensors}
+            tensors = {
+                name: self.tensor(part, self.spot(lead.anatomy, name, span), [model.tensors[name] for model in part.models])
+                for name in lead.tensors
+            }
         else:
             tensors = {}
         return self.model(lead, tensors, lead.anatomy, lead.config)
@@ -74,8 +77,12 @@ class _Planner:
         for other in part.models[1:]:
             lead = part.lead
             if other.anatomy.layers != lead.anatomy.layers:
-                facts = (f"`{lead.name}` has {lead.anatomy.layers} layers and `{other.name}` {other.anatomy.layers}",)
-                self.say(f"`{lead.name}` and `{other.name}` have different numbers of layers", part.bound.path, facts=facts, hint="take slices of the same length")
+                self.say(
+                    f"`{lead.name}` and `{other.name}` have different numbers of layers",
+                    part.bound.path,
+                    facts=(f"`{lead.name}` has {lead.anatomy.layers} layers and `{other.name}` {other.anatomy.layers}",),
+                    hint="take slices of the same length",
+                )
                 continue
             facts = tuple(
                 f"{_some(names)} {'is' if len(names) == 1 else 'are'} in `{has.name}` and not in `{lacks.name}`"
@@ -83,7 +90,12 @@ class _Planner:
                 if (names := [name for name in has.tensors if name not in lacks.tensors])
             )
             if facts:
-                self.say(f"`{lead.name}` and `{other.name}` do not have the same tensors", part.bound.path, facts=facts, hint="merge models of one architecture")
+                self.say(
+                    f"`{lead.name}` and `{other.name}` do not have the same tensors",
+                    part.bound.path,
+                    facts=facts,
+                    hint="merge models of one architecture",
+                )
         return len(self.problems) == before
 
     def stacked(self) -> Model:
@@ -122,9 +134,19 @@ class _Planner:
             has = self.models[one.model].anatomy.layers
             first, stop = one.layers or (0, 0)
             if stop > has:
-                self.say(f"the slice `layers = [{first}, {stop}]` is out of range", (*one.path, "layers"), facts=(f"`{one.model}` has {has} layers",), hint=f"end it at {has}")
+                self.say(
+                    f"the slice `layers = [{first}, {stop}]` is out of range",
+                    (*one.path, "layers"),
+                    facts=(f"`{one.model}` has {has} layers",),
+                    hint=f"end it at {has}",
+                )
             elif stop - first != part.depth:
-                self.say("the inputs of a slice have different numbers of layers", (*one.path, "layers"), facts=(f"{part.depth} and {stop - first}",), hint="give each as many")
+                self.say(
+                    "the inputs of a slice have different numbers of layers",
+                    (*one.path, "layers"),
+                    facts=(f"{part.depth} and {stop - first}",),
+                    hint="give each as many",
+                )
         return len(self.problems) == before
 
     def layer_refs(self, part: _Part, name: str, i: int) -> list[Ref]:
@@ -134,7 +156,12 @@ class _Planner:
             own = model.anatomy.moved(lead.anatomy.within_layer(name), first + i)
             ref = model.tensors.get(own)
             if ref is None:
-                self.say(f"`{lead.name}` and `{model.name}` do not have the same tensors", part.bound.path, facts=(f"`{own}` is not in `{model.name}`",), hint="merge models of one architecture")
+                self.say(
+                    f"`{lead.name}` and `{model.name}` do not have the same tensors",
+                    part.bound.path,
+                    facts=(f"`{own}` is not in `{model.name}`",),
+                    hint="merge models of one architecture",
+                )
                 return []
             refs.append(ref)
         return refs
@@ -149,7 +176,12 @@ class _Planner:
             refs = [model.tensors.get(name) for model in part.models]
             if None in refs:
                 lacking = part.models[refs.index(None)].name
-                self.say(f"`{lead.name}` and `{lacking}` do not have the same tensors", part.bound.path, facts=(f"`{name}` is not in `{lacking}`",), hint="merge models of one architecture")
+                self.say(
+                    f"`{lead.name}` and `{lacking}` do not have the same tensors",
+                    part.bound.path,
+                    facts=(f"`{name}` is not in `{lacking}`",),
+                    hint="merge models of one architecture",
+                )
                 continue
             found[name] = self.tensor(part, self.spot(lead.anatomy, name, span), [ref for ref in refs if ref is not None])
         return found
@@ -163,10 +195,8 @@ class _Planner:
         lead = refs[0]
         if any(ref.shape != lead.shape for ref in refs):
             i = next(i for i, ref in enumerate(refs) if ref.shape != lead.shape)
-            self.say(
-                f"`{spot.name}` has different shapes", part.bound.path,
-                facts=tuple(f"{list(ref.shape)} in `{part.models[j].name}`" for j, ref in ((0, lead), (i, refs[i]))), hint="merge models of one shape",
-            )  # fmt: skip
+            facts = tuple(f"{list(refs[j].shape)} in `{part.models[j].name}`" for j in (0, i))
+            self.say(f"`{spot.name}` has different shapes", part.bound.path, facts=facts, hint="merge models of one shape")
             return lead
         if lead.dtype not in ARITHMETIC:
             if any(ref is not lead for ref in refs):
@@ -176,7 +206,11 @@ class _Planner:
         try:
             params, key = part.params_at(spot)
         except Unset as error:
-            self.say(f"`{error}` has no value for `{spot.name}`", (*self.node.merge.path, str(error)), hint="end the rules with one that has no `filter` and no `layers`")
+            self.say(
+                f"`{error}` has no value for `{spot.name}`",
+                (*self.node.merge.path, str(error)),
+                hint="end the rules with one that has no `filter` and no `layers`",
+            )
             return lead
         wrong = part.wrong(key, params)
         if wrong:
@@ -209,9 +243,19 @@ class _Planner:
         for path, rule in idle.items():
             if rule.filter:
                 within = f" in layers {list(rule.layers)}" if rule.layers else ""
-                self.say(f"the filter `{rule.filter}` matches no tensor{within}", (*path, "filter"), facts=(f"names have these parts: {', '.join(sorted(words))}",), hint=did_you_mean(rule.filter, words) or "a filter is a glob over whole parts of a name, such as `self_attn` or `mlp.*_proj`")
+                self.say(
+                    f"the filter `{rule.filter}` matches no tensor{within}",
+                    (*path, "filter"),
+                    facts=(f"names have these parts: {', '.join(sorted(words))}",),
+                    hint=did_you_mean(rule.filter, words)
+                    or "a filter is a glob over whole parts of a name, such as `self_attn` or `mlp.*_proj`",
+                )
             else:
-                self.say(f"the rule's layers {list(rule.layers or ())} are none of `{self.node.name}`", (*path, "layers"), hint="layers are numbered as in the output")
+                self.say(
+                    f"the rule's layers {list(rule.layers or ())} are none of `{self.node.name}`",
+                    (*path, "layers"),
+                    hint="layers are numbered as in the output",
+                )
 
     def model(self, lead: Model, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
         donor = self.models[self.node.merge.base] if self.node.merge.base else lead

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelbuild.checkpoint.anatomy import Anatomy
-from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.checkpoint.config import Config, with_dtype
+from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import Graph
 from modelbuild.methods import load
@@ -114,7 +113,12 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
     planned_targets = {name: _target(graph, models, name, root) for name in targets}
     _distinct(graph, planned_targets, checkpoints)
     live = _live(ref for target in planned_targets.values() for ref in target.tensors.values())
-    casts = [ref for target in planned_targets.values() for name, ref in target.tensors.items() if isinstance(ref, Action) and ref is not models[target.name].tensors[name]]
+    casts = [
+        ref
+        for target in planned_targets.values()
+        for name, ref in target.tensors.items()
+        if isinstance(ref, Action) and ref is not models[target.name].tensors[name]
+    ]
     actions = tuple(action for action in (*own, *casts) if action in live)
     return Plan(graph, checkpoints, models, planned_targets, actions, aliased, tuple(equal), tuple(warnings))
 
@@ -145,7 +149,16 @@ def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) ->
         carried |= {file: path for file, path in models[donor].carried.items() if file in TOKENIZER_FILES}
     config = with_dtype(model.config, _common_dtype(tensors.values())) if model.config else {}
     files = dict(zip(layout.file_names(len(groups)), groups, strict=True))
-    return Target(name, tensors, files, not output.shard_size, not output.shard_size and merge.keep, root / (output.path or f"out/{name}"), config, carried)
+    return Target(
+        name,
+        tensors,
+        files,
+        not output.shard_size,
+        not output.shard_size and merge.keep,
+        root / (output.path or f"out/{name}"),
+        config,
+        carried,
+    )
 
 
 def cast_node(name: str) -> str:
@@ -171,10 +184,17 @@ def _common_dtype(refs: Iterable[Ref]) -> str:
 def _distinct(graph: Graph, targets: Mapping[str, Target], checkpoints: Mapping[str, Checkpoint]) -> None:
     """Refuse outputs that would overwrite a source or each other."""
     locator = graph.modelfile.locator
-    taken: dict[Path, str] = {path.resolve(): f"source `{one.name}`" for one in checkpoints.values() for file in one.weights for path in (file, file.parent)}
+    taken: dict[Path, str] = {
+        path.resolve(): f"source `{one.name}`" for one in checkpoints.values() for file in one.weights for path in (file, file.parent)
+    }
     for target in targets.values():
         path, at = target.path.resolve(), ("merge", target.name, "output", "path")
         clash = taken.get(path) or next((who for other, who in taken.items() if path in other.parents), None)
         if clash:
-            raise ModelbuildError(locator.problem(f"the output of `{target.name}` would overwrite {clash}", at, facts=(str(path),), hint="choose another `output.path`"), Exit.USAGE)
+            raise ModelbuildError(
+                locator.problem(
+                    f"the output of `{target.name}` would overwrite {clash}", at, facts=(str(path),), hint="choose another `output.path`"
+                ),
+                Exit.USAGE,
+            )
         taken[path] = f"the output of `{target.name}`"

@@ -64,7 +64,9 @@ def matches(rule: Rule, spot: Spot) -> bool:
 def unmatched(chain: Chain, spots: Iterable[Spot]) -> Iterable[Rule]:
     """Return the rules of a chain that match no tensor at all."""
     spots = tuple(spots)
-    return [rule for setting in chain for rule in setting if (rule.filter or rule.layers) and not any(matches(rule, spot) for spot in spots)]
+    return [
+        rule for setting in chain for rule in setting if (rule.filter or rule.layers) and not any(matches(rule, spot) for spot in spots)
+    ]
 
 
 @lru_cache(maxsize=4096)

@@ -14,13 +14,26 @@ from modelbuild.checkpoint.header import TensorInfo, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
 
 CARRIED = (
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
-    "preprocessor_config.json", "processor_config.json",
-)  # fmt: skip
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 """What goes along with the weights, by name.  Code (`*.py`) never does."""
 
-TOKENIZER_FILES = frozenset(CARRIED[2:14])
+TOKENIZER_FILES = frozenset(CARRIED[4:])
 """Those of them that `tokenizer = { source = … }` chooses."""
 
 _MAX_JSON = 64_000_000
@@ -64,7 +77,10 @@ def open_checkpoint(name: str, path: Path) -> Checkpoint:
     elif path.is_file():
         weights, carried = (path,), {}
     else:
-        raise ModelbuildError(Problem(f"source `{name}` is missing", facts=(f"nothing is at {path}",), hint="correct `from`, or put the model there"), Exit.SOURCE)
+        raise ModelbuildError(
+            Problem(f"source `{name}` is missing", facts=(f"nothing is at {path}",), hint="correct `from`, or put the model there"),
+            Exit.SOURCE,
+        )
     tensors: dict[str, TensorInfo] = {}
     for file in weights:
         for info in read_header(file):
@@ -89,10 +105,19 @@ def _weights(name: str, directory: Path) -> tuple[Path, ...]:
     pickles = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in directory.glob(pattern))
     if pickles:
         raise ModelbuildError(
-            Problem(f"source `{name}` holds pickles, which run code when they are read", facts=(f"{directory} holds {', '.join(pickles[:3])}",), hint="convert it to safetensors first"),
+            Problem(
+                f"source `{name}` holds pickles, which run code when they are read",
+                facts=(f"{directory} holds {', '.join(pickles[:3])}",),
+                hint="convert it to safetensors first",
+            ),
             Exit.UNSAFE,
         )
-    raise ModelbuildError(Problem(f"source `{name}` holds no safetensors file", facts=(f"looked in {directory}",), hint="point `from` at a model's directory"), Exit.SOURCE)
+    raise ModelbuildError(
+        Problem(
+            f"source `{name}` holds no safetensors file", facts=(f"looked in {directory}",), hint="point `from` at a model's directory"
+        ),
+        Exit.SOURCE,
+    )
 
 
 def _shards(name: str, directory: Path, index: Path) -> tuple[Path, ...]:
@@ -102,7 +127,12 @@ def _shards(name: str, directory: Path, index: Path) -> tuple[Path, ...]:
     files = sorted(set(table.values()))
     outside = next((file for file in files if Path(file).name != file or file in (".", "..")), None)
     if outside is not None:
-        raise ModelbuildError(Problem(f"source `{name}` names a shard outside its directory", facts=(f"{index.name} says `{outside}`",), hint="repair the index"), Exit.UNSAFE)
+        raise ModelbuildError(
+            Problem(
+                f"source `{name}` names a shard outside its directory", facts=(f"{index.name} says `{outside}`",), hint="repair the index"
+            ),
+            Exit.UNSAFE,
+        )
     missing = [file for file in files if not (directory / file).is_file()]
     if missing:
         raise _broken(name, f"{index.name} names {', '.join(missing[:3])}, which {'is' if len(missing) == 1 else 'are'} not there")
@@ -121,9 +151,11 @@ def read_json(path: Path) -> dict[str, Any]:
             raise ValueError(f"it is larger than {_MAX_JSON} bytes")
         table = json.loads(path.read_bytes())
         if not isinstance(table, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is no JSON object")  # noqa: TRY004 - like any other fault of the file
     except (ValueError, RecursionError) as error:
-        raise ModelbuildError(Problem(f"`{path}` cannot be read", facts=(str(error),), hint="download or copy it again"), Exit.SOURCE) from None
+        raise ModelbuildError(
+            Problem(f"`{path}` cannot be read", facts=(str(error),), hint="download or copy it again"), Exit.SOURCE
+        ) from None
     return table
 
 

@@ -29,8 +29,8 @@ t = [{ filter = "mlp", value = 0.3 }, { value = 0.6 }]
 SLICED = 'slices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [1, 3] }]'
 
 BROKEN = {
-    'syntax': (
-        ('density = 0.5', 'density = = 0.5'),
+    "syntax": (
+        ("density = 0.5", "density = = 0.5"),
         Exit.USAGE,
         """\
 error: this is not valid TOML
@@ -40,8 +40,8 @@ error: this is not valid TOML
 hint: text stands in quotes; numbers, `true` and `false` do not
 """,
     ),
-    'unknown key': (
-        ('density = 0.5', 'densitee = 0.5'),
+    "unknown key": (
+        ("density = 0.5", "densitee = 0.5"),
         Exit.USAGE,
         """\
 error: unknown key `densitee`
@@ -50,7 +50,7 @@ error: unknown key `densitee`
 hint: did you mean `density`?
 """,
     ),
-    'unknown method': (
+    "unknown method": (
         ('method = "ties"', 'method = "tie"'),
         Exit.USAGE,
         """\
@@ -60,7 +60,7 @@ error: no merge method is called `tie`
 hint: did you mean `ties`?
 """,
     ),
-    'misspelt model': (
+    "misspelt model": (
         ('"code", "math"]', '"cod", "math"]'),
         Exit.USAGE,
         """\
@@ -70,7 +70,7 @@ error: no source or merge is called `cod`
 hint: did you mean `code`?
 """,
     ),
-    'cycle': (
+    "cycle": (
         ('"code", "math"]', '"code", "release"]'),
         Exit.USAGE,
         """\
@@ -80,8 +80,8 @@ error: these merges need each other
 hint: let one of them read something else
 """,
     ),
-    'missing parameter': (
-        ('t = [{', '# t = [{'),
+    "missing parameter": (
+        ("t = [{", "# t = [{"),
         Exit.USAGE,
         """\
 error: `slerp` needs `t`
@@ -90,8 +90,8 @@ error: `slerp` needs `t`
 hint: add `t = …`
 """,
     ),
-    'parameter out of range': (
-        ('density = 0.5', 'density = 1.5'),
+    "parameter out of range": (
+        ("density = 0.5", "density = 1.5"),
         Exit.USAGE,
         """\
 error: `density` cannot have this value
@@ -100,7 +100,7 @@ error: `density` cannot have this value
 hint: `modelbuild methods ties` shows what it takes
 """,
     ),
-    'filter that matches nothing': (
+    "filter that matches nothing": (
         ('filter = "mlp"', 'filter = "mpl"'),
         Exit.USAGE,
         """\
@@ -110,8 +110,11 @@ error: the filter `mpl` matches no tensor
 hint: did you mean `mlp`?
 """,
     ),
-    'empty slice': (
-        ('method = "slerp"\ninputs = ["base", "skills"]\nt =', 'method = "passthrough"\nslices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [2, 2] }]\n# t ='),
+    "empty slice": (
+        (
+            'method = "slerp"\ninputs = ["base", "skills"]\nt =',
+            'method = "passthrough"\nslices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [2, 2] }]\n# t =',
+        ),
         Exit.USAGE,
         """\
 error: empty slice: `layers = [2, 2]` holds no layer
@@ -120,8 +123,11 @@ error: empty slice: `layers = [2, 2]` holds no layer
 hint: `[2, 3]` is layer 2 alone
 """,
     ),
-    'slice out of range': (
-        ('method = "slerp"\ninputs = ["base", "skills"]\nt =', 'method = "passthrough"\nslices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [1, 4] }]\n# t ='),
+    "slice out of range": (
+        (
+            'method = "slerp"\ninputs = ["base", "skills"]\nt =',
+            'method = "passthrough"\nslices = [{ model = "base", layers = [0, 1] }, { model = "skills", layers = [1, 4] }]\n# t =',
+        ),
         Exit.USAGE,
         """\
 error: the slice `layers = [1, 4]` is out of range
@@ -130,7 +136,7 @@ error: the slice `layers = [1, 4]` is out of range
 hint: end it at 3
 """,
     ),
-    'missing source': (
+    "missing source": (
         ('from = "math"', 'from = "maths"'),
         Exit.SOURCE,
         """\

@@ -60,11 +60,16 @@ def test_a_merge_of_the_first_stage_runs_with_all_that_rests_on_it(diamond: Proj
     "edit",
     [
         pytest.param(lambda text: text.replace("skills", "abilities"), id="rename a node"),
-        pytest.param(lambda text: text.replace("[source.code]", "[source.c-plus-plus]").replace('model = "code"', 'model = "c-plus-plus"'), id="rename a source"),
+        pytest.param(
+            lambda text: text.replace("[source.code]", "[source.c-plus-plus]").replace('model = "code"', 'model = "c-plus-plus"'),
+            id="rename a source",
+        ),
         pytest.param(lambda text: "# why\n" + text.replace("[merge.talk]", "# what\n[merge.talk]"), id="add comments"),
         pytest.param(lambda text: "".join(reversed(re.split(r"(?m)^(?=\[)", text))), id="reorder tables"),
         pytest.param(lambda text: text.replace("value = 0.6", 'value = "${t}"') + "[vars]\nt = 0.6\n", id="write a value as a variable"),
-        pytest.param(lambda text: text.replace("density = 0.6, weight = 0.5", "weight = 5e-1, density = 0.60"), id="write a number otherwise"),
+        pytest.param(
+            lambda text: text.replace("density = 0.6, weight = 0.5", "weight = 5e-1, density = 0.60"), id="write a number otherwise"
+        ),
     ],
 )
 def test_an_edit_that_means_the_same_runs_nothing(diamond: Project, edit):
@@ -165,7 +170,9 @@ def test_set_edits_the_modelfile_in_memory(diamond: Project):
     assert written == (diamond.root / "Modelfile.toml").read_bytes()
 
 
-@pytest.mark.parametrize("options", [{}, {"jobs": 1}, {"jobs": 4}, {"memory": 12_000_000}], ids=["default", "1 job", "4 jobs", "little memory"])
+@pytest.mark.parametrize(
+    "options", [{}, {"jobs": 1}, {"jobs": 4}, {"memory": 12_000_000}], ids=["default", "1 job", "4 jobs", "little memory"]
+)
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "not kept"])
 @pytest.mark.parametrize("warm", [True, False], ids=["warm cache", "empty cache"])
 def test_how_a_build_is_done_changes_no_byte(diamond: Project, tmp_path_factory, options, keep, warm):

@@ -131,7 +131,9 @@ heavy = {"torch", "numba", "numpy", "transformers", "networkx", "huggingface_hub
 print(outcome.actions.run, outcome.bytes.written, outcome.targets[0].state, sorted(heavy))
 """
 
-    told = subprocess.run([sys.executable, "-c", code, str(diamond.root / "Modelfile.toml")], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(diamond.root / "Modelfile.toml")], capture_output=True, text=True, check=True
+    ).stdout
 
     assert "0 0 fresh []\n" == told
     assert before == {path: path.stat().st_mtime_ns for path in diamond.root.rglob("*")}

@@ -92,7 +92,7 @@ def read(directory: Path) -> dict[str, Bits]:
     return dict(sorted(tensors.items()))
 
 
-def compare(  # noqa: PLR0913 - what may differ, and where
+def compare(
     ours: Mapping[str, Bits],
     theirs: Mapping[str, Bits],
     inputs: Sequence[Mapping[str, Bits]] = (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Merger = Callable[[Case], dict[str, Bits]]
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = pytest.StashKey[list[tuple[str, Distance, Distance | None]]]()
+ROW = "parity"
 
 
 @pytest.fixture(scope="session")
@@ -62,19 +63,19 @@ def ours(tmp_path_factory: pytest.TempPathFactory, family: Path) -> Merger:
 
 
 @pytest.fixture
-def report(pytestconfig: pytest.Config) -> Row:
-    """Add a line to the table at the end of the run."""
-    rows = pytestconfig.stash.setdefault(ROWS, [])
+def report(record_property: Callable[[str, object], None]) -> Row:
+    """Add a line to the table at the end of the run, which may be another process's."""
 
     def add(case: Case, of_mergekit: Distance, of_formula: Distance | None = None) -> None:
-        rows.append((case.name, of_mergekit, of_formula))
+        record_property(ROW, [case.name, asdict(of_mergekit), asdict(of_formula) if of_formula else None])
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table: steps of bfloat16 and shares of elements, against the formula and against mergekit."""
-    rows = config.stash.get(ROWS, [])
+    done = [test for outcome in ("passed", "failed") for test in terminalreporter.getreports(outcome)]
+    rows = [row for test in done if test.when == "call" for key, row in test.user_properties if key == ROW]
     if not rows:
         return
     terminalreporter.section("parity")
@@ -82,10 +83,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     one = f"{'max ulp':>9}{'equal':>11}{'halfway':>10}"
     terminalreporter.line(f"{'':{width}}   formula:{'':22}  mergekit:")
     terminalreporter.line(f"{'merge':{width}} {one} {one}{'left out':>10}")
-    for name, of_mergekit, of_formula in rows:
-        formula = _columns(of_formula) if of_formula else " " * len(one)
-        left_out = of_mergekit.excluded / (of_mergekit.compared + of_mergekit.excluded)
-        terminalreporter.line(f"{name:{width}} {formula} {_columns(of_mergekit)}{left_out:10.2%}")
+    for name, of_mergekit, of_formula in sorted(rows):
+        formula = _columns(Distance(**of_formula)) if of_formula else " " * len(one)
+        found = Distance(**of_mergekit)
+        left_out = found.excluded / (found.compared + found.excluded)
+        terminalreporter.line(f"{name:{width}} {formula} {_columns(found)}{left_out:10.2%}")
 
 
 def _columns(found: Distance) -> str:

@@ -48,7 +48,7 @@ def task_arithmetic(base: Floats, inputs: Sequence[Floats], *, weight: Sequence[
     return base + scale * linear(deltas, weight=weight, normalize=normalize)
 
 
-def ties(  # noqa: PLR0913 - the formula has as many letters
+def ties(
     base: Floats,
     inputs: Sequence[Floats],
     *,

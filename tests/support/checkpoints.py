@@ -22,7 +22,11 @@ def llama_shapes(layers: int) -> dict[str, tuple[int, ...]]:
     for i in range(layers):
         at = f"model.layers.{i}."
         shapes |= {f"{at}self_attn.{p}_proj.weight": (HIDDEN, HIDDEN) for p in "qkvo"}
-        shapes |= {f"{at}mlp.gate_proj.weight": (INTER, HIDDEN), f"{at}mlp.up_proj.weight": (INTER, HIDDEN), f"{at}mlp.down_proj.weight": (HIDDEN, INTER)}
+        shapes |= {
+            f"{at}mlp.gate_proj.weight": (INTER, HIDDEN),
+            f"{at}mlp.up_proj.weight": (INTER, HIDDEN),
+            f"{at}mlp.down_proj.weight": (HIDDEN, INTER),
+        }
         shapes |= {f"{at}input_layernorm.weight": (HIDDEN,), f"{at}post_attention_layernorm.weight": (HIDDEN,)}
     return shapes | {"model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCAB, HIDDEN)}
 
@@ -62,7 +66,9 @@ def write_file(path: Path, tensors: Tensors, dtype: str = "BF16") -> None:
     path.write_bytes(layout.header + b"".join(encoded(tensors[name]).tobytes() for name, _, _ in layout.tensors))
 
 
-def write_model(directory: Path, tensors: Tensors, *, dtype: str = "BF16", shards: int = 1, config: Mapping[str, object] | None = None) -> None:
+def write_model(
+    directory: Path, tensors: Tensors, *, dtype: str = "BF16", shards: int = 1, config: Mapping[str, object] | None = None
+) -> None:
     """Write a model's directory, its weights in one file or several with an index."""
     directory.mkdir(parents=True, exist_ok=True)
     layers = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("model.layers."))

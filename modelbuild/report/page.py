@@ -1,0 +1,98 @@
+"""A page: where text is printed, how wide it is, and whether it takes colour."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import TextIO
+
+_STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "error": "1;31"}
+_OURS = re.compile("(" + "|".join(re.escape(f"\x1b[{code}m") for code in ("0", *_STYLES.values())) + ")")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How text is to look.
+
+    Args:
+        width: columns; 0 for as many as a line needs.
+        colour: whether escape sequences may be used.
+        ascii: whether nothing else may be: drawings have other corners then.
+
+    """
+
+    width: int = 0
+    colour: bool = False
+    ascii: bool = False
+
+    def paint(self, style: str, text: str) -> str:
+        """Return `text` in a style, if there is any text and the page takes colour."""
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.colour and text else text
+
+    def wrapped(self, text: str, indent: int = 0, first: int | None = None) -> list[str]:
+        """Break one line of text into lines that fit; words that are longer than a line stay whole.
+
+        Args:
+            text: no line breaks and no colour.
+            indent: spaces before each line.
+            first: spaces before the first line, where they differ.
+
+        """
+        start = " " * (indent if first is None else first)
+        if not self.width:
+            return [start + text]
+        width = max(self.width, indent + 20)
+        wrapped = textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+        return wrapped or [start.rstrip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where text is printed.
+
+    Args:
+        stream: None where it was closed before the program began.
+        look: how.
+        needed: whether a reader who went away is an error (BrokenPipeError); talk that nobody hears is none.
+
+    """
+
+    stream: TextIO | None
+    look: Look = Look()
+    needed: bool = True
+
+    def say(self, text: str) -> None:
+        """Print text and a line break at once; control characters in it, which names may hold, are shown and not obeyed."""
+        if self.stream is None:
+            return
+        with contextlib.nullcontext() if self.needed else contextlib.suppress(BrokenPipeError):
+            self.stream.write(self.safe(text) + "\n")
+            self.stream.flush()
+
+    def safe(self, text: str) -> str:
+        """Return `text` with what would be obeyed by a terminal escaped, colours of our own apart."""
+        if not self.look.colour:
+            return _escaped(text)
+        return "".join(part if i % 2 else _escaped(part) for i, part in enumerate(_OURS.split(text)))
+
+
+def _escaped(text: str) -> str:
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    return "".join(char if char == "\n" or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text)
+
+
+def table(rows: list[tuple[str, ...]], look: Look, gap: str = "  ", indent: int = 0) -> list[str]:
+    """Align the columns of text without colour; the last one is broken into lines that fit."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    start = indent + sum(widths) + len(gap) * len(widths)
+    lines: list[str] = []
+    for row in rows:
+        head = " " * indent + "".join(cell.ljust(width) + gap for cell, width in zip(row[:-1], widths, strict=True))
+        first, *rest = look.wrapped(row[-1], start)
+        lines += [(head + first[start:]).rstrip(), *rest]
+    return lines

@@ -1,0 +1,23 @@
+"""Problems in colour; their words are their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelbuild.errors import Problem
+from modelbuild.report.page import Look
+
+_HEADS = (("error:", "error"), ("warning:", "yellow"), ("note:", "cyan"), ("hint:", "cyan"), ("  -->", "blue"))
+
+
+def problems(found: Iterable[Problem], look: Look) -> str:
+    """Return problems as text, a blank line between two."""
+    return "\n\n".join("\n".join(painted(line, look) for line in str(problem).split("\n")) for problem in found)
+
+
+def painted(line: str, look: Look) -> str:
+    """Paint the word that a line of talk begins with."""
+    for head, style in _HEADS:
+        if line.startswith(head):
+            return look.paint(style, head) + line[len(head) :]
+    return line

@@ -1,0 +1,145 @@
+"""What the commands that look print: status, explain, show, methods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
+from modelbuild.names import human_bytes
+from modelbuild.report.page import Look, table
+from modelbuild.report.words import are, counted, listed
+from modelbuild.stale import Change
+
+_DIGEST = 64
+_SHOWN = 12
+"""Digits of a digest or a key that people are shown; the JSON documents have all."""
+
+_STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
+_MANY = 1 << 20
+"""As many inputs as this are as many as one likes."""
+
+
+def status(found: Sequence[TargetStatus], look: Look) -> str:
+    """Show each target with its state and, where it is stale, why."""
+    name = max((len(one.name) for one in found), default=0)
+    lines = []
+    for one in found:
+        work = f"{one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "only to be written"
+        lines.append(f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}" + (f"  {work}" if one.state == "stale" else ""))
+        for reason in one.reasons:
+            lines += look.wrapped(reason, name + 4, first=name + 2)
+    return "\n".join(lines)
+
+
+def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False) -> str:
+    """Show why tensors are fresh or stale; those of which there is nothing to tell are counted at the end.
+
+    Args:
+        told: in building order.
+        look: how.
+        stale_only: leave out what is fresh.
+
+    """
+    lines: list[str] = []
+    quiet: Counter[str] = Counter()
+    for one in told:
+        if one.state == "fresh" and (stale_only or (not one.changes and len(told) > 1)):
+            quiet[one.why] += 1
+            continue
+        lines.append(f"{one.tensor}: {look.paint(_STATES[one.state], one.state)}, {one.why}")
+        lines += _changes(one.changes, look)
+    if not stale_only:
+        lines += [f"{counted(count, 'tensor')} {are('x' * count)} fresh: {why}" for why, count in quiet.items()]
+    return "\n".join(lines)
+
+
+def _changes(changes: Sequence[Change], look: Look) -> list[str]:
+    return table([(change.field, f"{_value(change.old)} -> {_value(change.new)}") for change in changes], look, indent=4)
+
+
+def _value(text: str) -> str:
+    if len(text) == _DIGEST and set(text) <= set("0123456789abcdef"):
+        return text[:_SHOWN]
+    return text or "nothing"
+
+
+def show(target: ShownTarget, look: Look) -> str:
+    """Show a target file by file, then tensor by tensor."""
+    lines = [f"{look.paint('bold', target.name)} -> {target.path}"]
+    lines += table([(file, human_bytes(size)) for file, size in target.files.items()], look, indent=2)
+    name = max((len(tensor.name) for tensor in target.tensors), default=0)
+    dtype = max((len(tensor.dtype) for tensor in target.tensors), default=0)
+    for tensor in target.tensors:
+        shape = f"[{', '.join(map(str, tensor.shape))}]"
+        lines += ["", f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}", *_origin(tensor, look)]
+    return "\n".join(lines)
+
+
+def _origin(tensor: ShownTensor, look: Look) -> list[str]:
+    inputs = ", ".join(_short(label, tensor.name) for label in tensor.inputs)
+    if not tensor.method:
+        return look.wrapped(f"= {inputs}", 8, first=4)
+    lines = look.wrapped(f"{tensor.method} of {inputs}", 8, first=4)
+    if tensor.params:
+        lines += look.wrapped(_params(tensor.params), 8)
+    return [*lines, f"        key {tensor.key[:_SHOWN] if tensor.key else 'not known before its inputs are built'}"]
+
+
+def _short(label: str, tensor: str) -> str:
+    """Name the model alone where the tensor is called the same there."""
+    return label.removesuffix(f"::{tensor}")
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {_literal(value)}" for name, value in params.items())
+
+
+def _literal(value: object) -> str:
+    """Write a value as a Modelfile would."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def methods(found: Sequence[MethodView], look: Look) -> str:
+    """Show what methods there are, a line each."""
+    rows = [(one.name, _first_sentence(one.text)) for one in found]
+    return "\n".join([*table(rows, look), "", "`modelbuild methods NAME` shows parameters, formula and source of one"])
+
+
+def method(one: MethodView, look: Look) -> str:
+    """Show one method: what it does, what it takes, where it comes from."""
+    lines = [look.paint("bold", one.name), *_paragraphs(one.source), "", *look.wrapped(_inputs(one)), *look.wrapped(_numbers(one))]
+    if one.params:
+        rows = [(name, kind, f"per {scope}", _default(default), limits) for name, kind, scope, default, limits in one.params]
+        lines += ["", "parameters:", *table(rows, look, indent=2)]
+    return "\n".join([*lines, "", *_paragraphs(one.text)])
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Keep documentation as its author broke it."""
+    yield from text.strip().split("\n")
+
+
+def _first_sentence(text: str) -> str:
+    return text.strip().split("\n", 1)[0]
+
+
+def _default(text: str) -> str:
+    return text if text == "required" else f"default {text}"
+
+
+def _inputs(one: MethodView) -> str:
+    low, high = one.inputs
+    count = f"{counted(low, 'input')}" if low == high else f"{low} or more inputs" if high >= _MANY else f"{low} to {high} inputs"
+    base = {"required": ", and a base", "first": "; the base is one of them, the first where none is named", "none": ""}.get(one.base, "")
+    return f"takes {count}{base}"
+
+
+def _numbers(one: MethodView) -> str:
+    merged = "differences to the base" if one.space == "delta" else "weights"
+    return f"merges {merged}; {one.numerics}, revision {one.revision}; {listed(one.forms)} form"

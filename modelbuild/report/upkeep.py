@@ -1,0 +1,56 @@
+"""What the commands that tidy up print: the cache, and outputs removed."""
+
+from __future__ import annotations
+
+from modelbuild.build.housekeeping import CacheListing, CacheSize, Cleaned
+from modelbuild.cache.upkeep import Collected, Verified
+from modelbuild.names import human_bytes
+from modelbuild.report.page import Look, table
+from modelbuild.report.words import ago, counted, listed
+
+_SHOWN = 12
+
+
+def cache_ls(listing: CacheListing, look: Look, now: float) -> str:
+    """Show the packs of a cache; `now` is in seconds since 1970."""
+    rows = [
+        (pack.pack[:_SHOWN], human_bytes(pack.nbytes), counted(pack.tensors, "tensor"), ago(now - pack.last_used), ", ".join(pack.outputs))
+        for pack in listing.packs
+    ]
+    total = sum(pack.nbytes for pack in listing.packs)
+    return "\n".join([*table(rows, look), f"{counted(len(listing.packs), 'pack')} in {listing.directory}, {human_bytes(total)}"])
+
+
+def cache_size(size: CacheSize) -> str:
+    """Say how large a cache is and may be."""
+    limit = f"of at most {human_bytes(size.limit)}" if size.limit else "no limit set before the first build"
+    return f"{size.directory}: {counted(size.packs, 'pack')}, {human_bytes(size.pack_bytes)} ({limit}), and {human_bytes(size.other_bytes)} besides"
+
+
+def cache_gc(done: Collected) -> str:
+    """Say what a collection removed."""
+    line = f"removed {counted(len(done.packs), 'pack')}, {human_bytes(done.freed)}; {human_bytes(done.kept)} kept"
+    return f"{line}; {counted(len(done.leftovers), 'leftover')} of dead builds removed" if done.leftovers else line
+
+
+def cache_verify(done: Verified) -> str:
+    """Say what a verification found."""
+    read = f"{counted(len(done.sound) + len(done.removed), 'pack')} read, {human_bytes(done.nbytes)}"
+    if not done.removed:
+        return f"{read}: all sound"
+    lines = [f"{read}: {len(done.removed)} not what their names say, and removed:", *(f"  {pack[:_SHOWN]}" for pack in done.removed)]
+    return "\n".join([*lines, "what they held is computed again when it is needed"])
+
+
+def cache_clean(size: CacheSize) -> str:
+    """Say what is about to go."""
+    total = size.pack_bytes + size.other_bytes
+    return f"removing {counted(size.packs, 'pack')} and what else {size.directory} holds, {human_bytes(total)}" if total else f"{size.directory} is empty"
+
+
+def clean(done: Cleaned) -> str:
+    """Say which outputs were removed."""
+    lines = [f"removed {one.path} ({counted(one.files, 'file')}, {human_bytes(one.nbytes)})" for one in done.removed]
+    if not lines:
+        return f"nothing to remove: {listed(done.absent)} {'has' if len(done.absent) == 1 else 'have'} no output" if done.absent else "nothing to remove"
+    return "\n".join([*lines, "the cache still holds what it knows: `modelbuild build` links it again"])

@@ -1,0 +1,42 @@
+"""Numbers and lists in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names: a, b and c."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1] if names else "")))
+
+
+def counted(count: int, noun: str) -> str:
+    """Write `1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def are(names: Sequence[str]) -> str:
+    """Return the verb for so many."""
+    return "is" if len(names) == 1 else "are"
+
+
+def seconds(span: float) -> str:
+    """Write a span: 0.05s, 41.2s, 2m 03s, 1h 05m."""
+    if span < 1:
+        return f"{span:.2f}s"
+    if span < _MINUTE:
+        return f"{span:.1f}s"
+    whole = round(span)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE:02}s"
+    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
+
+
+def ago(span: float) -> str:
+    """Write how long ago something was, in its largest unit."""
+    for size, unit in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if span >= size:
+            return f"{counted(int(span // size), unit)} ago"
+    return "just now"

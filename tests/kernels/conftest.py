@@ -1,0 +1,71 @@
+"""One way to call a kernel on numpy arrays, whichever implementation answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelbuild import kernels
+
+
+class On:
+    """The kernels of a device, fed from and written back to numpy arrays."""
+
+    def __init__(self, device: str) -> None:
+        self.kernels = kernels.load(device)
+        self.twin = device != "cpu"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *arguments: self.call(name, *arguments)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call one kernel; chunks and bytes move to the device and back."""
+        if not self.twin:
+            return getattr(self.kernels, name)(*arguments)
+        sent: dict[int, tuple[Any, Any]] = {}
+        result = getattr(self.kernels, name)(*(self.send(argument, sent) for argument in arguments))
+        for array, tensor in sent.values():
+            array[...] = tensor.cpu().numpy()
+        return result
+
+    def send(self, argument: Any, sent: dict[int, tuple[Any, Any]]) -> Any:
+        """Turn float32 and uint8 arrays into tensors, once each; leave the rest, counts among it."""
+        import torch
+
+        if isinstance(argument, (tuple, list)) and not hasattr(argument, "_fields"):
+            return tuple(self.send(part, sent) for part in argument)
+        if not isinstance(argument, np.ndarray) or argument.dtype not in (np.float32, np.uint8):
+            return argument
+        if id(argument) not in sent:
+            sent[id(argument)] = argument, torch.tensor(argument, device=self.kernels.device)
+        return sent[id(argument)][1]
+
+
+@pytest.fixture(scope="session")
+def cpu() -> On:
+    """The compiled kernels."""
+    return On("cpu")
+
+
+@pytest.fixture(scope="session", params=["torch:cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def twin(request: pytest.FixtureRequest) -> On:
+    """The kernels as torch operations."""
+    torch = pytest.importorskip("torch")
+    if request.param.startswith("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return On(request.param)
+
+
+@pytest.fixture(scope="session", params=["cpu", "torch:cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def on(request: pytest.FixtureRequest) -> On:
+    """Each implementation in turn."""
+    if request.param == "cpu":
+        return On("cpu")
+    torch = pytest.importorskip("torch")
+    if request.param.startswith("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return On(request.param)

@@ -1,0 +1,83 @@
+"""Sums in float64: a fixed tree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelbuild.kernels import BLOCK, LANES
+
+
+def numbers(seed, length):
+    """Draw numbers whose sum depends on the order it is taken in."""
+    random = np.random.default_rng(seed)
+    return (random.standard_normal(length) * 10.0 ** random.integers(-18, 18, length)).astype(np.float32)
+
+
+def by_hand(terms):
+    """Sum one block of float64 terms as the contract says."""
+    lanes = [0.0] * LANES
+    for i, term in enumerate(terms.tolist()):
+        lanes[i % LANES] += term
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = [lanes[i] + lanes[i + half] for i in range(half)]
+    return lanes[0]
+
+
+def test_the_contract_is_64_rows_of_1024_lanes():
+    """Changing either changes the bytes of merges: raise the revision of every method that reduces."""
+    assert (65536, 1024) == (BLOCK, LANES)
+
+
+@pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 5000, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 777])
+def test_blocks_sum_by_the_tree(on, length):
+    """Against the tree written out, for whole blocks and short ones."""
+    a, b = numbers(1, length), numbers(2, length)
+    products = a.astype(np.float64) * b.astype(np.float64)
+    starts = range(0, length, BLOCK)
+
+    assert [by_hand(products[start : start + BLOCK]) for start in starts] == on.dots(a, b).tolist()
+    assert [by_hand(np.abs(a[start : start + BLOCK]).astype(np.float64)) for start in starts] == on.abs_sums(a).tolist()
+
+
+def test_padding_changes_nothing(on):
+    """A short block filled up with zeros sums to the same bits; only negative zeros sum to +0.0."""
+    x = numbers(3, 40_000)
+    padded = np.concatenate([x, np.zeros(BLOCK - x.size, np.float32)])
+    negative_zeros = np.full(5, -0.0, np.float32)
+
+    assert on.dots(padded, padded).tobytes() == on.dots(x, x).tobytes()
+    assert on.dots(negative_zeros, np.ones(5, np.float32)).tobytes() == np.float64(0.0).tobytes()
+
+
+def test_no_elements_have_no_blocks(on):
+    """An empty tensor sums to nothing."""
+    empty = np.empty(0, np.float32)
+
+    assert on.dots(empty, empty).shape == (0,)
+    assert on.total(on.abs_sums(empty)) == 0.0
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4 * BLOCK), st.integers(1, 3))
+@settings(deadline=None, max_examples=20)
+def test_chunks_do_not_change_a_sum(on, seed, length, blocks_per_chunk):
+    """Any chunks that are multiples of a block give the bits of one chunk."""
+    a, b = numbers(seed, length), numbers(seed + 1, length)
+    step = blocks_per_chunk * BLOCK
+    pieces = [on.dots(a[start : start + step], b[start : start + step]) for start in range(0, length, step)]
+
+    assert on.dots(a, b).tobytes() == b"".join(piece.tobytes() for piece in pieces)
+    assert on.total(on.dots(a, b)) == on.total(np.concatenate(pieces))
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3 * BLOCK))
+@settings(deadline=None, max_examples=20)
+def test_twins_sum_alike(cpu, twin, seed, length):
+    """Bit for bit."""
+    a, b = numbers(seed, length), numbers(seed + 1, length)
+
+    assert cpu.dots(a, b).tobytes() == twin.dots(a, b).tobytes()
+    assert cpu.abs_sums(a).tobytes() == twin.abs_sums(a).tobytes()

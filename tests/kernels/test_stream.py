@@ -1,0 +1,122 @@
+"""Counter-based randomness."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelbuild.kernels import stream
+
+ONES = 0xFFFFFFFF
+KNOWN_ANSWERS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((ONES,) * 4, (ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+"""Counter, key and words of philox4x32-10, from the known-answer file of Random123."""
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), KNOWN_ANSWERS)
+def test_compiled_philox_gives_the_known_answers(counter, key, expected):
+    """The authors' test vectors."""
+    from modelbuild.kernels.philox import philox
+
+    assert expected == tuple(int(word) for word in philox(*map(np.uint64, counter + key)))
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), KNOWN_ANSWERS)
+def test_torch_philox_gives_the_known_answers(counter, key, expected):
+    """The authors' test vectors."""
+    torch = pytest.importorskip("torch")
+    from modelbuild.kernels.twin import philox
+
+    assert expected == tuple(int(word) for word in philox([torch.tensor([word]) for word in counter], key))
+
+
+def dropped(on, length, *, stream=0, probability=0.5, offset=0, factor=1.0):
+    """Drop from ones."""
+    out = np.full(length, 7.0, np.float32)
+    on.drop(np.ones(length, np.float32), stream, probability, offset, factor, out)
+    return out
+
+
+def test_elements_take_the_words_of_their_counter_in_order(on):
+    """By hand: words 66.., e1.., bc.., 9b.. of counter 0, key 0; the limits keep those below."""
+    assert [1, 0, 0, 0] == dropped(on, 4, probability=0x6627E8D6 / 2**32).tolist()
+    assert [0, 0, 0, 0] == dropped(on, 4, probability=0x6627E8D5 / 2**32).tolist()
+    assert [1, 0, 0, 1] == dropped(on, 4, probability=0.61).tolist()
+    assert [2.5, 0, 2.5, 2.5] == dropped(on, 4, probability=0.75, factor=2.5).tolist()
+
+
+def test_the_stream_is_the_key_low_word_first(on):
+    """Against philox itself: element 4g + k keeps if word k of counter g is below the limit, under key (low, high)."""
+    from modelbuild.kernels.philox import philox
+
+    low, high, group = 0x89ABCDEF, 0x01234567, (5 << 32) + 9
+    words = philox(*map(np.uint64, (9, 5, 0, 0, low, high)))
+
+    for k, word in enumerate(words):
+        keeps = dropped(on, 4, stream=high << 32 | low, probability=(int(word) + 1) / 2**32, offset=4 * group)
+        drops = dropped(on, 4, stream=high << 32 | low, probability=int(word) / 2**32, offset=4 * group)
+        assert (1.0, 0.0) == (keeps[k], drops[k])
+
+
+def test_the_ends_keep_all_and_none(on):
+    """Probability 1 keeps even a word of all ones."""
+    assert dropped(on, 10_001, probability=1.0).all()
+    assert not dropped(on, 10_001, probability=0.0).any()
+    assert stream.limit(1.5) == 2**32
+    assert stream.limit(-0.5) == 0
+
+
+def test_dropping_writes_positive_zero_and_keeps_bits(on):
+    """What is dropped is +0.0 whatever its sign; what is kept with factor 1 keeps its bits, and in place is the same."""
+    x = np.array([-1.0, -1.0, -1.0, -0.0, 1e-45, -3e38], np.float32)
+    out = np.empty_like(x)
+    on.drop(x, 0, 0.61, 0, 1.0, out)
+
+    assert out.view(np.uint32)[:4].tolist() == [0xBF800000, 0, 0, 0x80000000]
+    on.drop(x, 0, 0.61, 0, 1.0, x)
+    assert x.tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_about_the_right_share_is_kept(cpu, probability):
+    """Within five standard deviations of a million draws; another stream is another mask, and independent of it."""
+    length = 1_000_000
+    one, other = (dropped(cpu, length, stream=seed, probability=probability) for seed in (1, 2))
+    deviation = (probability * (1 - probability) / length) ** 0.5
+
+    assert abs(one.mean(dtype=np.float64) - probability) < 5 * deviation
+    assert abs((one * other).mean(dtype=np.float64) - probability**2) < 5 * deviation
+
+
+@given(st.integers(0, 2**64 - 1), st.floats(0, 1), st.integers(0, 2**40), st.integers(0, 9000), st.sampled_from([1.0, 0.3, 2.0]))
+@settings(deadline=None)
+def test_twins_drop_alike(cpu, twin, seed, probability, group, length, factor):
+    """Any stream, any place in a tensor, any length."""
+    arguments = {"stream": seed, "probability": probability, "offset": 4 * group, "factor": factor}
+
+    assert dropped(cpu, length, **arguments).tobytes() == dropped(twin, length, **arguments).tobytes()
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(1, 4000), st.integers(1, 12_000))
+@settings(deadline=None)
+def test_chunks_do_not_change_a_mask(cpu, seed, groups, length):
+    """A mask is a function of the index in the tensor."""
+    step = 4 * groups
+    pieces = [dropped(cpu, min(step, length - start), stream=seed, offset=start) for start in range(0, length, step)]
+
+    assert dropped(cpu, length, stream=seed).tobytes() == np.concatenate(pieces).tobytes()
+
+
+def test_a_chunk_starts_with_a_first_word(on):
+    """Elsewhere it would need words that it throws away."""
+    with pytest.raises(ValueError, match="a chunk starts at element 6, not at a multiple of 4"):
+        dropped(on, 4, offset=6)
