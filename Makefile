@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-all check clean
+.PHONY: install demo test test-slow test-parity check clean
 
 install: $(VENV)/installed
 
@@ -30,8 +30,11 @@ demo: install  ## build the example, build it again, change one number
 test: install  ## the everyday suite, a few minutes on two cores
 	$(BIN)/python -m pytest -n auto
 
-test-all: install  ## everything: also what is slow, and parity with mergekit in its own environment
-	$(BIN)/python -m pytest -n auto -m 'not gpu'
+test-slow: install  ## what takes longer: transformers as the judge, installs, long runs
+	$(BIN)/python -m pytest -n auto -m 'slow and not gpu and not parity'
+
+test-parity: install  ## against mergekit, which is installed into .venv-mergekit
+	$(BIN)/python -m pytest -n auto -m parity tests/parity
 
 check: install  ## style, types, floors
 	$(BIN)/ruff check .

@@ -34,13 +34,16 @@ def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
     plan = project.plan(project.targets(targets))
     cache = project.cache()
     try:
-        return _Forecast(plan, cache, options).outcome(started)
+        return Forecast(plan, cache, options).outcome(started)
     finally:
         cache.close()
 
 
-class _Forecast:
+class Forecast:
+    """A plan judged, and what building it would cost."""
+
     def __init__(self, plan: Plan, cache: Cache, options: Options) -> None:
+        """Judge a plan; reads no tensor."""
         self.plan, self.cache = plan, cache
         self.sources = SourceFiles(cache)
         self.judged: Judged = judge_plan(plan, cache, self.sources, choose(options.device), force=options.force)
@@ -54,14 +57,17 @@ class _Forecast:
             self.reads(action.needs)
 
     def leaves(self) -> set[Leaf]:
+        """Return the source tensors that the targets rest on."""
         refs = [need for action in self.plan.actions for need in action.needs]
         refs += [ref for target in self.plan.targets.values() for ref in target.tensors.values()]
         return {ref for ref in refs if isinstance(ref, Leaf)}
 
     def reads(self, refs: Sequence[Ref]) -> None:
+        """Count tensors that will be read from where they lie."""
         self.read.update(ref for ref in refs if isinstance(ref, Leaf) or ref not in self.judged.running)
 
     def digest(self, ref: Ref) -> str:
+        """Return a tensor's digest if it is known without computing, else ""."""
         if isinstance(ref, Leaf):
             return self.sources.known(ref)
         judgement = self.judged.judgements[ref]
@@ -93,6 +99,7 @@ class _Forecast:
         return isinstance(ref, Action) and ref in self.judged.running and self.drawing.places.get(ref, (-1, ""))[0] == (target.name, file)
 
     def outcome(self, started: float) -> Outcome:
+        """Return the forecast, its seconds and memory as estimates."""
         targets = tuple(map(self.target, self.plan.targets.values()))
         total, run = len(self.plan.actions), len(self.judged.running)
         read = sum(ref.nbytes for ref in self.read)

@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelbuild.build.judging import Judged, judge_plan
+from modelbuild.build.forecast import Forecast
+from modelbuild.build.outcome import Options
 from modelbuild.build.project import Project
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.engine.devices import choose
-from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.method import REQUIRED, Method
 from modelbuild.methods import installed, load
-from modelbuild.plan import Action, Leaf, Plan, Ref
+from modelbuild.plan import Action, Leaf, Plan
 from modelbuild.schedule import chain
 from modelbuild.stale import Change, Description, Fresh, Pending, changes, description_of, key_of
 
@@ -131,16 +130,9 @@ class _View:
         self.project = Project.open(where)
         self.plan: Plan = self.project.plan(self.project.targets(targets))
         self.cache: Cache = self.project.cache()
-        self.device = choose("cpu")
-        self.sources = SourceFiles(self.cache)
-        self.judged: Judged = judge_plan(self.plan, self.cache, self.sources, self.device)
+        self.forecast = Forecast(self.plan, self.cache, Options(device="cpu"))
+        self.judged, self.digest, self.device = self.forecast.judged, self.forecast.digest, "cpu"
         self.history = History(self.cache.index, where.file)
-
-    def digest(self, ref: Ref) -> str:
-        if isinstance(ref, Leaf):
-            return self.sources.known(ref)
-        judgement = self.judged.judgements[ref]
-        return judgement.digest if isinstance(judgement, Fresh) else ""
 
     def key(self, action: Action) -> str:
         digests = tuple(map(self.digest, action.needs))
@@ -159,7 +151,8 @@ class _View:
         judgement = self.judged.judgements[action]
         last, before = self.past(action)
         if isinstance(judgement, Pending):
-            return Explanation(action.label, "pending", f"it waits for {_listed(judgement.waits_for)}", ())
+            unread = all(isinstance(need, Leaf) for need in action.needs if not self.digest(need))
+            return Explanation(action.label, "pending", f"{_listed(judgement.waits_for)} {'not read yet' if unread else 'to be built first'}", ())
         now = description_of(action, tuple(map(self.digest, action.needs)), self.device)
         moved = changes(last, now) if last else ()
         if isinstance(judgement, Fresh):
@@ -188,10 +181,8 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
             told = view.explained(action)
             if told.state == "stale":
                 reasons[_reason(told)] += 1
-        if not stale:
-            missing = not outputs.known(target.path)
-            if missing:
-                reasons["its output is not there, or was touched"] += 1
+        if not stale and view.forecast.target(target).state == "stale":
+            reasons["its output holds something else" if outputs.known(target.path) else "its output is not there, or was touched"] += 1
         state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
         found.append(
             TargetStatus(

@@ -13,7 +13,7 @@ from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outco
 from modelbuild.cache import Cache, TensorEntry, pack_id
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.digest import merkle_root
-from modelbuild.engine.budget import share_out
+from modelbuild.engine.budget import raise_file_limit, share_out
 from modelbuild.engine.crew import work
 from modelbuild.engine.devices import choose
 from modelbuild.engine.engine import Engine
@@ -45,6 +45,7 @@ class Run:
         for target in plan.targets.values():
             refuse_foreign(target.path)
         device = choose(options.device)
+        raise_file_limit()
         judged = judge_plan(plan, cache, self._sources, device, force=options.force)
         running = judged.running
         self._budget = share_out(running, options.memory, options.jobs)
@@ -75,6 +76,7 @@ class Run:
             failed = self._crew(
                 partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan)
             )
+            self._engine.go_on()
             broken = self._broken() if failed else frozenset()
             self._equal()
             states, more = self._finish(broken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from modelbuild.plan import Action
 
 LARGEST_CHUNK = 1 << 17
 """Elements.  Larger chunks leave the core's own cache; see docs/performance.md."""
+
+
+_FILES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,14 @@ def available() -> int:
 def cores() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as the system allows, up to 65,536: every pack being written is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:

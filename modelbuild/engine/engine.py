@@ -89,6 +89,10 @@ class Engine:
         """Make every worker stop at its next chunk."""
         self._stopped = True
 
+    def go_on(self) -> None:
+        """Take the stop back: what was settled may still be written."""
+        self._stopped = False
+
     def check(self) -> None:
         """Raise `Interrupted` if the build was told to stop."""
         if self._stopped:

@@ -39,15 +39,15 @@ class Torch:
 
     def widen(self, raw: Tensor, dtype: str, out: Tensor) -> int:
         """Read storage as float32."""
-        out.copy_(raw.view(STORED[dtype]))
+        out.copy_(as_stored(raw, dtype))
         return not_finite(out)
 
     def narrow(self, x: Tensor, dtype: str, raw: Tensor) -> int:
         """Write float32 as storage."""
-        stored = raw.view(STORED[dtype])
+        stored = as_stored(raw, dtype)
         stored.copy_(x)
         integer, quiet = QUIET[dtype]
-        raw.view(integer).masked_fill_(torch.isnan(x), quiet)
+        stored.view(integer).masked_fill_(torch.isnan(x), quiet)
         return not_finite(stored)
 
     def subtract(self, x: Tensor, base: Tensor, out: Tensor) -> None:
@@ -150,6 +150,11 @@ class Torch:
     def single(self, value: float) -> Tensor:
         """Put a number, rounded to float32, on the device."""
         return torch.full((), float(np.float32(value)), dtype=torch.float32, device=self.device)
+
+
+def as_stored(raw: Tensor, dtype: str) -> Tensor:
+    """See bytes as a storage type; of no bytes at all torch would refuse the view."""
+    return raw.view(STORED[dtype]) if len(raw) else raw.new_empty(0, dtype=STORED[dtype])
 
 
 def on_host(tensor: Tensor) -> NDArray[Any]:

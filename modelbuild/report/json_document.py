@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+from modelbuild.build.inspect import MethodView
+from modelbuild.report.words import ANY_NUMBER
 
 
 def document(value: object) -> str:
     """Write a result, or a table of results, as JSON: dataclasses as objects, tuples as arrays, paths as strings."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+
+
+def methods(found: Sequence[MethodView]) -> str:
+    """Write methods as JSON; null stands for any number of inputs, and a parameter is a table."""
+    rows = [
+        {
+            **_plain(one),
+            "inputs": [one.inputs[0], one.inputs[1] if one.inputs[1] < ANY_NUMBER else None],
+            "params": [dict(zip(("name", "kind", "per", "default", "range"), param, strict=True)) for param in one.params],
+        }
+        for one in found
+    ]
+    return document({"methods": rows})
 
 
 def _plain(value: object) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -44,8 +45,8 @@ class Look:
         if not self.width:
             return [start + text]
         width = max(self.width, indent + 20)
-        wrapped = textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-        return wrapped or [start.rstrip()]
+        wrapper = textwrap.TextWrapper(width, start, " " * indent, break_long_words=False, break_on_hyphens=False)
+        return wrapper.wrap(text) or [start.rstrip()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def _escaped(text: str) -> str:
     return "".join(char if char == "\n" or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text)
 
 
-def table(rows: list[tuple[str, ...]], look: Look, gap: str = "  ", indent: int = 0) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]], look: Look, gap: str = "  ", indent: int = 0) -> list[str]:
     """Align the columns of text without colour; the last one is broken into lines that fit."""
     if not rows:
         return []

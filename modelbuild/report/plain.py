@@ -65,7 +65,7 @@ class Plain:
             case Settled():
                 self.settled += 1
 
-    def lines(self, event: Event) -> list[str]:
+    def lines(self, event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind
         """Return what is to be said of an event."""
         match event:
             case Warned():
@@ -97,5 +97,5 @@ class Plain:
 def _begun(event: Started) -> str:
     run = event.actions - event.reused
     if not run:
-        return f"building {listed(event.targets)}: all of {counted(event.actions, 'action')} reused" if event.actions else f"building {listed(event.targets)}"
+        return f"building {listed(event.targets)}: {event.reused} reused, none to run"
     return f"building {listed(event.targets)}: up to {run} of {counted(event.actions, 'action')} to run, {human_bytes(event.nbytes)}"

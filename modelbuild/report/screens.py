@@ -9,7 +9,7 @@ from typing import Any
 from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
-from modelbuild.report.words import are, counted, listed
+from modelbuild.report.words import ANY_NUMBER, are, counted, listed
 from modelbuild.stale import Change
 
 _DIGEST = 64
@@ -17,8 +17,6 @@ _SHOWN = 12
 """Digits of a digest or a key that people are shown; the JSON documents have all."""
 
 _STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
-_MANY = 1 << 20
-"""As many inputs as this are as many as one likes."""
 
 
 def status(found: Sequence[TargetStatus], look: Look) -> str:
@@ -26,8 +24,10 @@ def status(found: Sequence[TargetStatus], look: Look) -> str:
     name = max((len(one.name) for one in found), default=0)
     lines = []
     for one in found:
-        work = f"{one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "only to be written"
-        lines.append(f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}" + (f"  {work}" if one.state == "stale" else ""))
+        line = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}"
+        if one.state == "stale":
+            line += f"  {one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "  only to be written"
+        lines.append(line)
         for reason in one.reasons:
             lines += look.wrapped(reason, name + 4, first=name + 2)
     return "\n".join(lines)
@@ -51,7 +51,7 @@ def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False
         lines.append(f"{one.tensor}: {look.paint(_STATES[one.state], one.state)}, {one.why}")
         lines += _changes(one.changes, look)
     if not stale_only:
-        lines += [f"{counted(count, 'tensor')} {are('x' * count)} fresh: {why}" for why, count in quiet.items()]
+        lines += [f"{counted(count, 'tensor')} {are(count)} fresh: {why}" for why, count in quiet.items()]
     return "\n".join(lines)
 
 
@@ -135,7 +135,7 @@ def _default(text: str) -> str:
 
 def _inputs(one: MethodView) -> str:
     low, high = one.inputs
-    count = f"{counted(low, 'input')}" if low == high else f"{low} or more inputs" if high >= _MANY else f"{low} to {high} inputs"
+    count = f"{counted(low, 'input')}" if low == high else f"{low} or more inputs" if high >= ANY_NUMBER else f"{low} to {high} inputs"
     base = {"required": ", and a base", "first": "; the base is one of them, the first where none is named", "none": ""}.get(one.base, "")
     return f"takes {count}{base}"
 

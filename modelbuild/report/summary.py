@@ -17,11 +17,11 @@ def summary(outcome: Outcome) -> str:
     if built:
         line = f"built {listed(built)} in {span}: {tensors}, {did}"
         if fresh:
-            line += f"; {listed(fresh)} {are(fresh)} fresh"
+            line += f"; {listed(fresh)} {are(len(fresh))} fresh"
     elif fresh and (actions.run or outcome.bytes.written):
         line = f"{listed(fresh)} came out unchanged in {span}: {tensors}, {did}"
     elif fresh:
-        line = f"{listed(fresh)} {are(fresh)} fresh: {tensors}, nothing to do ({span})"
+        line = f"{listed(fresh)} {are(len(fresh))} fresh: {tensors}, nothing to do ({span})"
     else:
         return f"{listed(failed)} failed after {span}: {did}"
     return f"{listed(failed)} failed; {line}" if failed else line
@@ -31,8 +31,8 @@ def forecast(outcome: Outcome) -> str:
     """Say what a build would do, in one line."""
     actions, count = outcome.actions, outcome.bytes
     if all(target.state == "fresh" for target in outcome.targets) and not (actions.run or count.written or count.read):
-        names = [target.name for target in outcome.targets]
-        return f"{listed(names)} {are(names)} fresh: {counted(sum(target.tensors for target in outcome.targets), 'tensor')}, nothing to do"
+        names, tensors = [target.name for target in outcome.targets], sum(target.tensors for target in outcome.targets)
+        return f"{listed(names)} {are(len(names))} fresh: {counted(tensors, 'tensor')}, nothing to do"
     most = "" if outcome.exact else "at most "
     return (
         f"would run {most}{actions.run} of {counted(actions.total, 'action')}, "

@@ -23,8 +23,9 @@ def cache_ls(listing: CacheListing, look: Look, now: float) -> str:
 
 def cache_size(size: CacheSize) -> str:
     """Say how large a cache is and may be."""
-    limit = f"of at most {human_bytes(size.limit)}" if size.limit else "no limit set before the first build"
-    return f"{size.directory}: {counted(size.packs, 'pack')}, {human_bytes(size.pack_bytes)} ({limit}), and {human_bytes(size.other_bytes)} besides"
+    limit = f"of at most {human_bytes(size.limit)}" if size.limit else "the first build sets a limit"
+    packs = f"{counted(size.packs, 'pack')}, {human_bytes(size.pack_bytes)} ({limit})"
+    return f"{size.directory}: {packs}, and {human_bytes(size.other_bytes)} besides"
 
 
 def cache_gc(done: Collected) -> str:
@@ -45,12 +46,14 @@ def cache_verify(done: Verified) -> str:
 def cache_clean(size: CacheSize) -> str:
     """Say what is about to go."""
     total = size.pack_bytes + size.other_bytes
-    return f"removing {counted(size.packs, 'pack')} and what else {size.directory} holds, {human_bytes(total)}" if total else f"{size.directory} is empty"
+    if not total:
+        return f"{size.directory} holds nothing"
+    return f"removing {counted(size.packs, 'pack')} and what else {size.directory} holds, {human_bytes(total)}"
 
 
 def clean(done: Cleaned) -> str:
     """Say which outputs were removed."""
     lines = [f"removed {one.path} ({counted(one.files, 'file')}, {human_bytes(one.nbytes)})" for one in done.removed]
     if not lines:
-        return f"nothing to remove: {listed(done.absent)} {'has' if len(done.absent) == 1 else 'have'} no output" if done.absent else "nothing to remove"
+        return f"nothing to remove: no output of {listed(done.absent)} is there" if done.absent else "nothing to remove"
     return "\n".join([*lines, "the cache still holds what it knows: `modelbuild build` links it again"])

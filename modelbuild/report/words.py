@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+ANY_NUMBER = 1 << 20
+"""A limit as high as this is none."""
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -17,9 +20,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def are(names: Sequence[str]) -> str:
+def are(count: int) -> str:
     """Return the verb for so many."""
-    return "is" if len(names) == 1 else "are"
+    return "is" if count == 1 else "are"
 
 
 def seconds(span: float) -> str:

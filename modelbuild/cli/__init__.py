@@ -1,0 +1,37 @@
+"""The command line: one file per command, which asks a use case and prints what it says.
+
+Nothing is decided here but how the program ends: this is the only floor that reads the environment, and that turns an error
+into an exit code.  A command is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and end the process.
+
+    Args:
+        arguments: after the program's name; None for those of the process.
+
+    """
+    from modelbuild.cli import endings
+    from modelbuild.cli.common import Common
+
+    common = Common()
+    before = signal.signal(signal.SIGTERM, endings.terminate)
+    try:
+        from modelbuild.cli.app import run
+
+        run(arguments, common)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - every error ends here, in words and an exit code
+        sys.exit(endings.tell(error, common))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sys.exit(0)

@@ -1,0 +1,76 @@
+"""`modelbuild build`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelbuild.cli.common import Common, Json, Overrides, Targets, parsed_size
+
+if TYPE_CHECKING:
+    from modelbuild.build import Where
+
+_JOBS = typer.Option("--jobs", "-j", min=0, metavar="N", help="Threads; 0: one per core.", show_default=False)
+_MEMORY = typer.Option("--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.')
+
+
+def build(
+    context: typer.Context,
+    targets: Targets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say first of every stale tensor why it is.")] = False,
+    jobs: Annotated[int, _JOBS] = 0,
+    force: Annotated[bool, typer.Option("--force", "-B", help="Run every action, whatever is known.")] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", "-k", help="Build what does not rest on what failed.")] = False,
+    overrides: Overrides = None,
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            "--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.', show_default=False
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Bring targets up to date."""
+    from modelbuild import build as use_cases
+    from modelbuild.report import summary
+    from modelbuild.report.problems import problems
+
+    common: Common = context.obj
+    where, names = common.where(overrides), targets or ()
+    options = use_cases.Options(jobs, force, keep_going, device, memory or 0)
+    if explain:
+        _explain(common, where, names, force=force, talk=json)
+    if dry_run:
+        outcome = use_cases.forecast(where, names, options)
+    else:
+        with common.reporter() as report:
+            outcome = use_cases.build(where, names, options, report)
+    if outcome.problems:
+        common.err.say(problems(outcome.problems, common.err.look))
+    if json:
+        from modelbuild.report.json_document import document
+
+        common.out.say(document(outcome.to_json()))
+    elif dry_run:
+        common.out.say(summary.forecast(outcome))
+    if not dry_run and not common.quiet:
+        common.err.say(summary.summary(outcome))
+    raise typer.Exit(outcome.exit_code)
+
+
+def _explain(common: Common, where: Where, targets: list[str] | tuple[str, ...], *, force: bool, talk: bool) -> None:
+    """Say of every stale tensor why it is; on stdout, unless that is kept for JSON."""
+    from modelbuild import build as use_cases
+    from modelbuild.report import screens
+
+    if force:
+        common.note("every action runs, because of --force")
+        return
+    page = common.err if talk else common.out
+    told = {one.tensor: one for target in use_cases.status(where, targets) for one in use_cases.explain(where, target.name)}
+    text = screens.explain(tuple(told.values()), page.look, stale_only=True)
+    if text:
+        page.say(text)

@@ -1,0 +1,31 @@
+"""`modelbuild clean`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelbuild.cli.common import Common, Json
+
+
+def clean(
+    context: typer.Context,
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="TARGET", help="Names of merges; none: all of them.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Remove outputs that modelbuild made.
+
+    Never the cache, never a source, and nothing where other files stand in an output's directory.
+    """
+    from modelbuild import build as use_cases
+    from modelbuild.report import json_document, upkeep
+
+    common: Common = context.obj
+    done = use_cases.clean(common.where(), targets or ())
+    if json:
+        common.out.say(json_document.document(done))
+    elif not common.quiet:
+        common.out.say(upkeep.clean(done))

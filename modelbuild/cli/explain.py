@@ -1,0 +1,30 @@
+"""`modelbuild explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelbuild.cli.common import Common, Json, Overrides
+
+
+def explain(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET[::TENSOR]", help="The name of a merge, or one of its tensors.", show_default=False)
+    ],
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Say why tensors are, or would be, rebuilt.
+
+    Field by field: the old value and the new one.
+    """
+    from modelbuild import build as use_cases
+    from modelbuild.report import json_document, screens
+
+    common: Common = context.obj
+    name, _, tensor = target.partition("::")
+    told = use_cases.explain(common.where(overrides), name, tensor)
+    common.out.say(json_document.document({"tensors": told}) if json else screens.explain(told, common.out.look))

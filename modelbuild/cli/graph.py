@@ -1,0 +1,27 @@
+"""`modelbuild graph`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from modelbuild.cli.common import Common, Json
+
+
+def graph(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The name of a merge; none: the whole graph.", show_default=False)] = "",
+    form: Annotated[Literal["text", "mermaid", "dot", "json"], typer.Option("--format", help="How to draw it.")] = "text",
+    json: Json = False,
+) -> None:
+    """Draw the graph of merges."""
+    from modelbuild import build as use_cases
+    from modelbuild.report import drawings, json_document
+
+    common: Common = context.obj
+    view = use_cases.graph(common.where(), target)
+    if json or form == "json":
+        common.out.say(json_document.document(view))
+    else:
+        common.out.say(drawings.FORMATS[form](view) if form in drawings.FORMATS else drawings.tree(view, common.out.look))
