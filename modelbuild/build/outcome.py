@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from modelbuild.errors import Exit, Problem
@@ -123,6 +124,15 @@ def from_stamp(table: Mapping[str, Any], seconds: float, peak_rss_bytes: int) ->
 
 
 def peak_rss() -> int:
-    """Return the largest resident set of this process so far, in bytes."""
+    """Return the largest resident set of this process so far, in bytes.
+
+    Linux is asked for the process's own mark: the one of getrusage starts from that of the process that started it.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

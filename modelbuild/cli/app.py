@@ -14,6 +14,7 @@ from typer.main import get_command
 import modelbuild
 from modelbuild.cli import endings
 from modelbuild.cli.common import Colour, Common
+from modelbuild.cli.light import lighten
 
 if TYPE_CHECKING:
     from typer import _click
@@ -39,6 +40,7 @@ class Commands(TyperGroup):
                 app.command(cmd_name)(function)
             command = self.commands[cmd_name] = get_command(app)
             for one in _all(command):
+                lighten(one)
                 one.params += self._shared()
         return self.commands.get(cmd_name)
 
@@ -109,4 +111,6 @@ def run(arguments: Sequence[str] | None, common: Common) -> None:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_common)
-    get_command(app)(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)
+    group = get_command(app)
+    lighten(group)
+    group(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)

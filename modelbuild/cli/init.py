@@ -12,12 +12,12 @@ from modelbuild.cli.common import Common
 
 def init(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Where; made if it is missing.", show_default=False)] = Path(),
+    place: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Where; made if it is missing.", show_default=False)] = Path(),
 ) -> None:
     """Write a first Modelfile, to be changed."""
     from modelbuild import build as use_cases
 
     common: Common = context.obj
-    made = use_cases.init(common.directory / directory / common.file)
+    made = use_cases.init(common.directory / place / common.file)
     if not common.quiet:
         common.out.say(f"wrote {made}: say in it where your models are, then run `modelbuild build`")

@@ -49,7 +49,7 @@ def kernel(function: F) -> F:
 def cast_to(source: Any, target: Any, target_in_llvm: Any) -> Callable[[Scalar], Scalar]:
     """Make the function that reads the bits of one type as another of the same size."""
 
-    def typed(_context: Any, value: Any) -> Any:
+    def typed(_context: Any, _value: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
             return builder.bitcast(values[0], target_in_llvm)
 

@@ -74,8 +74,9 @@ class Plain:
                 return []
             case Noted():
                 return [f"note: {event.text}"]
-            case Started():
-                return [_begun(event)]
+            case Started() if event.actions > event.reused:
+                run, actions = event.actions - event.reused, counted(event.actions, "action")
+                return [f"building {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
             case Merged() if self.verbose:
@@ -92,10 +93,3 @@ class Plain:
             return []
         self._next = self._clock() + EVERY
         return [f"{self.settled} of {counted(self.tensors, 'tensor')}: {self.merged} merged, {human_bytes(self.nbytes)}"]
-
-
-def _begun(event: Started) -> str:
-    run = event.actions - event.reused
-    if not run:
-        return f"building {listed(event.targets)}: {event.reused} reused, none to run"
-    return f"building {listed(event.targets)}: up to {run} of {counted(event.actions, 'action')} to run, {human_bytes(event.nbytes)}"

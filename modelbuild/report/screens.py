@@ -71,9 +71,10 @@ def show(target: ShownTarget, look: Look) -> str:
     lines += table([(file, human_bytes(size)) for file, size in target.files.items()], look, indent=2)
     name = max((len(tensor.name) for tensor in target.tensors), default=0)
     dtype = max((len(tensor.dtype) for tensor in target.tensors), default=0)
+    lines.append("")
     for tensor in target.tensors:
         shape = f"[{', '.join(map(str, tensor.shape))}]"
-        lines += ["", f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}", *_origin(tensor, look)]
+        lines += [f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}", *_origin(tensor, look)]
     return "\n".join(lines)
 
 
@@ -113,16 +114,18 @@ def methods(found: Sequence[MethodView], look: Look) -> str:
 
 def method(one: MethodView, look: Look) -> str:
     """Show one method: what it does, what it takes, where it comes from."""
-    lines = [look.paint("bold", one.name), *_paragraphs(one.source), "", *look.wrapped(_inputs(one)), *look.wrapped(_numbers(one))]
+    lines = [look.paint("bold", one.name), *_paragraphs(one.source, look), "", *look.wrapped(_inputs(one)), *look.wrapped(_numbers(one))]
     if one.params:
         rows = [(name, kind, f"per {scope}", _default(default), limits) for name, kind, scope, default, limits in one.params]
         lines += ["", "parameters:", *table(rows, look, indent=2)]
-    return "\n".join([*lines, "", *_paragraphs(one.text)])
+    return "\n".join([*lines, "", *_paragraphs(one.text, look)])
 
 
-def _paragraphs(text: str) -> Iterator[str]:
-    """Keep documentation as its author broke it."""
-    yield from text.strip().split("\n")
+def _paragraphs(text: str, look: Look) -> Iterator[str]:
+    """Keep documentation as its author broke it, where that fits."""
+    for line in text.strip().split("\n"):
+        indent = len(line) - len(line.lstrip())
+        yield from look.wrapped(line.lstrip(), indent, first=indent)
 
 
 def _first_sentence(text: str) -> str:

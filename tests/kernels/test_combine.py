@@ -18,7 +18,7 @@ NASTY = st.one_of(
 WEIGHTS = st.one_of(st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.1, 1 / 3]), st.floats(-10, 10))
 
 
-def single(*numbers):
+def single(*numbers: float):
     """Write a chunk."""
     return np.array(numbers, np.float32)
 
@@ -177,7 +177,7 @@ def test_threads_do_not_meet(cpu):
     """Eight threads at once, more inputs than one pass takes, give what one gives: no scratch is shared."""
     cases = [random_inputs(seed, 9, 50_000) for seed in range(16)]
 
-    def combine(deltas):
+    def combine(deltas) -> tuple[bytes, ...]:
         out = np.empty_like(deltas[0])
         cpu.consensus(deltas, [0.3] * 9, True, 1.1, out)
         dropped = np.empty_like(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 
@@ -65,6 +66,15 @@ def test_a_cut_says_what_is_kept_of_the_equal(on):
     assert [2, 0, -3, 0] == x.tolist()
 
 
+def test_the_nearest_numbers_to_a_cut_are_told_apart(on):
+    """By hand: the float just below is dropped on either side of the last index, the one just above is kept."""
+    below, above = np.nextafter(np.float32(2), np.float32([1, 3]))
+    x, out = np.array([below, 2.0, above] * 2, np.float32), np.empty(6, np.float32)
+    on.trim(x, Cut(2.0, 2), 0, out)
+
+    assert [0.0, 2.0, above, 0.0, 0.0, above] == out.tolist()
+
+
 def test_zeros_can_be_selected(on):
     """By hand: more are kept than are not zero, so the first zeros are, sign and all."""
     x = np.array([0.0, -0.0, 5.0, 0.0], np.float32)
@@ -101,7 +111,7 @@ def tensors():
     }
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.2, 0.5, 0.9, 0.999999])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.2, 0.3, 0.5, 0.9, 0.999999])
 @pytest.mark.parametrize("name", tensors())
 def test_selection_is_exact_whatever_the_sample(on, name, share):
     """Where the first chunk misleads, where nearly all is equal, at both ends: the stable sort, and chunks do not matter."""
@@ -147,7 +157,7 @@ def test_a_normal_tensor_is_read_once(cpu):
     x = np.unique(x.astype(np.float32))
     np.random.default_rng(2).shuffle(x)
 
-    def chunks():
+    def chunks() -> Iterator:
         passes.append(1)
         return pieces(x, BLOCK)()
 
@@ -169,7 +179,7 @@ def test_buffers_may_be_reused(cpu):
     """One buffer serves all chunks of a pass."""
     x, buffer = tensors()["quantised"], np.empty(BLOCK, np.float32)
 
-    def chunks():
+    def chunks() -> Iterator:
         for start, chunk in pieces(x, BLOCK)():
             buffer[: chunk.size] = chunk
             yield start, buffer[: chunk.size]

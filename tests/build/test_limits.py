@@ -1,0 +1,91 @@
+"""Memory and disk: bounded, and said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelbuild.errors import Exit, ModelbuildError
+from tests.support.checkpoints import write_file
+from tests.support.projects import DIAMOND, Project
+
+PEAK = """
+import sys
+from pathlib import Path
+from modelbuild.build import Options, Where, build
+
+print(build(Where(Path(sys.argv[1])), (), Options(jobs=2, memory=24_000_000)).peak_rss_bytes)
+"""
+ONE_TENSOR = """\
+[source]
+a.from = "a.safetensors"
+b.from = "b.safetensors"
+c.from = "c.safetensors"
+[merge.skills]
+method = "ties"
+base = "a"
+inputs = ["b", "c"]
+density = 0.3
+keep = false
+[merge.out]
+method = "slerp"
+inputs = ["a", "skills"]
+t = 0.5
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_tensor(tmp_path: Path):
+    """ties and slerp over one tensor of 128 MB in bfloat16, 512 MB in float32 arithmetic, against one of 1 MB."""
+    peaks = []
+    for size in (1 << 19, 1 << 26):
+        root = tmp_path / str(size)
+        values = np.resize(np.random.default_rng(0).normal(0, 1, 1 << 19).astype(np.float32), size)
+        for name, factor in (("a", 1.0), ("b", 1.25), ("c", 0.75)):
+            write_file(root / f"{name}.safetensors", {"weight": values * np.float32(factor)})
+        (root / "Modelfile.toml").write_text(ONE_TENSOR)
+        told = subprocess.run([sys.executable, "-c", PEAK, str(root / "Modelfile.toml")], capture_output=True, text=True, check=True)
+        peaks.append(int(told.stdout))
+
+    assert peaks[1] < peaks[0] + 40_000_000
+    assert peaks[1] < 400_000_000
+
+
+def test_a_build_that_cannot_fit_is_refused_before_work(diamond: Project):
+    with pytest.raises(ModelbuildError, match=r"2\.1 MB needed, 1\.0 MB allowed") as caught:
+        diamond.build(memory=1_000_000)
+
+    assert Exit.LOCAL_IO == caught.value.exit_code
+    assert not (diamond.root / "out").exists()
+
+
+def test_the_cache_is_kept_within_its_size_and_the_build_in_hand_stays(diamond: Project):
+    """Least recently used out first; outputs are whole all the same."""
+    diamond.write('[cache]\nmax_size = "20kB"\n' + DIAMOND)
+    for t in (0.1, 0.2, 0.3, 0.4):
+        diamond.build(overrides=[f"merge.blend.t={t}"])
+
+    packs = list((diamond.root / "cache" / "packs").glob("*.safetensors"))
+    assert {path.stat().st_ino for path in (diamond.root / "out" / "release").glob("*.safetensors")} <= {path.stat().st_ino for path in packs}
+    assert len(packs) < 6
+
+
+def test_bytes_that_were_evicted_are_computed_again_and_nothing_else(diamond: Project):
+    """Records outlive bytes: with all packs gone but the output's, the 3 tensors that change run, and the 6 that they read."""
+    diamond.build()
+    before = diamond.hashes()
+    linked = {path.stat().st_ino for path in (diamond.root / "out" / "release").iterdir()}
+    for path in (diamond.root / "cache" / "packs").glob("*.safetensors"):
+        if path.stat().st_ino not in linked:
+            path.unlink()
+    assert 0 == diamond.build().actions.run
+    diamond.edit('{ filter = "mlp", value = 0.3 }', '{ filter = "mlp", value = 0.35 }')
+
+    outcome = diamond.build()
+
+    assert 3 + 6 == outcome.actions.run
+    assert before != diamond.hashes()

@@ -1,0 +1,174 @@
+"""What cannot be computed ends in an error that names the tensor: values that are no numbers, and files that end too soon."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from modelbuild.engine.devices import Cpu, Device, Torch
+from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
+from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.methods.linear import linear
+from modelbuild.methods.passthrough import passthrough
+from modelbuild.methods.task_arithmetic import task_arithmetic
+from tests.engine.jobs import DTYPES, Case
+from tests.methods.values import WAYS, called, family, of_deltas, of_tensors, uniform
+from tests.support.checkpoints import random_tensors
+from tests.support.projects import Project
+
+everyway = pytest.mark.parametrize("way", WAYS, ids=called)
+bothdevices = pytest.mark.parametrize("device", [Cpu(), Torch("cpu")], ids=["cpu", "torch"])
+
+NO_NUMBERS = {
+    "BF16": (0x7FC0, 0xFF81, 0x7F80, 0xFF80),
+    "F16": (0x7E00, 0xFC01, 0x7C00, 0xFC00),
+    "F32": (0x7FC00000, 0xFF800001, 0x7F800000, 0xFF800000),
+}
+"""A quiet NaN, a signalling one with a sign, Inf and -Inf."""
+
+
+def failure(case: Case, device: Device) -> ModelbuildError:
+    """Compute what cannot be, and return the error."""
+    with pytest.raises(ModelbuildError) as raised:
+        case.compute(device)
+    return raised.value
+
+
+@bothdevices
+def test_a_tensor_with_nan_is_refused_with_its_name_and_how_many(device):
+    one, two = uniform(1, 90_000), uniform(2, 90_000)
+    two[[5, 70_000]], two[89_999] = np.nan, -np.inf
+
+    error = failure(of_tensors(linear, one, two), device)
+
+    assert Exit.ACTION_FAILED == error.exit_code
+    assert str(error) == """\
+error: NaN or Inf in what `merged::weight` is merged from
+  3 of 90000 elements of `two::weight` are
+hint: use another checkpoint"""
+
+
+@everyway
+@bothdevices
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_method_refuses_what_is_no_number_wherever_it_stands(way, device, dtype):
+    """In each input and in the base, also where it would be trimmed, dropped or not counted."""
+    sound = replace(family(way, uniform(0, 50)), dtype=dtype)
+    for at, bits in ((at, bits) for at in range(len(sound.held)) for bits in NO_NUMBERS[dtype]):
+        raw = np.array(sound.held[at].data).view(np.uint32 if dtype == "F32" else np.uint16)
+        raw[7] = bits
+        case = replace(sound, regions=tuple(MemoryRegion(bytearray(raw)) if i == at else one for i, one in enumerate(sound.held)))
+
+        error = failure(case, device)
+
+        assert Exit.ACTION_FAILED == error.exit_code
+        assert (f"1 of 50 elements of `{sound.action.needs[at].label}` are",) == error.problems[0].facts
+
+
+@bothdevices
+def test_all_tensors_that_are_no_numbers_are_named_at_once(device):
+    base, one, two = np.float32([np.nan, 0, 0]), np.float32([1, np.inf, np.nan]), np.float32([1, 2, 3])
+
+    error = failure(Case(task_arithmetic, (two, one), {}, base), device)
+
+    assert ("1 of 3 elements of `base::weight` are", "2 of 3 elements of `two::weight` are") == error.problems[0].facts
+
+
+@bothdevices
+def test_a_result_too_large_for_its_type_is_refused_with_how_many(device):
+    """65504 is the largest F16; 65520 would be rounded up."""
+    case = replace(of_tensors(passthrough, [65504.0, 65519.0, 65520.0, -70000.0, 1.0]), to="F16")
+
+    error = failure(case, device)
+
+    assert Exit.ACTION_FAILED == error.exit_code
+    assert str(error) == """\
+error: NaN or Inf in the result of `merged::weight`
+  2 of 5 elements are, in F16
+hint: use smaller weights, or a wider `dtype`"""
+
+
+@bothdevices
+@pytest.mark.parametrize(("largest", "to"), [(65519.0, "F16"), (3.38e38, "BF16"), (3.4e38, "F32")])
+def test_the_largest_numbers_of_a_type_are_no_overflow(device, largest, to):
+    digest, _ = replace(of_tensors(passthrough, [largest, -largest]), to=to).compute(device)
+
+    assert digest
+
+
+@bothdevices
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_overflow_on_the_way_is_refused(device, dtype):
+    """A sum beyond float32, whatever it is rounded to; the inputs are sound."""
+    case = replace(of_deltas(task_arithmetic, [2.0, 1.0], weight=(3e38,)), dtype=dtype)
+
+    error = failure(case, device)
+
+    assert (f"{2 if dtype == 'F16' else 1} of 2 elements are, in {dtype}",) == error.problems[0].facts
+
+
+@bothdevices
+@pytest.mark.parametrize("left", [0, 1, 4, 65536 * 4, 80_000 * 4 - 1])
+def test_a_source_that_is_cut_off_while_it_is_read_is_a_source_that_changed(device, left, tmp_path):
+    """However much of it is left; nothing is waited for."""
+    path = tmp_path / "model.safetensors"
+    sound = of_tensors(passthrough, uniform(0, 80_000), scale=(0.5,))
+    path.write_bytes(bytes(sound.held[0].data))
+    with path.open("rb") as file:
+        case = replace(sound, regions=(FileRegion(file.fileno(), path, 0, sound.action.nbytes),))
+        assert case.compute(device) == sound.compute(device)
+        os.truncate(path, left)
+
+        error = failure(case, device)
+
+    assert Exit.SOURCE == error.exit_code
+    assert str(error) == f"""\
+error: `{path}` is shorter than it was
+  it was truncated while it was read
+hint: build again when it is complete"""
+
+
+def test_a_source_that_is_cut_off_while_it_is_digested_is_a_source_that_changed(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"\0" * 100)
+    with path.open("rb") as file, pytest.raises(ModelbuildError) as raised:
+        digest_of(FileRegion(file.fileno(), path, 0, 400), "F32", (100,))
+
+    assert Exit.SOURCE == raised.value.exit_code
+
+
+MEAN = """\
+[source.base]
+from = "base"
+[source.code]
+from = "code"
+[merge.release]
+method = "linear"
+inputs = ["base", "code"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "bad", "expected"),
+    [
+        ("", np.nan, "NaN or Inf in what `release::model.norm.weight` is merged from"),
+        ('dtype = "float16"', 3e5, "NaN or Inf in the result of `release::model.norm.weight`"),
+    ],
+    ids=["NaN in a source", "too large for F16"],
+)
+def test_a_build_that_meets_what_is_no_number_fails_and_publishes_nothing(project: Project, more, bad, expected):
+    """The error is a value of the outcome."""
+    tensors = random_tensors(0)
+    project.model("base", tensors, dtype="F32")
+    project.model("code", {**tensors, "model.norm.weight": np.full_like(tensors["model.norm.weight"], bad)}, dtype="F32")
+    project.write(MEAN + more)
+
+    outcome = project.build()
+
+    assert Exit.ACTION_FAILED == outcome.exit_code
+    assert [("release", "failed")] == [(target.name, target.state) for target in outcome.targets]
+    assert [expected] == [problem.what for problem in outcome.problems]
+    assert not (project.root / "out" / "release").exists()

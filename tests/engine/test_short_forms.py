@@ -1,0 +1,126 @@
+"""Methods that have the short form alone, as methods from elsewhere may: whole tensors in, one whole tensor out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from modelbuild.engine.devices import Cpu, Torch
+from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.kernels import BLOCK
+from modelbuild.method import Param, method
+from modelbuild.methods.dare import dare_linear
+from tests.engine.jobs import DTYPES, Case
+from tests.methods.values import WAYS, called, family, of_tensors, uniform
+
+bothdevices = pytest.mark.parametrize("device", [Cpu(), Torch("cpu")], ids=["cpu", "torch"])
+
+
+@method(revision=1)
+def flat(tensors):
+    """Lose the shape."""
+    return tensors[0].reshape(-1)
+
+
+@method(revision=1)
+def listed(tensors):
+    """Return no tensor at all."""
+    return [tensor.tolist() for tensor in tensors]
+
+
+@method(space="delta", params=(Param("lambda", float, default=1.0, arg="scale"),), revision=1)
+def scaled(deltas, *, scale):
+    """Sum task vectors."""
+    return torch.stack(deltas).sum(dim=0) * scale
+
+
+@method(revision=1)
+def transposed_twice(tensors):
+    """Compute in float64, and return a view whose elements do not stand in order."""
+    return (tensors[0].double() * 3).t().contiguous().t()
+
+
+@method(revision=1)
+def careless(tensors):
+    """Write to its input, and return it."""
+    return tensors[0].add_(1)
+
+
+@bothdevices
+@pytest.mark.parametrize("way", WAYS, ids=called)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_method_without_its_streaming_form_gives_the_same_bytes(way, dtype, device):
+    """Every built-in method, robbed of it."""
+    case = replace(family(way, uniform(0, 257, 300)), dtype=dtype)
+
+    assert case.compute() == replace(case, method=replace(case.method, stats=None, apply=None)).compute(device)
+
+
+@bothdevices
+def test_another_shape_is_refused_with_both_shapes(device):
+    with pytest.raises(ModelbuildError) as raised:
+        of_tensors(flat, uniform(0, 3, 4)).compute(device)
+
+    assert Exit.ACTION_FAILED == raised.value.exit_code
+    assert str(raised.value) == """\
+error: `flat` returned a tensor of shape [12] for `merged::weight`
+  expected a tensor of shape [3, 4]
+hint: mend the method"""
+
+
+@bothdevices
+def test_what_is_no_tensor_is_refused_with_its_type(device):
+    with pytest.raises(ModelbuildError, match="`listed` returned a list for `merged::weight`\n  expected a tensor of shape \\[3, 4\\]") as raised:
+        of_tensors(listed, uniform(0, 3, 4)).compute(device)
+
+    assert Exit.ACTION_FAILED == raised.value.exit_code
+
+
+@bothdevices
+def test_deltas_are_taken_and_the_base_is_added(device):
+    """By hand: 1 + 2 ((3 - 1) + (4 - 1)) = 11."""
+    case = Case(scaled, (np.float32([3]), np.float32([4])), {"scale": 2.0}, np.float32([1]))
+
+    assert [11.0] == np.frombuffer(case.compute(device)[1], np.float32).tolist()
+
+
+@bothdevices
+def test_a_result_of_another_type_and_order_is_read_as_it_is_indexed(device):
+    values = uniform(0, 300, 257)
+
+    assert (values * np.float32(3)).tobytes() == of_tensors(transposed_twice, values).compute(device)[1]
+
+
+@bothdevices
+def test_a_method_may_write_to_its_inputs(device):
+    """Neither the source nor the base is touched."""
+    values = uniform(0, 2 * BLOCK + 1)
+    case = of_tensors(careless, values)
+
+    assert (values + np.float32(1)).tobytes() == case.compute(device)[1]
+    assert values.tobytes() == bytes(case.held[0].data)
+
+
+@bothdevices
+@pytest.mark.parametrize("bad", [np.nan, np.inf], ids=str)
+def test_what_is_no_number_is_refused(bad, device):
+    with pytest.raises(ModelbuildError, match="1 of 2 elements of `two::weight` are"):
+        Case(scaled, (np.float32([1, 2]), np.float32([bad, 2])), {}, np.float32([1, 2])).compute(device)
+
+
+def test_a_random_method_is_given_its_streams():
+    """One 64-bit number per input, not the same ones."""
+    seen: list[tuple[int, ...]] = []
+    case = family((dare_linear, 3, {"density": (0.5,) * 3}), uniform(0, 9))
+
+    def looking(deltas, *, streams, **_):
+        seen.append(streams)
+        return deltas[0]
+
+    replace(case, method=replace(dare_linear, short=looking, stats=None, apply=None)).compute()
+
+    assert [case.streams] == seen
+    assert 3 == len(set(seen[0]))

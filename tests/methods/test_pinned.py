@@ -1,0 +1,81 @@
+"""The bytes of every method, pinned: a key says a method's revision, and so one revision must mean one result for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelbuild.methods import installed, load
+from tests.engine.jobs import DTYPES
+from tests.methods.values import WAYS, family, uniform
+
+PINNED: dict[tuple[str, int], tuple[str, str, str]] = {
+    ("dare_linear", 1): (
+        "092d5e5a74f635261035e5b6e9ec7e4e0c001d2bc4971cfc94d395d9379278a1",
+        "f02462659ad6b3e52e0a8eab516ed810abfe6e6ff86a4bfc463b8eb4feb3a2e5",
+        "1ef8b5bd897a1562339e1b998d43925d12c2291335d21aa2ff117f46b09f619b",
+    ),
+    ("dare_ties", 1): (
+        "37a51a17451e65fb864640d08426262bd7d76e73c9643861fd7a6d46c2fff862",
+        "09b2c5139d21cbb54d7e65c03ae547c5d80203ce8eee8591d1f8a32d8bfe8611",
+        "8d205d1201b9a0ae9fb76a3c3b6a31a532c478381661b6a1b931af83faad0570",
+    ),
+    ("linear", 1): (
+        "5de4cd3f007c52db9655b8056e3df4affc71b91f5703bd4499787f4d18ebb722",
+        "482df2b5d90635358e5e7945680ba8949d7b426ec7dd91bf21e730bad61753d1",
+        "b0b805b8bca88d30bff901b1ce33e49172b388731e691890825506727ddf18d8",
+    ),
+    ("passthrough", 1): (
+        "9f29a108045d069df140ab0001620c1368ec8a0e186126d6e5442c65a22e9df4",
+        "20dcfc1c7145566b08c2c5da20ae999b61f20d69cab8bffc54a6a868324c2e3f",
+        "016aeb280ac93973f26a86da758d2240132e6400c9287df0a2ce96a8bf9d7f59",
+    ),
+    ("slerp", 1): (
+        "5758290775389e3aa4bc31b8e3a5fcfdd7fbfc880944df5664a4d059b4eb484c",
+        "64d94f34d5fe0d984f80ea361c26b991d743db3b69d4222b325ed9a7eabcbc62",
+        "f17a0fd7e6f6ea232a444103ef8cdbfa0a1c6cea3804da8130a40362b3a02355",
+    ),
+    ("task_arithmetic", 1): (
+        "e042c75b125b8f2a5812e443ec9e2fe98ab9ced50ce44b702f12b745418148a4",
+        "4e8997c59b25d2a56949b7ad307660826d510a4a0a138648922aeb0585812489",
+        "0e6223febd70c3036f5dce5362ead66ba1e7302756ed75b086533ef4d624b3fc",
+    ),
+    ("ties", 1): (
+        "91097b8c11c7f310b5ad27531daa8de9dc1f749a281d614fba35f016fc1171fd",
+        "0b43975b1f8e85d6815f0519ba5178c9da07023a97bbcc3bdab3b2ba12b4c7ff",
+        "78cb40617d8b88e037c48fe6a9aa045b70caae9ec9b528ec7671650c610db4ff",
+    ),
+}
+"""(method, revision) to the digests of one case in BF16, F16 and F32."""
+
+BUILT_IN = [name for name, point in installed().items() if point.module.startswith("modelbuild.")]
+
+
+def digests(name: str) -> tuple[str, ...]:
+    """Merge a seeded case of two blocks, in the first of the ways that `WAYS` has for the method."""
+    case = family(next(way for way in WAYS if way[0].name == name), uniform(0, 241, 307))
+    return tuple(replace(case, dtype=dtype).compute()[0] for dtype in DTYPES)
+
+
+def judged(name: str, revision: int, found: tuple[str, ...], pinned: dict[tuple[str, int], tuple[str, str, str]]) -> str:
+    """Say what is wrong with what a method computes; "" if nothing is."""
+    if (name, revision) not in pinned:
+        return f"pin revision {revision} of `{name}`: {found}"
+    return "" if pinned[name, revision] == found else f"the bits of `{name}` changed: raise its revision"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_bits_of_a_method_change_with_its_revision_alone(name):
+    """Every built-in method, in every type."""
+    wrong = judged(name, load(name).revision, digests(name), PINNED)
+
+    assert not wrong, wrong
+
+
+def test_other_bits_under_the_same_revision_are_told_what_to_do():
+    pinned = {("tie", 1): ("a", "b", "c")}
+
+    assert "" == judged("tie", 1, ("a", "b", "c"), pinned)
+    assert "the bits of `tie` changed: raise its revision" == judged("tie", 1, ("a", "b", "d"), pinned)
+    assert "pin revision 2 of `tie`: ('a', 'b', 'd')" == judged("tie", 2, ("a", "b", "d"), pinned)
