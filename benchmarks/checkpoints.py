@@ -76,7 +76,7 @@ def _write_weights(shape: Shape, home: Path) -> None:
             name, _, dims = layout.tensors[tensor]
             count = min(CHUNK, prod(dims) - start)
             for file, values in zip(files, _values(name, (tensor, start // CHUNK), count), strict=True):
-                _write_at(file.fileno(), memoryview(values).cast("B"), layout.offsets[tensor] + BYTES * start)
+                _write_at(file.fileno(), values.data.cast("B"), layout.offsets[tensor] + BYTES * start)
 
         places = [(i, start) for i, (_, _, dims) in enumerate(layout.tensors) for start in range(0, prod(dims), CHUNK)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -6,6 +6,7 @@ the same value as the rest, so that one number can be changed for that layer alo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
@@ -75,7 +76,7 @@ class Workload:
             layer_t: the same for one of its layers.
 
         """
-        sources = "".join(f'[source.{model}]\nfrom = "{models / model}"\n' for model in self.reads)
+        sources = "".join(f"[source.{model}]\nfrom = {json.dumps(str(models / model))}\n" for model in self.reads)
         return "version = 1\n" + sources + _filled(self.modelfile, shape, {"t": t, "layer_t": layer_t})
 
     def stage_texts(self, shape: Shape, models: Path, work: Path) -> tuple[Stage, ...]:

@@ -80,8 +80,8 @@ class Node:
     def models(self) -> tuple[str, ...]:
         """All models it needs, in order of appearance."""
         merge = self.merge
-        extra = [name for name in (merge.embed, merge.head, merge.tokenizer if merge.tokenizer != "base" else "") if name]
-        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *extra]))
+        extra = (merge.base, merge.embed, merge.head, merge.tokenizer if merge.tokenizer != "base" else "")
+        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *filter(None, extra)]))
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,21 @@ class _Binder:
             )
             return None
         method, before = load(merge.method), len(self.problems)
-        for role in ("embed", "head", "tokenizer"):
-            name = getattr(merge, role)
-            if name and not (role == "tokenizer" and name == "base"):
-                self.model(name, (*merge.path, role) if role != "tokenizer" else (*merge.path, role, "source"))
+        roles: dict[tuple[str, ...], str] = {("base",): merge.base, ("embed",): merge.embed, ("head",): merge.head}
+        if merge.tokenizer != "base":
+            roles["tokenizer", "source"] = merge.tokenizer
+        for key, name in roles.items():
+            if name:
+                self.model(name, (*merge.path, *key))
         if merge.slices:
             slices = [self.slice(merge, method, part) for part in merge.slices]
+            if method.name != "passthrough" and all(map(_is_single, merge.slices)):
+                self.say(
+                    f"`{method.name}` has nothing to merge in `{merge.name}`",
+                    (*merge.path, "method"),
+                    facts=("every slice names one `model`, whose layers are handed on",),
+                    hint='write `method = "passthrough"`, or give a slice `inputs`',
+                )
         else:
             slices = [self.bound(merge, method, merge.inputs, merge.base, {}, (*merge.path, "inputs"))]
         self.unknown(method, merge.params, merge.path)
@@ -170,9 +179,13 @@ class _Binder:
         )
 
     def slice(self, merge: Merge, method: Method, part: Slice) -> BoundSlice:
-        if len(part.inputs) == 1 and part.path == part.inputs[0].path:
+        """Bind a slice: of a single model its layers are handed on, of several they are merged by the node's method."""
+        if _is_single(part):
             method = load("passthrough")
-            return self.bound(merge, method, part.inputs, "", {}, part.path)
+            if part.base:
+                self.say("a slice of one model takes no base", (*part.path, "base"), key=True, hint="remove it, or give the slice `inputs`")
+        elif part.base:
+            self.model(part.base, (*part.path, "base"))
         self.unknown(method, part.params, part.path)
         return self.bound(merge, method, part.inputs, part.base or merge.base, part.params, part.path)
 
@@ -182,10 +195,7 @@ class _Binder:
         for one in inputs:
             self.model(one.model, (*one.path, "model"))
             self.unknown(method, one.params, one.path, per_input=True)
-        base_path = (*merge.path, "base")
-        if base:
-            self.model(base, base_path)
-        inputs, base = self.based(method, inputs, base, path, base_path)
+        inputs, base = self.based(method, inputs, base, path, (*merge.path, "base"))
         low, high = method.inputs
         if not low <= len(inputs) <= high:
             wanted = str(low) if low == high else f"at least {low}" if len(inputs) < low else f"at most {high}"
@@ -304,6 +314,11 @@ class _Binder:
                 return one
 
         return tuple(map(rule, setting))
+
+
+def _is_single(part: Slice) -> bool:
+    """Tell whether a slice names one model rather than inputs."""
+    return len(part.inputs) == 1 and part.path == part.inputs[0].path
 
 
 def _place(problem: Problem) -> tuple[int, int]:

@@ -142,9 +142,10 @@ class Method:
 
     Args:
         name: what the Modelfile calls it.
-        short: the pure function, `f(tensors, **params) -> Tensor`, with `base=` in weight space where a base is taken.
+        short: the pure function, `f(tensors, **params) -> Tensor`.
         space: "delta" if it merges differences to the base (the engine subtracts and adds it), else "weight".
-        base: "required", "first" (one of the inputs, the first where none is named) or "none".
+        base: "required" in delta space; in weight space "first" (one of the inputs, the first where none is named; it
+            stands first among them) or "none".
         inputs: smallest and largest number of inputs, the base not counted in delta space.
         params: what it takes.
         revision: raised by hand whenever the bits of its results change.
@@ -200,7 +201,7 @@ class Method:
 def method(
     *,
     space: Literal["weight", "delta"] = "weight",
-    base: Literal["required", "first", "none"] | None = None,
+    base: Literal["first", "none"] = "none",
     inputs: tuple[int, int] = (1, 1 << 30),
     params: Sequence[Param] = (),
     revision: int,
@@ -213,7 +214,18 @@ def method(
     """Declare a merge method around its short form; see `Method` for the arguments."""
 
     def declare(short: Callable[..., Any]) -> Method:
-        needed = base or ("required" if space == "delta" else "none")
-        return Method(name or short.__name__, short, space, needed, inputs, tuple(params), revision, numerics, random, alias, check)
+        return Method(
+            name or short.__name__,
+            short,
+            space,
+            "required" if space == "delta" else base,
+            inputs,
+            tuple(params),
+            revision,
+            numerics,
+            random,
+            alias,
+            check,
+        )
 
     return declare

@@ -29,7 +29,9 @@ def loaded(directory: Path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model, info = AutoModelForCausalLM.from_pretrained(directory, output_loading_info=True)
-    assert {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()} == {key: set(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+    assert {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()} == {
+        key: set(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")
+    }
     return model, AutoTokenizer.from_pretrained(directory)
 
 

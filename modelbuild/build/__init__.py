@@ -58,7 +58,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     """
     options, started = options or Options(), time.perf_counter()
     text = stamp.read(where.file)
-    left = stamp.stamp_path(where.cache_directory(cache_setting(text)), where.file, targets, where.overrides)
+    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where.file, targets, where.overrides)
     known = None if options.force else stamp.fresh(left, text)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
@@ -86,7 +86,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
 
 def forecast(where: Where, targets: Sequence[str] = (), options: Options | None = None) -> Outcome:
     """Say what `build` would do, without doing it: the same fields as an upper bound, exact where `exact` says so."""
-    from modelbuild.build.forecast import forecast as use_case
+    from modelbuild.build.foretelling import forecast as use_case
 
     return use_case(where, targets, options or Options())
 

@@ -184,7 +184,7 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
 
 def _cache(where: Where) -> Cache:
     """Open the cache, whatever the state of the Modelfile."""
-    return Cache.open(where.cache_directory(cache_setting(stamp.read(where.file))))
+    return Cache.open(where.cache_directory(cache_setting(where, stamp.read(where.file))))
 
 
 def _max_size(where: Where) -> int:

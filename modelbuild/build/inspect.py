@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelbuild.build.forecast import Forecast
+from modelbuild.build.foretelling import Forecast
 from modelbuild.build.outcome import Options
 from modelbuild.build.project import Project
 from modelbuild.build.where import Where
@@ -130,8 +130,8 @@ class _View:
         self.project = Project.open(where)
         self.plan: Plan = self.project.plan(self.project.targets(targets))
         self.cache: Cache = self.project.cache()
-        self.forecast = Forecast(self.plan, self.cache, Options(device="cpu"))
-        self.judged, self.digest, self.device = self.forecast.judged, self.forecast.digest, "cpu"
+        self.forecast = Forecast(self.plan, self.cache, Options())
+        self.judged, self.digest, self.device = self.forecast.judged, self.forecast.digest, self.forecast.device
         self.history = History(self.cache.index, where.file)
 
     def key(self, action: Action) -> str:
@@ -152,7 +152,9 @@ class _View:
         last, before = self.past(action)
         if isinstance(judgement, Pending):
             unread = all(isinstance(need, Leaf) for need in action.needs if not self.digest(need))
-            return Explanation(action.label, "pending", f"{_listed(judgement.waits_for)} {'not read yet' if unread else 'to be built first'}", ())
+            return Explanation(
+                action.label, "pending", f"{_listed(judgement.waits_for)} {'not read yet' if unread else 'to be built first'}", ()
+            )
         now = description_of(action, tuple(map(self.digest, action.needs)), self.device)
         moved = changes(last, now) if last else ()
         if isinstance(judgement, Fresh):

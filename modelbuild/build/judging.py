@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelbuild.cache import Cache
+from modelbuild.cache.outputs import OutputTable
+from modelbuild.engine.publish import content_of
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.plan import Action, Plan
+from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh, Judgement, Pending, judge
 
 
@@ -17,7 +19,7 @@ class Judged:
 
     Args:
         judgements: of every action.
-        running: the actions that may run: those that are not fresh, and what they read if its bytes are gone.
+        running: the actions that may run: those that are not fresh, and those whose bytes are needed and gone.
         exact: whether all judgements are final: none waits for another.
 
     """
@@ -31,13 +33,37 @@ def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, f
     """Judge a plan without reading a tensor."""
     cache.packs.ensure_indexed()
     judgements = judge(plan.actions, sources.known, lambda key: cache.records.digest(key) or "", device, force=force)
+
+    def digest(ref: Ref) -> str:
+        judgement = sources.known(ref) if isinstance(ref, Leaf) else judgements[ref]
+        return judgement if isinstance(judgement, str) else judgement.digest if isinstance(judgement, Fresh) else ""
+
     running = {action for action, judgement in judgements.items() if not isinstance(judgement, Fresh)}
+    wanted = {
+        ref
+        for target in plan.targets.values()
+        for file in files_to_write(target, digest, cache)
+        for ref in map(target.tensors.__getitem__, target.files[file])
+    }
     for action in reversed(plan.actions):
+        if action in wanted and action not in running and not cache.packs.locate(digest(action), action.dtype, action.shape):
+            running.add(action)
         if action in running:
-            for need in action.needs:
-                if isinstance(need, Action) and need not in running:
-                    judgement = judgements[need]
-                    if isinstance(judgement, Fresh) and not cache.packs.locate(judgement.digest, need.dtype, need.shape):
-                        running.add(need)
+            wanted.update(action.needs)
     exact = not any(isinstance(judgement, Pending) for judgement in judgements.values())
     return Judged(judgements, frozenset(running), exact)
+
+
+def files_to_write(target: Target, digest: Callable[[Ref], str], cache: Cache) -> tuple[str, ...]:
+    """Return the weight files of a target whose bytes a build needs: none if its output stands, else those that no pack is.
+
+    Args:
+        target: what is built.
+        digest: of a tensor, "" where only the build will tell.
+        cache: knows outputs and packs.
+
+    """
+    content = content_of(target, digest)
+    if all(content.weights.values()) and OutputTable(cache.index).stands(target.path, content.identity, content.names):
+        return ()
+    return tuple(file for file, pack in content.weights.items() if not (target.kept and pack and cache.packs.has(pack)))

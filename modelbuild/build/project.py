@@ -34,7 +34,12 @@ class Project:
 
     def cache(self) -> Cache:
         """Open the project's cache; writes nothing until there is something to keep."""
-        return Cache.open(self.where.cache_directory(self.modelfile.cache.path))
+        return Cache.open(self.cache_directory)
+
+    @property
+    def cache_directory(self) -> Path:
+        """Where the cache is."""
+        return self.where.cache_directory(self.modelfile.cache.path)
 
     def targets(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the targets of that name, or the default ones.
@@ -68,7 +73,7 @@ class Project:
         needed = dict.fromkeys(
             model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in self.modelfile.sources
         )
-        return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root)
+        return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root, self.cache_directory)
 
     def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]]) -> None:
         """Note the keys of a build, for `explain` to compare the next with."""
@@ -76,7 +81,7 @@ class Project:
 
     def collect(self, cache: Cache, keep: Collection[str]) -> None:
         """Bring the cache within `max_size`; the packs of the build in hand stay, and count as used."""
-        cache.packs.touch(keep)
+        cache.packs.touch(pack for pack in keep if cache.packs.has(pack))
         limit = self.modelfile.cache.max_size or default_max_size(cache)
         if cache.packs.total_size() > limit:
             cache.collect(limit, keep)

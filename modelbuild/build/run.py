@@ -10,12 +10,11 @@ from pathlib import Path
 
 from modelbuild.build.judging import judge_plan
 from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, State, peak_rss
-from modelbuild.cache import Cache, TensorEntry, pack_id
+from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.digest import merkle_root
 from modelbuild.engine.budget import raise_file_limit, share_out
 from modelbuild.engine.crew import work
-from modelbuild.engine.devices import choose
+from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.publish import content_of, publish, refuse_foreign
 from modelbuild.engine.shelves import Shelves
@@ -44,9 +43,10 @@ class Run:
         self._sources = SourceFiles(cache)
         for target in plan.targets.values():
             refuse_foreign(target.path)
-        device = choose(options.device)
         raise_file_limit()
-        judged = judge_plan(plan, cache, self._sources, device, force=options.force)
+        device = choose(options.device)
+        told = identity(device, plan.actions)
+        judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running = judged.running
         self._budget = share_out(running, options.memory, options.jobs)
         self._shelves = Shelves(cache, plan, running)
@@ -55,8 +55,7 @@ class Run:
             for ref in target.tensors.values():
                 if isinstance(ref, Action):
                     reads[ref] = reads.get(ref, 0) + 1
-        self._engine = Engine(cache, self._shelves, self._sources, device, self._budget, reads, report, force=options.force)
-        self.used_packs: set[str] = set()
+        self._engine = Engine(cache, self._shelves, self._sources, device, told, self._budget, reads, report, force=options.force)
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
         report(
@@ -87,6 +86,11 @@ class Run:
             self._engine.close()
             self._sources.close()
         return self._outcome(states, (*failed, *more), started)
+
+    @property
+    def used_packs(self) -> frozenset[str]:
+        """The packs of this build: those of its outputs, and those that were taken in or read."""
+        return frozenset(self._shelves.used)
 
     def keys(self) -> Mapping[str, Mapping[str, str]]:
         """Return the keys of everything settled, by node and tensor."""
@@ -144,7 +148,9 @@ class Run:
 
     def _publish(self, target: Target) -> State:
         """Make a target's output what it should be, if it is not."""
-        content = content_of(target, {file: pack_id(self._entries(target, file)) for file in target.files}, self._root(target))
+        content = content_of(target, self._engine.digest)
+        if target.kept:
+            self._shelves.used.update(content.weights.values())
         if self._outputs.stands(target.path, content.identity, content.names):
             return "fresh"
         missing = [
@@ -166,13 +172,6 @@ class Run:
             self._cache.packs.refresh(pack)
         self._report(Published(target.name, str(target.path), len(content.names)))
         return "built"
-
-    def _entries(self, target: Target, file: str) -> tuple[TensorEntry, ...]:
-        layout = self._shelves.targets[target.name, file].layout
-        return tuple(
-            TensorEntry(name, dtype, shape, self._engine.digest(target.tensors[name]), self._key(target.tensors[name]))
-            for name, dtype, shape in layout.tensors
-        )
 
     def _key(self, ref: Ref) -> str:
         return self._engine.key(ref) if isinstance(ref, Action) else ""
@@ -204,11 +203,7 @@ class Run:
         """Return the file that an output's weight file is to be a link to."""
         if not target.kept:
             return self._shelves.targets[target.name, file].path
-        self.used_packs.add(pack)
         return self._cache.packs.path(pack)
-
-    def _root(self, target: Target) -> str:
-        return merkle_root((name, ref.dtype, ref.shape, self._engine.digest(ref)) for name, ref in target.tensors.items())
 
     def _outcome(self, states: dict[str, State], failed: Sequence[ModelbuildError], started: float) -> Outcome:
         counts, total = self._engine.counts, len(self._plan.actions)

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,9 @@ def _origin(method: Method) -> tuple[str, str, str]:
 
 
 def _revision(module: str, attribute: str, distribution: str) -> str:
-    """Return what changes when a method does: a built-in's revision, the version of anybody else's distribution."""
+    """Return what changes when a method does: a built-in's revision; of anybody else's, which is not imported, version and file."""
     if module.startswith("modelbuild."):
         return str(getattr(import_module(module), attribute).revision)
-    return metadata.version(distribution)
+    found = find_spec(module.partition(".")[0])
+    stat = stat_of(Path(found.origin)) if found and found.origin else []
+    return f"{metadata.version(distribution)} {stat}"

@@ -33,12 +33,20 @@ class Where:
         return Path(self.cache) if self.cache else self.root / (setting or "cache")
 
 
-def cache_setting(text: bytes) -> str:
+def cache_setting(where: Where, text: bytes) -> str:
     """Return `[cache] path` of a Modelfile that may not be sound: "" where it cannot be told."""
     try:
-        match tomli.loads(text.decode()):
-            case {"cache": {"path": str(path)}}:
-                return path
+        document = tomli.loads(text.decode("utf-8-sig"))
+        if where.overrides or "${" in str(document.get("cache")):
+            from modelbuild.modelfile.edits import edit
+            from modelbuild.modelfile.locate import Locator
+            from modelbuild.modelfile.variables import substitute
+
+            edits, _ = edit(document, where.overrides)
+            document, _ = substitute(document, Locator(str(where.file), text.decode("utf-8-sig"), edits))
     except (ValueError, RecursionError):
-        pass
+        return ""
+    match document:
+        case {"cache": {"path": str(path)}}:
+            return path
     return ""

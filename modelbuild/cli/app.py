@@ -31,7 +31,7 @@ class Commands(TyperGroup):
         """Return their names."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: _click.Context, cmd_name: str) -> _click.Command | None:  # noqa: ARG002 - typer passes it
+    def get_command(self, ctx: _click.Context, cmd_name: str) -> _click.Command | None:
         """Import a command, and give it the options that all have."""
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             function = getattr(import_module(f"modelbuild.cli.{cmd_name}"), cmd_name)
@@ -40,9 +40,15 @@ class Commands(TyperGroup):
                 app.command(cmd_name)(function)
             command = self.commands[cmd_name] = get_command(app)
             for one in _all(command):
-                lighten(one)
                 one.params += self._shared()
+                lighten(one.get_params(ctx))
         return self.commands.get(cmd_name)
+
+    def get_params(self, ctx: _click.Context) -> list[_click.Parameter]:
+        """Return the options that stand before a command."""
+        params = super().get_params(ctx)
+        lighten(params)
+        return params
 
     def resolve_command(self, ctx: _click.Context, args: list[str]) -> tuple[str | None, _click.Command | None, list[str]]:
         """Find the command; for one that is misspelt all are imported, so that the nearest can be named."""
@@ -111,6 +117,4 @@ def run(arguments: Sequence[str] | None, common: Common) -> None:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_common)
-    group = get_command(app)
-    lighten(group)
-    group(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)
+    get_command(app)(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -22,7 +23,7 @@ class Light:
     def __init__(self, parameter: TyperArgument | TyperOption) -> None:
         """Keep what typer would read the parameter with; it is not made before it is needed."""
         self._typer = parameter.get_runtime_param
-        self._kind = parameter.type_descriptor.annotation
+        self._kind: Any = parameter.type_descriptor.annotation
         self._parser = parameter.type_descriptor.parameter_info.parser
 
     def coerce(self, value: Any, param: TyperArgument | TyperOption, ctx: _click.Context) -> Any:
@@ -30,22 +31,23 @@ class Light:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         if self._parser is None:
-            if value == param.default or self._kind is str:
+            if value == param.default or self._is_right(value):
                 return value
-            if self._kind == list[str]:
-                return tuple(value)
-            if self._kind is Path:
-                return Path(value)
-            if get_origin(self._kind) is Literal and value in get_args(self._kind):
-                return value
-            if self._kind is int and value.isdecimal() and int(value) >= (param.min or 0):
-                return int(value)
+            if self._kind is Path or (self._kind is int and value.isdecimal() and int(value) >= (param.min or 0)):
+                return self._kind(value)
         return self._typer().coerce(value, param, ctx)
 
+    def _is_right(self, value: Any) -> bool:
+        return self._kind in (str, list[str]) or (get_origin(self._kind) is Literal and value in get_args(self._kind))
 
-def lighten(command: _click.Command) -> None:
-    """Let the parameters of a command be read by `Light`, where this typer has a place for it."""
-    for parameter in command.params:
-        if isinstance(parameter, TyperArgument | TyperOption) and hasattr(parameter, "get_runtime_param"):
+
+def lighten(parameters: Iterable[_click.Parameter]) -> None:
+    """Let parameters be read by `Light`, where this typer has a place for it; those that are already stay as they are."""
+    for parameter in parameters:
+        if (
+            isinstance(parameter, TyperArgument | TyperOption)
+            and hasattr(parameter, "get_runtime_param")
+            and "get_runtime_param" not in vars(parameter)
+        ):
             light = Light(parameter)
-            parameter.get_runtime_param = lambda light=light: light  # type: ignore[method-assign, assignment, misc]
+            parameter.get_runtime_param = lambda light=light: light  # type: ignore[method-assign, misc]

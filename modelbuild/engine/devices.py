@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import Array, Kernels, load
+from modelbuild.plan import Action
 
 if TYPE_CHECKING:
     import torch
@@ -130,6 +133,13 @@ def choose(name: str) -> str:
         ),
         Exit.USAGE,
     )
+
+
+def identity(name: str, actions: Iterable[Action]) -> str:
+    """Return what keys say of a device: nothing where all methods are exact, else its name and torch's version."""
+    if all(action.method.numerics == "exact" for action in actions):
+        return ""
+    return f"{name} torch {metadata.version('torch')}"
 
 
 def open_device(name: str) -> Device:

@@ -55,6 +55,7 @@ class Engine:
         shelves: where the results of actions are to be written.
         sources: the source files of the build.
         device: the name of what computes; opened when something is to be computed.
+        told: what keys say of it; see `devices.identity`.
         budget: chunk size, and memory for intermediates that are not kept.
         uses: how many actions read each action's result.
         force: take nothing from records.
@@ -68,6 +69,7 @@ class Engine:
         shelves: Shelves,
         sources: SourceFiles,
         device: str,
+        told: str,
         budget: Budget,
         uses: Mapping[Action, int],
         report: Report,
@@ -77,6 +79,7 @@ class Engine:
         self.counts = Counts()
         self._cache, self._shelves, self._sources, self._device, self._report = cache, shelves, sources, device, report
         self._chunk, self._scratch, self._uses, self._force = budget.chunk, budget.scratch, uses, force
+        self._told = told
         self._opened: Device | None = None
         self._states: dict[Action, _State] = {}
         self._lock = threading.Lock()
@@ -163,13 +166,31 @@ class Engine:
 
     def _settle(self, action: Action, state: _State) -> None:
         digests = tuple(map(self.digest, action.needs))
-        state.key = key_of(action, digests, self._device)
-        known = None if self._force else self._cache.records.digest(state.key) or self._shelves.salvaged_digest(state.key)
-        if known:
-            state.digest = known
+        state.key = key_of(action, digests, self._told)
+        known = "" if self._force else self._cache.records.digest(state.key) or ""
+        if known or (not self._force and self._salvaged(action, state, digests)):
+            state.digest = state.digest or known
             self._release(action)
         else:
             self._run(action, state, digests, "forced" if self._force else "not built before")
+
+    def _salvaged(self, action: Action, state: _State, digests: tuple[str, ...]) -> bool:
+        """Take over what a build that died had finished: into its place, and into the records."""
+        digest = self._shelves.salvaged_digest(state.key)
+        found = self._found(action, digest) if digest else None
+        if found is None:
+            return False
+        if self._shelves.of(action):
+            found, written = self._shelves.copy_in(action, state.key, digest, found)
+            self.count(written=written)
+        state.digest, state.region = digest, found
+        self._learn(action, state, digests)
+        return True
+
+    def _learn(self, action: Action, state: _State, digests: tuple[str, ...]) -> None:
+        record = Record(state.key, state.digest, description_of(action, digests, self._told))
+        with self._lock:
+            self._records.append(record)
 
     def _run(self, action: Action, state: _State, digests: tuple[str, ...], reason: str) -> None:
         self.check()
@@ -181,12 +202,10 @@ class Engine:
         region, write = place[0].room(place[1]) if place else self._room(action)
         state.digest = compute(Job(action, regions, streams, write, self.check), self._workspace())
         self._sources.unchanged(need for need in action.needs if isinstance(need, Leaf))
-        state.region, state.key = region, state.key or key_of(action, digests, self._device)
+        state.region, state.key = region, state.key or key_of(action, digests, self._told)
         if place:
             self.count(written=self._shelves.finished(action, state.key, state.digest))
-        record = Record(state.key, state.digest, description_of(action, digests, self._device))
-        with self._lock:
-            self._records.append(record)
+        self._learn(action, state, digests)
         self.count(run=1, read=sum(self._sources.first_read(need) for need in action.needs if isinstance(need, Leaf)))
         self._report(Merged(action.node, action.tensor, action.nbytes, time.perf_counter() - started, reason))
         self._release(action)

@@ -6,17 +6,19 @@ import contextlib
 import glob
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
 from modelbuild import files
+from modelbuild.cache import TensorEntry, pack_id
 from modelbuild.cache.layout import UNFINISHED_SECONDS
-from modelbuild.digest import KEY_FORMAT, encode
+from modelbuild.checkpoint.header import lay_out
+from modelbuild.digest import KEY_FORMAT, encode, merkle_root
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.plan import Target
+from modelbuild.plan import Ref, Target
 from modelbuild.plan.layout import index_json
 
 _STAGED = ".modelbuild-"
@@ -50,15 +52,16 @@ class Content:
         return blake3(encode(("output", KEY_FORMAT, tuple(sorted(self.weights.items())), small))).hexdigest()
 
 
-def content_of(target: Target, weights: Mapping[str, str], root: str) -> Content:
+def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
     """Say what a target's directory is to hold: config edited as JSON, everything else that is no weight as bytes.
 
     Args:
         target: what is written.
-        weights: the pack id of each file.
-        root: Merkle root of its tensors.
+        digest: of each of its tensors; where one is "", its file's identity is "" too.
 
     """
+    weights = {file: _pack_of(target, names, digest) for file, names in target.files.items()}
+    root = merkle_root((name, ref.dtype, ref.shape, digest(ref)) for name, ref in target.tensors.items())
     small = {name: path.read_bytes() for name, path in target.carried.items() if name != "config.json"}
     if target.config:
         original = target.carried["config.json"].read_bytes() if "config.json" in target.carried else b"null"
@@ -71,6 +74,12 @@ def content_of(target: Target, weights: Mapping[str, str], root: str) -> Content
     listed = sorted([*small, *target.files, MANIFEST])
     small[MANIFEST] = (json.dumps({"made_by": "modelbuild", "format": 1, "root": root, "files": listed}, indent=2) + "\n").encode()
     return Content(weights, small)
+
+
+def _pack_of(target: Target, names: Sequence[str], digest: Callable[[Ref], str]) -> str:
+    layout = lay_out([(name, target.tensors[name].dtype, target.tensors[name].shape) for name in names])
+    entries = tuple(TensorEntry(name, dtype, shape, digest(target.tensors[name])) for name, dtype, shape in layout.tensors)
+    return pack_id(entries) if all(entry.digest for entry in entries) else ""
 
 
 def refuse_foreign(path: Path) -> None:

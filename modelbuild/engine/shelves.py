@@ -60,8 +60,8 @@ class Shelf:
             self._entries[name] = entry
             return len(self._entries) == len(self.layout.tensors)
 
-    def copy(self, name: str, key: str, digest: str, region: Region) -> int:
-        """Copy a tensor from elsewhere, and return its bytes.
+    def copy(self, name: str, key: str, digest: str, region: Region) -> bool:
+        """Copy a tensor from elsewhere, and tell whether it was the last.
 
         Raises:
             ModelbuildError: exit 5 if they are no longer what they were.
@@ -77,8 +77,7 @@ class Shelf:
             raise ModelbuildError(
                 Problem(f"`{name}` changed while it was copied", hint="build again when nothing writes to its file"), Exit.SOURCE
             )
-        self.finished(name, key, digest)
-        return region.nbytes
+        return self.finished(name, key, digest)
 
     def entries(self) -> tuple[TensorEntry, ...]:
         """Return the tensors of a full shelf in the order of the bytes."""
@@ -210,6 +209,8 @@ class Shelves:
         self._salvage = cache.salvage()
         self._salvaged = {tensor.entry.key: tensor.entry.digest for tensor in self._salvage.tensors if tensor.entry.key}
         self._found = {tensor.entry.digest: tensor.location for tensor in self._salvage.tensors}
+        self.used: set[str] = set()
+        """The packs that were taken in or read."""
         self.targets: dict[tuple[str, str], Shelf] = {}
         self._kept: list[Shelf] = []
         self._places: dict[Action, tuple[Shelf, str]] = {}
@@ -240,6 +241,7 @@ class Shelves:
         """Yield where a tensor's bytes are said to stand."""
         location = self._cache.packs.locate(digest, dtype, shape)
         if location:
+            self.used.add(location.path.stem)
             yield location
         if digest in self._found and (self._found[digest].dtype, self._found[digest].shape) == (dtype, shape):
             yield self._found[digest]
@@ -266,10 +268,24 @@ class Shelves:
 
         """
         shelf, name = self._places[action]
-        if shelf.finished(name, key, digest) and shelf in self._kept:
-            self.take_in(shelf)
-            return shelf.layout.size
-        return 0
+        return self._filled(shelf) if shelf.finished(name, key, digest) else 0
+
+    def copy_in(self, action: Action, key: str, digest: str, region: Region) -> tuple[Region, int]:
+        """Copy an action's result, found elsewhere, to its place.
+
+        Returns:
+            Its bytes there, and the bytes of the pack of intermediates that is full now, else 0.
+
+        """
+        shelf, name = self._places[action]
+        last = shelf.copy(name, key, digest, region)
+        return shelf.room(name)[0], self._filled(shelf) if last else 0
+
+    def _filled(self, shelf: Shelf) -> int:
+        if shelf not in self._kept:
+            return 0  # a target's: what completes it knows more
+        self.take_in(shelf)
+        return shelf.layout.size
 
     def take_in_kept(self) -> int:
         """Take in the packs of intermediates that were not filled: each is written again without its holes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.method import Method
 
 GROUP = "modelbuild.methods"
@@ -22,10 +23,24 @@ def load(name: str) -> Method:
 
     Raises:
         KeyError: if none is installed under it.
-        TypeError: if its entry point leads to something else.
+        ModelbuildError: exit 2, if what is installed cannot be imported, is no method, or goes by another name.
 
     """
-    found = installed()[name].load()
+    point = installed()[name]
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise _broken(point, f"{type(error).__name__}: {error}") from error
     if not isinstance(found, Method):
-        raise TypeError(f"the entry point `{name}` leads to {type(found).__name__}, not to a modelbuild.method.Method")
+        raise _broken(point, f"it is of type {type(found).__name__}, not modelbuild.method.Method")
+    if found.name != name:
+        raise _broken(point, f"the method there calls itself `{found.name}`")
     return found
+
+
+def _broken(point: EntryPoint, fact: str) -> ModelbuildError:
+    origin = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+    facts = (f"its entry point is {point.value}{origin}", fact)
+    return ModelbuildError(
+        Problem(f"the installed method `{point.name}` cannot be used", facts=facts, hint="mend or uninstall that distribution")
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelbuild.kernels import total
 from modelbuild.method import Param, Params, method
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _zero_sum(params: Params, count: int) -> str:
     weight = params["weight"]
     return (
         f"the weights {', '.join(f'{share:g}' for share in weight)} sum to 0, and `normalize` divides by their sum"
-        if params["normalize"] and sum(weight) == 0
+        if params["normalize"] and total(weight) == 0
         else ""
     )
 
@@ -51,16 +52,16 @@ def linear(tensors: Sequence[Tensor], *, weight: Sequence[float], normalize: boo
         The average, shape (*S).
 
     """
-    total = tensors[0] * weight[0]
+    average = tensors[0] * weight[0]
     for tensor, share in zip(tensors[1:], weight[1:], strict=True):
-        total = total + tensor * share
-    return total / sum(weight) if normalize else total
+        average = average + tensor * share
+    return average / total(weight) if normalize else average
 
 
 def _apply(
     kernels: Kernels, inputs: Sequence[Array], out: Array, state: Any, offset: int, *, weight: Sequence[float], normalize: bool
 ) -> None:
-    kernels.weighted_sum(inputs, weight, sum(weight) if normalize else 1.0, out)
+    kernels.weighted_sum(inputs, weight, total(weight) if normalize else 1.0, out)
 
 
 linear = linear.streamed(apply=_apply)

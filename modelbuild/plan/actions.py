@@ -10,6 +10,7 @@ from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.digest import Sink, Value
 from modelbuild.method import Method
+from modelbuild.methods import load
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,13 +93,18 @@ Ref = Leaf | Action
 """Where a tensor comes from."""
 
 
+def rounded(node: str, tensor: str, ref: Ref, dtype: str) -> Action:
+    """Make the action that hands a tensor on in another type."""
+    return Action(node, tensor, load("passthrough"), (("scale", (1.0,)),), None, (ref,), dtype, ref.shape, 0)
+
+
 def describe(action: Action, digests: tuple[str, ...], device: str, sink: Sink) -> None:
     """Tell `sink` everything that an action's bytes depend on.
 
     Args:
         action: what is described.
         digests: of `action.needs`, in order.
-        device: what computes, with versions; told for methods that are not exact, and for those alone.
+        device: what computes; told for methods that are not exact, and for those alone.
         sink: the hasher or the explainer.
 
     """

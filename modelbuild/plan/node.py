@@ -12,10 +12,10 @@ from modelbuild.checkpoint.config import Config, with_layers
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Problem, did_you_mean
 from modelbuild.graph import BoundSlice, Node
-from modelbuild.methods import load
 from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.model import Rule
 from modelbuild.names import KeyPath
-from modelbuild.plan.actions import Action, Ref
+from modelbuild.plan.actions import Action, Ref, rounded
 from modelbuild.plan.model import Model
 from modelbuild.plan.resolve import Spot, Unset, constant, unmatched, value_at
 
@@ -62,14 +62,18 @@ class _Planner:
         part = self.parts[0]
         lead = part.lead
         if self.alike(part):
-            span = (0, lead.anatomy.layers)
+            merge, anatomy, span = self.node.merge, lead.anatomy, (0, lead.anatomy.layers)
+            named = {which for which, name in ((Part.EMBEDDING, merge.embed), (Part.HEAD, merge.head)) if name}
             tensors = {
-                name: self.tensor(part, self.spot(lead.anatomy, name, span), [model.tensors[name] for model in part.models])
+                name: self.tensor(part, self.spot(anatomy, name, span), [model.tensors[name] for model in part.models])
                 for name in lead.tensors
+                if anatomy.part_of(name) not in named
             }
+            tensors |= self.ends(Part.EMBEDDING, merge.embed, part, span) if merge.embed else {}
+            tensors |= self.ends(Part.HEAD, merge.head, part, span) if merge.head else {}
         else:
             tensors = {}
-        return self.model(lead, tensors, lead.anatomy, lead.config)
+        return self.model(lead, tensors, lead.anatomy, self.donor(lead).config)
 
     def alike(self, part: _Part) -> bool:
         """Check that all models of a part have the same tensors; say what differs if not."""
@@ -125,7 +129,7 @@ class _Planner:
         floats = {ref.dtype for ref in tensors.values() if ref.dtype in ARITHMETIC}
         if len(floats) > 1 and not merge.dtype and not merge.output.dtype:
             self.warnings.append(f"`{self.node.name}` mixes tensors of {' and '.join(sorted(floats))}; `dtype` rounds them to one type")
-        return self.model(lead, tensors, anatomy, with_layers(lead.config, taken) if lead.config else {})
+        return self.model(lead, tensors, anatomy, with_layers(self.donor(lead).config, taken) if self.donor(lead).config else {})
 
     def in_range(self, part: _Part) -> bool:
         """Check the layers that a slice names against the models that have them."""
@@ -169,7 +173,8 @@ class _Planner:
     def ends(self, which: Part, named: str, part: _Part, span: tuple[int, int]) -> dict[str, Ref]:
         """Take what stands before or after the layers: from the model named, else as the slice merges it."""
         if named:
-            return {name: ref for name, ref in self.models[named].tensors.items() if self.models[named].anatomy.part_of(name) is which}
+            donor = self.models[named]
+            return {name: self.handed_on(name, ref) for name, ref in donor.tensors.items() if donor.anatomy.part_of(name) is which}
         lead = part.lead
         found = {}
         for name in (name for name in lead.tensors if lead.anatomy.part_of(name) is which):
@@ -220,25 +225,32 @@ class _Planner:
         dtype = self.node.merge.dtype or lead.dtype
         alias = method.alias(params, len(inputs))
         if alias is not None:
-            if inputs[alias].dtype == dtype:
-                return inputs[alias]
-            method, key, base, inputs = load("passthrough"), (("scale", (1.0,)),), None, (inputs[alias],)
+            return self.handed_on(spot.name, inputs[alias], dtype)
         action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, lead.shape, self.node.seed)
         self.actions.append(action)
         return action
+
+    def handed_on(self, name: str, ref: Ref, dtype: str = "") -> Ref:
+        """Take a tensor as it is, rounded if the node has another type."""
+        dtype = dtype or self.node.merge.dtype or ref.dtype
+        if ref.dtype == dtype or ref.dtype not in ARITHMETIC:
+            return ref
+        self.actions.append(rounded(self.node.name, name, ref, dtype))
+        return self.actions[-1]
 
     def look_back(self) -> None:
         """Say which rules matched nothing anywhere."""
         if self.problems:
             return
-        idle = {rule.path: rule for part in self.parts for chain in part.chains for rule in unmatched(chain, part.spots)}
+        idle: dict[KeyPath, Rule] = {}
+        matched: set[KeyPath] = set()
         for part in self.parts:
             for chain in part.chains:
-                still = {rule.path for rule in unmatched(chain, part.spots)}
-                for setting in chain:
-                    for rule in setting:
-                        if rule.path not in still:
-                            idle.pop(rule.path, None)
+                without = {rule.path: rule for rule in unmatched(chain, part.spots)}
+                idle |= without
+                matched |= {rule.path for setting in chain for rule in setting} - without.keys()
+        for path in matched:
+            idle.pop(path, None)
         words = {word for part in self.parts for spot in part.spots for word in spot.name.split(".") if not word.isdigit()}
         for path, rule in idle.items():
             if rule.filter:
@@ -258,8 +270,11 @@ class _Planner:
                 )
 
     def model(self, lead: Model, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
-        donor = self.models[self.node.merge.base] if self.node.merge.base else lead
-        return Model(self.node.name, tensors, anatomy, config, donor.carried)
+        return Model(self.node.name, tensors, anatomy, config, self.donor(lead).carried)
+
+    def donor(self, lead: Model) -> Model:
+        """Return the model whose config, tokenizer and other files go along: the base, or the first input."""
+        return self.models[self.node.merge.base] if self.node.merge.base else lead
 
 
 class _Part:

@@ -10,9 +10,8 @@ from modelbuild.checkpoint.config import Config, with_dtype
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import Graph
-from modelbuild.methods import load
 from modelbuild.plan import layout
-from modelbuild.plan.actions import Action, Leaf, Ref
+from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.model import Model
 from modelbuild.plan.node import plan_node
 from modelbuild.sources.local import TOKENIZER_FILES, Checkpoint
@@ -75,7 +74,7 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iterable[str], root: Path) -> Plan:
+def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iterable[str], root: Path, cache: Path) -> Plan:
     """Plan the building of `targets`.
 
     Args:
@@ -83,6 +82,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         checkpoints: every source that the targets rest on, opened.
         targets: names of merges.
         root: the directory that output paths are relative to.
+        cache: the cache's directory, where no output may go.
 
     Raises:
         ModelbuildError: exit 2, with everything that does not fit together.
@@ -111,7 +111,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
     if problems:
         raise ModelbuildError(problems)
     planned_targets = {name: _target(graph, models, name, root) for name in targets}
-    _distinct(graph, planned_targets, checkpoints)
+    _distinct(graph, planned_targets, checkpoints, cache)
     live = _live(ref for target in planned_targets.values() for ref in target.tensors.values())
     casts = [
         ref
@@ -170,7 +170,7 @@ def _cast(name: str, tensor: str, ref: Ref, dtype: str) -> Ref:
     """Round a second time where the output's type differs from the node's."""
     if not dtype or ref.dtype == dtype or ref.dtype not in ARITHMETIC:
         return ref
-    return Action(cast_node(name), tensor, load("passthrough"), (("scale", (1.0,)),), None, (ref,), dtype, ref.shape, 0)
+    return rounded(cast_node(name), tensor, ref, dtype)
 
 
 def _common_dtype(refs: Iterable[Ref]) -> str:
@@ -181,20 +181,19 @@ def _common_dtype(refs: Iterable[Ref]) -> str:
     return max(held, key=lambda dtype: held[dtype]) if held else ""
 
 
-def _distinct(graph: Graph, targets: Mapping[str, Target], checkpoints: Mapping[str, Checkpoint]) -> None:
-    """Refuse outputs that would overwrite a source or each other."""
-    locator = graph.modelfile.locator
-    taken: dict[Path, str] = {
-        path.resolve(): f"source `{one.name}`" for one in checkpoints.values() for file in one.weights for path in (file, file.parent)
-    }
+def _distinct(graph: Graph, targets: Mapping[str, Target], checkpoints: Mapping[str, Checkpoint], cache: Path) -> None:
+    """Refuse outputs that would replace a source, the cache or each other."""
+    whole = {file.parent.resolve(): one.name for one in checkpoints.values() for file in one.weights}
+    single = {file.resolve(): one.name for one in checkpoints.values() for file in one.weights}
+    taken = {path: f"source `{name}`" for path, name in (whole | single).items()}
+    apart = {cache.resolve(): "the cache"}
     for target in targets.values():
         path, at = target.path.resolve(), ("merge", target.name, "output", "path")
-        clash = taken.get(path) or next((who for other, who in taken.items() if path in other.parents), None)
-        if clash:
+        over = [who for other, who in (taken | apart).items() if path == other or path in other.parents]
+        within = [who for other, who in apart.items() if other in path.parents]
+        if over or within:
+            what = f"the output of `{target.name}` would {'overwrite' if over else 'lie within'} {(over or within)[0]}"
             raise ModelbuildError(
-                locator.problem(
-                    f"the output of `{target.name}` would overwrite {clash}", at, facts=(str(path),), hint="choose another `output.path`"
-                ),
-                Exit.USAGE,
+                graph.modelfile.locator.problem(what, at, facts=(str(path),), hint="choose another `output.path`"), Exit.USAGE
             )
-        taken[path] = f"the output of `{target.name}`"
+        apart[path] = f"the output of `{target.name}`"

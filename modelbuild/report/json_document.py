@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelbuild.build.inspect import MethodView
 from modelbuild.report.words import ANY_NUMBER
+
+if TYPE_CHECKING:
+    from modelbuild.build.inspect import MethodView
 
 
 def document(value: object) -> str:

@@ -56,7 +56,7 @@ class Page:
     Args:
         stream: None where it was closed before the program began.
         look: how.
-        needed: whether a reader who went away is an error (BrokenPipeError); talk that nobody hears is none.
+        needed: whether text that cannot be written is an error (OSError); talk that nobody hears is none.
 
     """
 
@@ -68,12 +68,14 @@ class Page:
         """Print text and a line break at once; control characters in it, which names may hold, are shown and not obeyed."""
         if self.stream is None:
             return
-        with contextlib.nullcontext() if self.needed else contextlib.suppress(BrokenPipeError):
+        with contextlib.nullcontext() if self.needed else contextlib.suppress(OSError):
             self.stream.write(self.safe(text) + "\n")
             self.stream.flush()
 
     def safe(self, text: str) -> str:
-        """Return `text` with what would be obeyed by a terminal escaped, colours of our own apart."""
+        """Return `text` with what the page cannot show, or a terminal would obey, escaped; colours of our own stay."""
+        if self.look.ascii:
+            text = text.encode("ascii", "backslashreplace").decode()
         if not self.look.colour:
             return _escaped(text)
         return "".join(part if i % 2 else _escaped(part) for i, part in enumerate(_OURS.split(text)))

@@ -70,7 +70,9 @@ def test_the_cache_is_kept_within_its_size_and_the_build_in_hand_stays(diamond: 
         diamond.build(overrides=[f"merge.blend.t={t}"])
 
     packs = list((diamond.root / "cache" / "packs").glob("*.safetensors"))
-    assert {path.stat().st_ino for path in (diamond.root / "out" / "release").glob("*.safetensors")} <= {path.stat().st_ino for path in packs}
+    assert {path.stat().st_ino for path in (diamond.root / "out" / "release").glob("*.safetensors")} <= {
+        path.stat().st_ino for path in packs
+    }
     assert len(packs) < 6
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -33,7 +33,9 @@ def stored(values: np.ndarray, dtype: str) -> bytes:
 
 def loaded(data: bytes, dtype: str) -> np.ndarray:
     """Read float32 values back."""
-    return from_bfloat16(np.frombuffer(data, "<u2")) if dtype == "BF16" else np.frombuffer(data, {"F16": "<f2", "F32": "<f4"}[dtype]).astype(np.float32)
+    if dtype == "BF16":
+        return from_bfloat16(np.frombuffer(data, "<u2"))
+    return np.frombuffer(data, {"F16": "<f2", "F32": "<f4"}[dtype]).astype(np.float32)
 
 
 def region(values: np.ndarray, dtype: str) -> MemoryRegion:
@@ -90,7 +92,7 @@ class Case:
     def _leaf(self, source: str, shape: tuple[int, ...]) -> Leaf:
         return Leaf(source, TensorInfo("weight", self.dtype, shape, Path(source), 0, 0))
 
-    def _resolved(self):
+    def _resolved(self) -> Iterator[tuple[str, Any]]:
         for param in self.method.params:
             if not param.inert:
                 default = (param.default,) * len(self.inputs) if param.per == "input" else param.default

@@ -33,7 +33,10 @@ def test_every_byte_is_written_once_and_in_order(dtype):
     case = replace(family(WAYS[0], uniform(0, 3 * BLOCK + 5)), dtype=dtype)
     pieces: list[tuple[int, int]] = []
 
-    compute(Job(case.action, case.held, (), lambda start, data: pieces.append((start, start + len(data))), lambda: None), Workspace(CPU, BLOCK))
+    def write(start: int, data: memoryview) -> None:
+        pieces.append((start, start + len(data)))
+
+    compute(Job(case.action, case.held, (), write, lambda: None), Workspace(CPU, BLOCK))
 
     assert [0, *(stop for _, stop in pieces)] == [*(start for start, _ in pieces), case.action.nbytes]
 

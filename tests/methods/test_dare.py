@@ -29,7 +29,9 @@ def seeded(case: Case, seed: int) -> Case:
 
 def test_by_hand_what_is_kept_is_divided_by_the_density():
     """Section 3.2 with p = 3/4: of ones, each is dropped or becomes 1 / (1 - p) = 4."""
-    merged = dare_linear([torch.ones(1000)], density=(0.25,), weight=(1.0,), rescale="inverse_density", normalize=False, scale=1.0, streams=(7,))
+    merged = dare_linear(
+        [torch.ones(1000)], density=(0.25,), weight=(1.0,), rescale="inverse_density", normalize=False, scale=1.0, streams=(7,)
+    )
 
     assert {0.0, 4.0} == set(merged.tolist())
 
@@ -108,7 +110,9 @@ def test_masks_of_two_models_are_independent(seed):
 @few_examples
 @given(vectors(1), seeds, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_what_a_density_keeps_a_larger_one_keeps_too(tensors, seed, one, other):
-    fewer, more = (seeded(of_deltas(dare_linear, *tensors, density=(density,), rescale="none"), seed).merged() for density in sorted((one, other)))
+    fewer, more = (
+        seeded(of_deltas(dare_linear, *tensors, density=(density,), rescale="none"), seed).merged() for density in sorted((one, other))
+    )
 
     assert fewer.tolist() == np.where(fewer != 0, more, 0).tolist()
 

@@ -76,7 +76,8 @@ def test_an_input_has_one_mask_wherever_it_stands(family):
 def test_layers_keep_their_masks_where_they_are_moved_to(family, alone, order):
     """A frankenmerge: each slice is one layer of two models."""
     slices = ", ".join(
-        f'{{ inputs = [{{ model = "code", layers = [{i}, {i + 1}], density = 0.5 }}, {{ model = "math", layers = [{i}, {i + 1}], density = 0.5 }}] }}' for i in order
+        f'{{ inputs = [{{ model = "code", layers = [{i}, {i + 1}], density = 0.5 }}, {{ model = "math", layers = [{i}, {i + 1}], density = 0.5 }}] }}'
+        for i in order
     )
     moved = kept(family, modelfile([], f"slices = [{slices}]"), "code")
 

@@ -9,11 +9,10 @@ from modelbuild.build.judging import Judged, judge_plan
 from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
 from modelbuild.build.project import Project
 from modelbuild.build.where import Where
-from modelbuild.cache import Cache, TensorEntry, pack_id
+from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.digest import merkle_root
 from modelbuild.engine.budget import share_out
-from modelbuild.engine.devices import choose
+from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.publish import content_of
 from modelbuild.engine.shelves import Drawing, draw
 from modelbuild.engine.sources import SourceFiles
@@ -22,9 +21,6 @@ from modelbuild.stale import Fresh
 
 _BYTES_PER_SECOND = 400e6
 """A cautious rate at which bytes are merged and written: docs/performance.md has measured ones."""
-
-_UNKNOWN = "0" * 64
-"""Stands for a digest that only the build will tell."""
 
 
 def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
@@ -46,7 +42,8 @@ class Forecast:
         """Judge a plan; reads no tensor."""
         self.plan, self.cache = plan, cache
         self.sources = SourceFiles(cache)
-        self.judged: Judged = judge_plan(plan, cache, self.sources, choose(options.device), force=options.force)
+        self.device = identity(choose(options.device), plan.actions)
+        self.judged: Judged = judge_plan(plan, cache, self.sources, self.device, force=options.force)
         self.budget = share_out(self.judged.running, options.memory, options.jobs)
         self.drawing: Drawing = draw(plan, self.judged.running)
         self.outputs = OutputTable(cache.index)
@@ -75,18 +72,11 @@ class Forecast:
 
     def target(self, target: Target) -> BuiltTarget:
         """Forecast one target, and count what its files cost."""
-        packed = {}
-        for file, names in target.files.items():
-            digests = {name: self.digest(target.tensors[name]) for name in names}
-            layout = self.drawing.targets[target.name, file]
-            entries = tuple(TensorEntry(name, dtype, shape, digests[name] or _UNKNOWN) for name, dtype, shape in layout.tensors)
-            packed[file] = pack_id(entries) if all(digests.values()) else ""
-        root = merkle_root((name, ref.dtype, ref.shape, self.digest(ref) or _UNKNOWN) for name, ref in target.tensors.items())
-        content = content_of(target, packed, root)
-        if all(packed.values()) and self.outputs.stands(target.path, content.identity, content.names):
+        content = content_of(target, self.digest)
+        if all(content.weights.values()) and self.outputs.stands(target.path, content.identity, content.names):
             return BuiltTarget(target.name, str(target.path), "fresh", len(target.tensors))
         self.written += sum(map(len, content.small.values()))
-        for file, pack in packed.items():
+        for file, pack in content.weights.items():
             size = self.drawing.targets[target.name, file].size
             self.linked += size
             if not (target.kept and pack and self.cache.packs.has(pack)):

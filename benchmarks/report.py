@@ -1,0 +1,138 @@
+"""results.md: tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import figures
+from figures import CONTENDERS, COPY, MERGEKIT, OURS
+from shapes import DEFAULT
+from workloads import WORKLOADS, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from figures import Figure, Results
+
+_PREFACE = """\
+# Benchmarks
+
+Written by `make bench`; the samples are in `results.json`.
+
+Every figure is the median of whole processes, from their start to their end, as the commands `modelbuild build`,
+`mergekit-yaml CONFIG OUT --copy-tokenizer` (one process for each stage of a graph) and a copying loop were run in turn, round
+after round. The kernels were compiled before. Before each run cache and outputs are removed, the file systems are synced, and
+the sources are read once, so that they are in the page cache where memory allows it. Both programs have their default
+settings: modelbuild hashes what it reads and writes, and its outputs have reached the disk when it ends; mergekit, told
+`dtype: bfloat16`, does neither. No GPU is used.
+
+- **copy** reads every source once and writes as many bytes as the merge has to, its kept intermediates included, to a new
+  file, with one thread and a buffer of 1 MiB. It ends when the system has the bytes; **copy, fsync** when the disk has them. The
+  limits are those of copying without fsync.
+- **peak RSS** counts mapped files that are in memory; of several stages it is the largest. **written** is what programs gave
+  to the system to write.
+"""
+
+
+def report(results: Results) -> str:
+    """Write the whole report: the shape that the limits are for first."""
+    shapes = sorted(results["shapes"], key=lambda shape: (shape != DEFAULT, results["shapes"][shape]["model"]))
+    return "\n".join([_PREFACE, *(_shape(results, shape) for shape in shapes)])
+
+
+def _shape(results: Results, shape: str) -> str:
+    found = results["shapes"][shape]
+    machine = [*found["machine"].items(), *found["mergekit"].items()]
+    rounds = f"{found['repeat']} round{'s' if found['repeat'] > 1 else ''} on {found['date']}"
+    parts = [
+        f"## {shape}: {found['model'] / 1e6:.0f} MB a model, bfloat16",
+        f"{rounds}; " + ", ".join(f"{name} {value}" for name, value in machine) + ".",
+        f"![seconds of each merge](results-{shape}.svg)",
+        "### Time",
+        _table(
+            ("merge", *(f"{name}, s" for name in CONTENDERS), "mergekit / modelbuild", "modelbuild / copy"),
+            _times(found["workloads"]),
+        ),
+        _failed(found["workloads"]),
+        "### Memory, processor time and bytes written",
+        _table(
+            ("merge", *(f"{name}: {what}" for name in CONTENDERS[:2] for what in ("peak RSS, MB", "CPU, s", "written, MB"))),
+            _costs(found["workloads"]),
+        ),
+        _threads(found.get("threads", {})),
+        "### What is asked",
+        f"The limits are for {DEFAULT} on 2 cores; in the other shapes they stand for comparison.",
+        _table(("figure", "must", "goal", "measured", "reached"), _asked(figures.of(results, shape))),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _times(workloads: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    for workload in WORKLOADS.values():
+        if workload.name in workloads:
+            runs = {name: figures.runs_of(workloads, workload, name) for name in CONTENDERS}
+            yield (
+                workload.title,
+                *(_spread(runs[name]) for name in CONTENDERS),
+                _ratio(runs[MERGEKIT], runs[OURS], workload.faster),
+                _ratio(runs[OURS], runs[COPY], workload.slower),
+            )
+
+
+def _costs(workloads: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    for workload in WORKLOADS.values():
+        if workload.name in workloads:
+            cells = [workload.title]
+            for name in CONTENDERS[:2]:
+                runs = figures.runs_of(workloads, workload, name)
+                cells += [_middle(runs, "rss", 1e6, 0), _middle(runs, "cpu", 1, 2), _middle(runs, "written", 1e6, 0)]
+            yield cells
+
+
+def _failed(workloads: Mapping[str, Any]) -> str:
+    """Say what ended with an error after it had written all weights: its time counts until then."""
+    names = [WORKLOADS[name].title for name, contenders in workloads.items() for run in contenders.get(MERGEKIT, ())[:1] if run["code"]]
+    return f"mergekit ended with an error, after it had written all weights, in: {'; '.join(names)}." if names else ""
+
+
+def _threads(threads: Mapping[str, Any]) -> str:
+    if not threads:
+        return ""
+    jobs = sorted(next(iter(threads.values())), key=int)
+    rows = ([WORKLOADS[name].title, *(_spread(by_jobs[count]) for count in jobs)] for name, by_jobs in threads.items())
+    return "### Threads\n\n" + _table(("merge", *(f"`--jobs {count}`, s" for count in jobs)), rows)
+
+
+def _asked(found: Sequence[Figure]) -> Iterator[Sequence[str]]:
+    for figure in found:
+        limits = (f"{figure.wanted.must:g}", f"{figure.wanted.goal:g}") if figure.wanted else ("", "")
+        sign = "≥ " if figure.more else "≤ "
+        must, goal = (sign + limit if limit else "" for limit in limits)
+        yield figure.key, must, goal, _number(figure.value), figure.verdict
+
+
+def _ratio(of: Sequence[Mapping[str, float]], to: Sequence[Mapping[str, float]], wanted: Wanted | None) -> str:
+    if not of or not to:
+        return ""
+    limits = f" (must {wanted.must:g}, goal {wanted.goal:g})" if wanted else ""
+    return f"{_number(figures.middle(of) / figures.middle(to))}{limits}"
+
+
+def _spread(runs: Sequence[Mapping[str, float]]) -> str:
+    if not runs:
+        return ""
+    walls = sorted(run["wall"] for run in runs)
+    return f"{figures.middle(runs):.2f} ({walls[0]:.2f} to {walls[-1]:.2f})" if len(walls) > 1 else f"{walls[0]:.2f}"
+
+
+def _middle(runs: Sequence[Mapping[str, float]], what: str, unit: float, digits: int) -> str:
+    return f"{figures.middle(runs, what) / unit:.{digits}f}" if runs and figures.middle(runs, what) >= 0 else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"
+
+
+def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

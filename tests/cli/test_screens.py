@@ -1,0 +1,291 @@
+"""What the commands print, letter by letter, from values made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelbuild.build.housekeeping import CacheListing, CacheSize, Cleaned, KeptPack, RemovedOutput
+from modelbuild.build.inspect import Explanation, GraphNode, GraphView, MethodView, ShownTarget, ShownTensor, TargetStatus
+from modelbuild.cache.upkeep import Collected, Verified
+from modelbuild.report import drawings, json_document, screens, upkeep
+from modelbuild.report.page import Look, table
+from modelbuild.stale import Change
+
+A, B = "1f3a9c2e77aa" + "0" * 52, "77aa01b2c3d4" + "0" * 52
+
+STATUS = (
+    TargetStatus("release", "out/release", "fresh", 0, 39, ()),
+    TargetStatus(
+        "deep", "out/deep", "stale", 12, 39, ("params.t: 0.3 -> 0.5", "not built before, as far as anybody who looks at the cache can tell")
+    ),
+    TargetStatus("gone", "out/gone", "stale", 0, 1, ("its output is not there, or was touched",)),
+)
+
+EXPLAINED = (
+    Explanation("skills::a.weight", "fresh", "nothing changed since the last build", ()),
+    Explanation("skills::b.weight", "fresh", "nothing changed since the last build", ()),
+    Explanation(
+        "blend::a.weight", "stale", "these changed:", (Change("params.t", "0.3", "0.5"), Change("inputs[0]", A, B), Change("seed", "", "7"))
+    ),
+    Explanation("blend::b.weight", "stale", "not built before", ()),
+    Explanation("release::b.weight", "pending", "`blend::b.weight` to be built first", ()),
+)
+
+SHOWN = ShownTarget(
+    "release",
+    "out/release",
+    {"model-00001-of-00002.safetensors": 1_900_000, "model-00002-of-00002.safetensors": 700},
+    (
+        ShownTensor("model.embed_tokens.weight", "BF16", (40, 16), "", ("base::model.embed_tokens.weight",), {}, ""),
+        ShownTensor(
+            "norm",
+            "F32",
+            (16,),
+            "ties",
+            ("base::norm", "code::norm", "math::model.norm"),
+            {"density": (0.5, 1.0), "normalize": True, "rescale": "l1", "lambda": 1.0},
+            A,
+        ),
+        ShownTensor("bias", "F32", (), "slerp", ("skills::bias", "talk::bias"), {}, ""),
+    ),
+)
+
+GRAPH = GraphView(
+    (
+        GraphNode("base", "source", "models/base", ()),
+        GraphNode("code", "source", 'models/"code"', ()),
+        GraphNode("skills", "merge", "ties", ("base", "code")),
+        GraphNode("blend", "merge", "slerp", ("skills", "base")),
+        GraphNode("release", "merge", "passthrough", ("base", "blend", "skills")),
+    )
+)
+
+METHOD = MethodView(
+    "ties",
+    "delta",
+    "required",
+    (1, 1 << 30),
+    "exact",
+    2,
+    ("streaming", "short"),
+    (("density", "float", "input", "1.0", "from 0 to 1"), ("rescale", "str", "node", "required", "l1 | inverse_density | none")),
+    "Merge task vectors.\n\nArgs:\n    density: share of entries that each of them keeps, by magnitude.",
+    "TIES: trim, elect, merge.\n\nSource: Yadav et al., 2023.",
+)
+
+
+def test_status():
+    expected = """\
+release  fresh  out/release
+deep     stale  out/deep  12 of 39 actions may run
+         params.t: 0.3 -> 0.5
+         not built before, as far as anybody who looks
+           at the cache can tell
+gone     stale  out/gone  only to be written
+         its output is not there, or was touched"""
+    assert expected == screens.status(STATUS, Look(60))
+
+
+def test_status_in_colour_differs_in_colour_alone():
+    coloured = screens.status(STATUS, Look(60, colour=True))
+
+    assert "release  \x1b[32mfresh\x1b[0m  out/release\n" in coloured
+    assert screens.status(STATUS, Look(60)) == coloured.replace("\x1b[32m", "").replace("\x1b[33m", "").replace("\x1b[0m", "")
+
+
+def test_explain_counts_that_of_which_there_is_nothing_to_tell():
+    expected = """\
+blend::a.weight: stale, these changed:
+    params.t   0.3 -> 0.5
+    inputs[0]  1f3a9c2e77aa -> 77aa01b2c3d4
+    seed       nothing -> 7
+blend::b.weight: stale, not built before
+release::b.weight: pending, `blend::b.weight` to be built first
+2 tensors are fresh: nothing changed since the last build"""
+    assert expected == screens.explain(EXPLAINED, Look())
+
+
+def test_explain_before_a_build_leaves_out_what_is_fresh():
+    assert screens.explain(EXPLAINED[:2], Look(), stale_only=True) == ""
+    assert "fresh" not in screens.explain(EXPLAINED, Look(), stale_only=True)
+
+
+def test_explain_of_one_tensor_tells_that_it_is_fresh():
+    assert "skills::a.weight: fresh, nothing changed since the last build" == screens.explain(EXPLAINED[:1], Look())
+
+
+def test_show():
+    expected = """\
+release -> out/release
+  model-00001-of-00002.safetensors  1.9 MB
+  model-00002-of-00002.safetensors  700 B
+
+model.embed_tokens.weight  BF16  [40, 16]
+    = base
+norm                       F32   [16]
+    ties of base, code, math::model.norm
+        density = [0.5, 1.0], normalize = true, rescale =
+        "l1", lambda = 1.0
+        key 1f3a9c2e77aa
+bias                       F32   []
+    slerp of skills, talk
+        key not known before its inputs are built"""
+    assert expected == screens.show(SHOWN, Look(60))
+
+
+def test_methods():
+    expected = """\
+ties  Merge task vectors.
+
+`modelbuild methods NAME` shows parameters, formula and source of one"""
+    assert expected == screens.methods((METHOD,), Look())
+
+
+def test_a_method():
+    expected = """\
+ties
+TIES: trim, elect, merge.
+
+Source: Yadav et al., 2023.
+
+takes 1 or more inputs, and a base
+merges differences to the base; exact, revision 2; streaming
+and short form
+
+parameters:
+  density  float  per input  default 1.0  from 0 to 1
+  rescale  str    per node   required     l1 |
+                                          inverse_density |
+                                          none
+
+Merge task vectors.
+
+Args:
+    density: share of entries that each of them keeps, by
+    magnitude."""
+    assert expected == screens.method(METHOD, Look(60))
+
+
+def test_a_tree_names_again_what_it_has_drawn():
+    expected = """\
+release  passthrough
+├── base  models/base
+├── blend  slerp
+│   ├── skills  ties
+│   │   ├── base  models/base
+│   │   └── code  models/"code"
+│   └── base  models/base
+└── skills  see above"""
+    assert expected == drawings.tree(GRAPH, Look())
+
+
+def test_a_tree_in_ascii():
+    assert "|   |-- skills  ties\n|   |   |-- base  models/base\n|   |   `-- code" in drawings.tree(GRAPH, Look(ascii=True))
+
+
+def test_mermaid():
+    expected = """\
+flowchart LR
+    n0[("base<br>models/base")]
+    n1[("code<br>models/#34;code#34;")]
+    n2["skills<br>ties"]
+    n3["blend<br>slerp"]
+    n4["release<br>passthrough"]
+    n0 --> n2
+    n1 --> n2
+    n2 --> n3
+    n0 --> n3
+    n0 --> n4
+    n3 --> n4
+    n2 --> n4"""
+    assert expected == drawings.mermaid(GRAPH)
+
+
+def test_dot():
+    expected = """\
+digraph modelfile {
+    rankdir=LR;
+    node [shape=box];
+    "base" [label="base\\nmodels/base", shape=cylinder];
+    "code" [label="code\\nmodels/\\"code\\"", shape=cylinder];
+    "skills" [label="skills\\nties"];
+    "blend" [label="blend\\nslerp"];
+    "release" [label="release\\npassthrough"];
+    "base" -> "skills";
+    "code" -> "skills";
+    "skills" -> "blend";
+    "base" -> "blend";
+    "base" -> "release";
+    "blend" -> "release";
+    "skills" -> "release";
+}"""
+    assert expected == drawings.dot(GRAPH)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_every_screen_fits_the_page(width: int):
+    look = Look(width)
+    shown = (screens.status(STATUS, look), screens.explain(EXPLAINED, look), screens.show(SHOWN, look), screens.method(METHOD, look))
+
+    assert all(len(line) <= width for screen in shown for line in screen.split("\n") if "pending" not in line)
+
+
+def test_a_table_breaks_its_last_column_alone():
+    assert ["a    one two", "     three", "bbb  x"] == table([("a", "one two three"), ("bbb", "x")], Look(25 - 12))
+    assert [] == table([], Look())
+
+
+def test_json_keeps_whole_values():
+    assert {
+        "name": "release",
+        "path": "out/release",
+        "state": "fresh",
+        "stale": 0,
+        "actions": 39,
+        "reasons": [],
+    } == json.loads(json_document.document({"targets": STATUS}))["targets"][0]
+    assert [Path("a")] == [Path(text) for text in json.loads(json_document.document((Path("a"),)))]
+    assert [0.5, 1.0] == json.loads(json_document.document(SHOWN))["tensors"][1]["params"]["density"]
+
+
+def test_the_cache():
+    now = 1_800_000_000.0
+    packs = (KeptPack(A, 3_100_000_000, now - 20, 39, ("out/release", "out/deep")), KeptPack(B, 900, now - 3 * 86400, 1, ()))
+
+    expected = """\
+1f3a9c2e77aa  3.1 GB  39 tensors  just now    out/release, out/deep
+77aa01b2c3d4  900 B   1 tensor    3 days ago
+2 packs in cache, 3.1 GB"""
+    assert expected == upkeep.cache_ls(CacheListing("cache", packs), Look(), now)
+    assert "0 packs in cache, 0 B" == upkeep.cache_ls(CacheListing("cache", ()), Look(), now)
+
+
+def test_upkeep_in_one_line_each():
+    size = CacheSize("cache", 2, 3_100_000_000, 90_000, 50_000_000_000)
+
+    assert "cache: 2 packs, 3.1 GB (of at most 50.0 GB), and 90.0 kB besides" == upkeep.cache_size(size)
+    assert "cache: 0 packs, 0 B (the first build sets a limit), and 0 B besides" == upkeep.cache_size(CacheSize("cache", 0, 0, 0, 0))
+    assert "removing 2 packs and what else cache holds, 3.1 GB" == upkeep.cache_clean(size)
+    assert "cache holds nothing" == upkeep.cache_clean(CacheSize("cache", 0, 0, 0, 0))
+    assert "removed 1 pack, 900 B; 1.0 kB kept" == upkeep.cache_gc(Collected((A,), (), 900, 1000))
+    assert "removed 0 packs, 0 B; 0 B kept; 1 leftover of dead builds removed" == upkeep.cache_gc(Collected((), (Path("x"),), 0, 0))
+    assert "2 packs read, 900 B: all sound" == upkeep.cache_verify(Verified((A, B), (), 900))
+
+
+def test_packs_that_were_broken_are_named():
+    expected = """\
+2 packs read, 900 B: 1 not what their names say, and removed:
+  77aa01b2c3d4
+what they held is computed again when it is needed"""
+    assert expected == upkeep.cache_verify(Verified((A,), (B,), 900))
+
+
+def test_clean():
+    expected = """\
+removed out/release (5 files, 3.1 GB)
+the cache still holds what it knows: `modelbuild build` links it again"""
+    assert expected == upkeep.clean(Cleaned((RemovedOutput("release", "out/release", 5, 3_100_000_000),), ("deep",), 1))
+    assert "nothing to remove: no output of deep is there" == upkeep.clean(Cleaned((), ("deep",), 0))

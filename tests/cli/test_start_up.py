@@ -1,0 +1,49 @@
+"""What the program imports before it knows that there is work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.projects import Project
+
+HEAVY = ("torch", "numba", "numpy", "networkx", "transformers", "huggingface_hub", "pydantic", "rich", "diskcache", "safetensors")
+
+PROGRAM = """
+import sys
+from modelbuild.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("imported:", *sorted(sys.modules), file=sys.stderr)
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    """Return the top-level modules that a run of the program imports."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stderr.rpartition("imported:")[2].split()}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("build", "--help"), ("cache", "--help")], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]):
+    assert set() == imported(*arguments) & {*HEAVY}
+
+
+def test_a_null_build_imports_nothing_heavy_whatever_its_options(diamond: Project):
+    """The sources are older than two seconds, so that the build leaves a stamp."""
+    time.sleep(2.1)
+    diamond.build()
+    options = ("-C", str(diamond.root), "-j", "2", "--device", "auto", "--color", "never", "--json")
+    program = (sys.executable, "-m", "modelbuild", "build", *options, "release")
+    subprocess.run(program, check=True, capture_output=True)
+
+    assert set() == imported("-C", str(diamond.root), "build") & {*HEAVY}
+    assert set() == imported("build", *options, "release") & {*HEAVY}
+
+
+def test_a_build_without_stamp_imports_neither_torch_nor_transformers(diamond: Project):
+    assert set() == imported("build", "-C", str(diamond.root)) & {"torch", "transformers", "huggingface_hub"}

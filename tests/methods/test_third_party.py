@@ -1,0 +1,140 @@
+"""A method from elsewhere: installed as a distribution of its own, and then like any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.checkpoints import from_bfloat16, random_tensors, read_model, to_bfloat16
+from tests.support.projects import Project
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "method"
+MODELS = ("base", "code", "math", "prose")
+TENSORS = 30
+
+BUILD = """\
+import json, sys
+from pathlib import Path
+from modelbuild import build
+outcome = build.build(build.Where(Path("Modelfile.toml")))
+print(json.dumps([outcome.targets[0].state, outcome.actions.run, outcome.exit_code]))
+"""
+
+METHODS = """\
+import json
+from modelbuild import build
+print(json.dumps([[view.name, view.forms, view.text, view.source] for view in build.methods()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The example installed beside everything else; its own directory stays as it was."""
+    copy, site = tmp_path_factory.mktemp("example") / "method", tmp_path_factory.mktemp("site")
+    shutil.copytree(EXAMPLE, copy)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*pip, "--target", site, copy], check=True)
+    return site
+
+
+@pytest.fixture
+def median(project: Project) -> Project:
+    """A project that merges by it."""
+    base = random_tensors(0)
+    for seed, name in enumerate(MODELS):
+        project.model(name, random_tensors(seed, near=base) if seed else base)
+    sources = "".join(f'[source.{name}]\nfrom = "{name}"\n' for name in MODELS)
+    project.write(f'{sources}[merge.release]\nmethod = "median"\ninputs = {json.dumps(MODELS)}\n')
+    return project
+
+
+def run(code: str, site: Path, where: Path):
+    """Run Python with the example installed, and return what it prints."""
+    root = EXAMPLE.parents[1]
+    path = os.pathsep.join(map(str, (site, root)))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=where,
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace what stands in a file once."""
+    text = path.read_text()
+    assert 1 == text.count(old)
+    path.write_text(text.replace(old, new))
+
+
+def test_it_is_built_with_and_a_second_build_runs_nothing(median, site):
+    """The values are numpy's, rounded once."""
+    assert ["built", TENSORS, 0] == run(BUILD, site, median.root)
+
+    models, merged = [read_model(median.root / name) for name in MODELS], read_model(median.root / "out" / "release")
+    for tensor, values in merged.items():
+        expected = from_bfloat16(to_bfloat16(np.median([model[tensor] for model in models], axis=0)))
+        np.testing.assert_array_equal(expected, values)
+
+    assert ["fresh", 0, 0] == run(BUILD, site, median.root)
+
+
+def test_an_odd_number_of_models_has_one_in_the_middle(median, site):
+    median.edit(', "prose"]', "]")
+    run(BUILD, site, median.root)
+
+    models, merged = [read_model(median.root / name) for name in MODELS[:3]], read_model(median.root / "out" / "release")
+    for tensor, values in merged.items():
+        np.testing.assert_array_equal(np.sort([model[tensor] for model in models], axis=0)[1], values)
+
+
+def test_a_new_version_with_a_raised_revision_is_built_anew(median, site, tmp_path_factory):
+    """It halves what it computed before; a build that found everything fresh looks at the version alone."""
+    other = tmp_path_factory.mktemp("other") / "site"
+    shutil.copytree(site, other)
+    run(BUILD, other, median.root)
+    before = read_model(median.root / "out" / "release")
+    edit(other / "modelbuild_median.py", "revision=1", "revision=2")
+    edit(other / "modelbuild_median.py", ") / 2", ") / 4")
+    edit(next(other.glob("modelbuild_median-*/METADATA")), "Version: 1.0", "Version: 1.1")
+
+    assert ["built", TENSORS, 0] == run(BUILD, other, median.root)
+    for tensor, values in read_model(median.root / "out" / "release").items():
+        np.testing.assert_array_equal(before[tensor] / 2, values)
+
+
+def test_it_is_listed_with_its_words(median, site):
+    found = {name: (forms, text, source) for name, forms, text, source in run(METHODS, site, median.root)}
+
+    assert {"linear", "median", "ties"} <= found.keys()
+    forms, text, source = found["median"]
+    assert ["short"] == forms
+    assert text.startswith("Take the middle value of each entry")
+    assert "https://arxiv.org/abs/1803.01498" in source
+
+
+def test_without_it_the_modelfile_is_refused(median):
+    with pytest.raises(Exception, match="no merge method is called `median`"):
+        median.build()
