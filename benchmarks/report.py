@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import figures
-from figures import CONTENDERS, COPY, MERGEKIT, OURS
+from figures import CONTENDERS, COPY, COPY_FSYNC, MERGEKIT, OURS
 from shapes import DEFAULT
-from workloads import WORKLOADS, Wanted
+from workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ def _shape(results: Results, shape: str) -> str:
         f"![seconds of each merge](results-{shape}.svg)",
         "### Time",
         _table(
-            ("merge", *(f"{name}, s" for name in CONTENDERS), "mergekit / modelbuild", "modelbuild / copy"),
+            ("merge", *(f"{name}, s" for name in CONTENDERS), "mergekit / modelbuild", "modelbuild / copy", "modelbuild / copy, fsync"),
             _times(found["workloads"]),
         ),
         _failed(found["workloads"]),
@@ -74,8 +74,7 @@ def _times(workloads: Mapping[str, Any]) -> Iterator[Sequence[str]]:
             yield (
                 workload.title,
                 *(_spread(runs[name]) for name in CONTENDERS),
-                _ratio(runs[MERGEKIT], runs[OURS], workload.faster),
-                _ratio(runs[OURS], runs[COPY], workload.slower),
+                *(_ratio(runs[one], runs[other]) for one, other in ((MERGEKIT, OURS), (OURS, COPY), (OURS, COPY_FSYNC))),
             )
 
 
@@ -105,17 +104,14 @@ def _threads(threads: Mapping[str, Any]) -> str:
 
 def _asked(found: Sequence[Figure]) -> Iterator[Sequence[str]]:
     for figure in found:
-        limits = (f"{figure.wanted.must:g}", f"{figure.wanted.goal:g}") if figure.wanted else ("", "")
-        sign = "≥ " if figure.more else "≤ "
-        must, goal = (sign + limit if limit else "" for limit in limits)
-        yield figure.key, must, goal, _number(figure.value), figure.verdict
+        if figure.wanted:
+            sign = "≥" if figure.more else "≤"
+            limits = (f"{sign} {limit:g}" for limit in (figure.wanted.must, figure.wanted.goal))
+            yield figure.key, *limits, _number(figure.value), figure.verdict
 
 
-def _ratio(of: Sequence[Mapping[str, float]], to: Sequence[Mapping[str, float]], wanted: Wanted | None) -> str:
-    if not of or not to:
-        return ""
-    limits = f" (must {wanted.must:g}, goal {wanted.goal:g})" if wanted else ""
-    return f"{_number(figures.middle(of) / figures.middle(to))}{limits}"
+def _ratio(of: Sequence[Mapping[str, float]], to: Sequence[Mapping[str, float]]) -> str:
+    return _number(figures.middle(of) / figures.middle(to)) if of and to else ""
 
 
 def _spread(runs: Sequence[Mapping[str, float]]) -> str:

@@ -47,8 +47,8 @@ def main() -> None:
     shape, workloads = SHAPES[arguments.shape], [WORKLOADS[name] for name in arguments.only or WORKLOADS]
     output: Path = arguments.output
     output.mkdir(parents=True, exist_ok=True)
-    _make_models(shape)
     _room_for(shape, workloads)
+    _make_models(shape)
     mergekit = None if arguments.no_mergekit else _mergekit()
     rounds = Rounds(shape, CHECKPOINTS / shape.name, CHECKPOINTS / "work", workloads, mergekit)
     about = {
@@ -88,9 +88,18 @@ def _positive(text: str) -> int:
 
 
 def _pin(cores: int) -> None:
-    """Let this process and all that it starts use so many cores."""
+    """Let this process and all that it starts use so many cores, of each the first thread."""
     if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+        first = {_siblings(cpu): cpu for cpu in sorted(os.sched_getaffinity(0), reverse=True)}
+        os.sched_setaffinity(0, sorted(first.values())[:cores])
+
+
+def _siblings(cpu: int) -> str:
+    """Return the threads of the core that a thread belongs to, or its own number where the system does not say."""
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return str(cpu)
 
 
 def _make_models(shape: Shape) -> None:
@@ -100,7 +109,9 @@ def _make_models(shape: Shape) -> None:
 
 def _room_for(shape: Shape, workloads: Sequence[Workload]) -> None:
     """Refuse to begin what would fill the disk: whatever one contender writes is removed before the next begins."""
-    needed = max(workload.output_bytes(shape) + (len(workload.stages) - 1) * shape.nbytes() for workload in workloads)
+    CHECKPOINTS.mkdir(exist_ok=True)
+    written = max(workload.output_bytes(shape) + (len(workload.stages) - 1) * shape.nbytes() for workload in workloads)
+    needed = written + (0 if (CHECKPOINTS / shape.name).is_dir() else 4 * shape.nbytes())
     free = shutil.disk_usage(CHECKPOINTS).free
     if free < 1.1 * needed:
         sys.exit(f"{needed / 1e9:.0f} GB are needed below {CHECKPOINTS}, {free / 1e9:.0f} GB are free")

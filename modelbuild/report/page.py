@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "error": "1;31"}
+_NARROWEST = 16
 _OURS = re.compile("(" + "|".join(re.escape(f"\x1b[{code}m") for code in ("0", *_STYLES.values())) + ")")
 
 
@@ -44,7 +45,7 @@ class Look:
         start = " " * (indent if first is None else first)
         if not self.width:
             return [start + text]
-        width = max(self.width, indent + 20)
+        width = max(self.width, indent + _NARROWEST)
         wrapper = textwrap.TextWrapper(width, start, " " * indent, break_long_words=False, break_on_hyphens=False)
         return wrapper.wrap(text) or [start.rstrip()]
 

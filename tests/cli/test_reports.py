@@ -15,6 +15,7 @@ from modelbuild.report.page import Look, Page
 from modelbuild.report.summary import forecast, summary
 from modelbuild.report.words import ago, counted, listed, seconds
 
+PLAIN = Look()
 EVENTS = (
     Noted("`base` is the base, not an input"),
     Warned("`talk` has no weights"),
@@ -27,7 +28,7 @@ EVENTS = (
 )
 
 
-def told(mode: Mode, events: tuple[Event, ...] = EVENTS, look: Look = Look(), clock: Iterator[float] | None = None) -> str:  # noqa: B008 - it is frozen
+def told(mode: Mode, events: tuple[Event, ...] = EVENTS, look: Look = PLAIN, clock: Iterator[float] | None = None) -> str:
     stream = io.StringIO()
     with reporter(mode, Page(stream, look), (lambda: next(clock)) if clock else (lambda: 0.0)) as report:
         for event in events:
@@ -81,9 +82,12 @@ def test_live_without_work_shows_nothing():
     assert "" == told("live", ())
 
 
+NOTHING = Bytes()
+
+
 def outcome(
-    *states: Literal["built", "fresh", "failed", "stale"], run: int = 0, reused: int = 290, count: Bytes = Bytes(), exact: bool = True
-) -> Outcome:  # noqa: B008
+    *states: Literal["built", "fresh", "failed", "stale"], run: int = 0, reused: int = 290, count: Bytes = NOTHING, exact: bool = True
+) -> Outcome:
     names = ("release", "deep", "talk")
     targets = tuple(BuiltTarget(name, f"out/{name}", state, 290) for name, state in zip(names, states, strict=False))
     return Outcome(targets, Actions(run + reused, run, reused), 0, count, 41.2, 0, exact=exact)

@@ -82,8 +82,8 @@ def test_status():
 release  fresh  out/release
 deep     stale  out/deep  12 of 39 actions may run
          params.t: 0.3 -> 0.5
-         not built before, as far as anybody who looks
-           at the cache can tell
+         not built before, as far as anybody who looks at
+           the cache can tell
 gone     stale  out/gone  only to be written
          its output is not there, or was touched"""
     assert expected == screens.status(STATUS, Look(60))
@@ -234,7 +234,7 @@ def test_every_screen_fits_the_page(width: int):
 
 
 def test_a_table_breaks_its_last_column_alone():
-    assert ["a    one two", "     three", "bbb  x"] == table([("a", "one two three"), ("bbb", "x")], Look(25 - 12))
+    assert ["a    one two three four", "     five", "bbb  x"] == table([("a", "one two three four five"), ("bbb", "x")], Look(24))
     assert [] == table([], Look())
 
 

@@ -80,15 +80,17 @@ def test_all_tensors_that_are_no_numbers_are_named_at_once(device):
 
 @bothdevices
 def test_a_result_too_large_for_its_type_is_refused_with_how_many(device):
-    """65504 is the largest F16; 65520 would be rounded up."""
-    case = replace(of_tensors(passthrough, [65504.0, 65519.0, 65520.0, -70000.0, 1.0]), to="F16")
+    """65504 is the largest F16; 65520 would be rounded up.  Two in the first chunk, one in the last."""
+    values = np.zeros(90_000, np.float32)
+    values[[1, 2, 3, 4, 89_999]] = 65504.0, 65519.0, 65520.0, -70000.0, 1e30
+    case = replace(of_tensors(passthrough, values), to="F16")
 
     error = failure(case, device)
 
     assert Exit.ACTION_FAILED == error.exit_code
     expected = """\
 error: NaN or Inf in the result of `merged::weight`
-  2 of 5 elements are, in F16
+  3 of 90000 elements are, in F16
 hint: use smaller weights, or a wider `dtype`"""
     assert expected == str(error)
 

@@ -44,12 +44,6 @@ def transposed_twice(tensors):
     return (tensors[0].double() * 3).t().contiguous().t()
 
 
-@method(space="weight", base="required", revision=1)
-def towards_base(tensors, *, base):
-    """Go half way back."""
-    return (tensors[0] + base) / 2
-
-
 @method(revision=1)
 def careless(tensors):
     """Write to its input, and return it."""
@@ -95,12 +89,6 @@ def test_deltas_are_taken_and_the_base_is_added(device):
     case = Case(scaled, (np.float32([3]), np.float32([4])), {"scale": 2.0}, np.float32([1]))
 
     assert [11.0] == np.frombuffer(case.compute(device)[1], np.float32).tolist()
-
-
-@pytest.mark.xfail(reason="the engine hands every method with a base differences to it", raises=TypeError, strict=True)
-def test_in_weight_space_the_base_is_handed_on():
-    """By hand, as `Method.short` promises: half way from 3 to 1 is 2."""
-    assert [2.0] == Case(towards_base, (np.float32([3]),), {}, np.float32([1])).merged().tolist()
 
 
 @bothdevices

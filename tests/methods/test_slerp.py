@@ -55,7 +55,7 @@ def test_the_ends_computed_are_the_inputs(tensors):
 
 
 @pytest.mark.parametrize("towards", [1.0, -1.0], ids=["parallel", "opposite"])
-@pytest.mark.parametrize(("cosine", "straight"), [(0.9996, True), (0.9994, False)])
+@pytest.mark.parametrize(("cosine", "straight"), [(0.99951, True), (0.99949, False)])
 def test_beyond_a_cosine_of_0_9995_it_is_the_straight_line(towards, cosine, straight):
     tensors = [3.0, 0.0], [towards * cosine, sqrt(1 - cosine**2)]
     on_the_line = of_tensors(linear, *tensors, weight=(0.75, 0.25), normalize=False)
@@ -79,6 +79,14 @@ def test_zeros_count_as_at_a_right_angle(tensors, t):
     merged = of_tensors(slerp, np.zeros_like(tensors[0]), *tensors, t=t).merged()
 
     np.testing.assert_allclose(merged, tensors[0] * sin(t * pi / 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1.1e-8, 0.5 + 0.5), (0.9e-8, 2 * sqrt(0.5))], ids=["a length", "next to none"])
+def test_tensors_of_next_to_no_length_count_as_at_a_right_angle(length, expected):
+    """Half way from x to x: on the straight line x, at a right angle sqrt 2 times x."""
+    merged = of_tensors(slerp, [length], [length], t=0.5).merged()
+
+    assert pytest.approx([length * expected], rel=1e-6) == merged.tolist()
 
 
 @few_examples
