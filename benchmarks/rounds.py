@@ -110,7 +110,7 @@ class Rounds:
         """Build with modelbuild."""
         text = workload.modelfile_text(self._shape, self._models, **values)
         (self._ours / "Modelfile.toml").write_text(text)
-        done = self._run([*_MODELBUILD, "build", workload.name, "-f", "Modelfile.toml", *more], self._ours)
+        done = self._run([*_MODELBUILD, "build", workload.name, "-f", "Modelfile.toml", *_DEVICE, *more], self._ours)
         self._check(self._ours / "out" / workload.name, workload.output_bytes(self._shape))
         return done
 
@@ -185,6 +185,8 @@ class Rounds:
 
 _PYTHON = (sys.executable, "-I", "-S")
 _MODELBUILD = (sys.executable, "-m", "modelbuild")
+_DEVICE = ("--device", "cpu") if Path("/dev/nvidiactl").exists() else ()
+"""The table is about the CPU, which is mergekit's default everywhere, and ours where there is no GPU."""
 
 
 def _holds(pack: Path, layer: int) -> bool:

@@ -15,7 +15,8 @@ from modelbuild.events import Noted, Report, Warned, silent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from modelbuild.build.housekeeping import CacheListing, CacheSize, Cleaned
+    from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
     from modelbuild.cache.upkeep import Collected, Verified
 
@@ -190,7 +191,7 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
         ModelbuildError: exit 8, with nothing removed, if something else stands where an output would, or a source does.
 
     """
-    from modelbuild.build.housekeeping import clean as use_case
+    from modelbuild.build.cleaning import clean as use_case
 
     return use_case(where, targets)
 

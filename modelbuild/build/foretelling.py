@@ -13,8 +13,8 @@ from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.budget import share_out
 from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of
-from modelbuild.engine.shelves import Drawing, draw
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh

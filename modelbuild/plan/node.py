@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config, with_layers
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Problem, did_you_mean
-from modelbuild.graph import BoundSlice, Node
+from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import Rule
 from modelbuild.names import KeyPath
 from modelbuild.plan.actions import Action, Ref, rounded
 from modelbuild.plan.model import Model
-from modelbuild.plan.resolve import Spot, Unset, constant, unmatched, value_at
+from modelbuild.plan.part import SlicePart
+from modelbuild.plan.resolve import Spot, Unset, unmatched
 
 _SHOWN = 3
 """Of many tensors that are wrong in the same way, how many an error names."""
@@ -49,7 +48,7 @@ class _Planner:
         self.equal: list[tuple[str, tuple[Ref, ...]]] = []
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self.parts = [_Part(part, models) for part in node.slices]
+        self.parts = [SlicePart(part, models) for part in node.slices]
         self.unfit: dict[tuple[str, str, str], list[str]] = {}
 
     def say(self, what: str, path: KeyPath, *, facts: tuple[str, ...] = (), hint: str = "") -> None:
@@ -75,7 +74,7 @@ class _Planner:
             tensors = {}
         return self.model(lead, tensors, lead.anatomy, self.donor(lead).config)
 
-    def alike(self, part: _Part) -> bool:
+    def alike(self, part: SlicePart) -> bool:
         """Check that all models of a part have the same tensors; say what differs if not."""
         before = len(self.problems)
         for other in part.models[1:]:
@@ -131,7 +130,7 @@ class _Planner:
             self.warnings.append(f"`{self.node.name}` mixes tensors of {' and '.join(sorted(floats))}; `dtype` rounds them to one type")
         return self.model(lead, tensors, anatomy, with_layers(self.donor(lead).config, taken) if self.donor(lead).config else {})
 
-    def in_range(self, part: _Part) -> bool:
+    def in_range(self, part: SlicePart) -> bool:
         """Check the layers that a slice names against the models that have them."""
         before = len(self.problems)
         for one in part.bound.inputs:
@@ -153,7 +152,7 @@ class _Planner:
                 )
         return len(self.problems) == before
 
-    def layer_refs(self, part: _Part, name: str, i: int) -> list[Ref]:
+    def layer_refs(self, part: SlicePart, name: str, i: int) -> list[Ref]:
         """Find the tensors of all models of a slice that correspond to `name`, a tensor of the lead's i-th layer taken."""
         lead, refs = part.lead, []
         for model, first in zip(part.models, part.first_layers, strict=True):
@@ -170,7 +169,7 @@ class _Planner:
             refs.append(ref)
         return refs
 
-    def ends(self, which: Part, named: str, part: _Part, span: tuple[int, int]) -> dict[str, Ref]:
+    def ends(self, which: Part, named: str, part: SlicePart, span: tuple[int, int]) -> dict[str, Ref]:
         """Take what stands before or after the layers: from the model named, else as the slice merges it."""
         if named:
             donor = self.models[named]
@@ -194,7 +193,7 @@ class _Planner:
     def spot(self, anatomy: Anatomy, name: str, span: tuple[int, int]) -> Spot:
         return Spot(name, anatomy.part_of(name), anatomy.layer_of(name), span)
 
-    def tensor(self, part: _Part, spot: Spot, refs: Sequence[Ref]) -> Ref:
+    def tensor(self, part: SlicePart, spot: Spot, refs: Sequence[Ref]) -> Ref:
         """Make the action of one output tensor, or hand an input on."""
         part.spots.append(spot)
         lead = refs[0]
@@ -275,67 +274,6 @@ class _Planner:
     def donor(self, lead: Model) -> Model:
         """Return the model whose config, tokenizer and other files go along: the base, or the first input."""
         return self.models[self.node.merge.base] if self.node.merge.base else lead
-
-
-class _Part:
-    """A slice with its models looked up; the lead is its base, or its first input."""
-
-    def __init__(self, bound: BoundSlice, models: Mapping[str, Model]) -> None:
-        self.bound = bound
-        base = [models[bound.base]] if bound.base else []
-        self.models = [*base, *(models[one.model] for one in bound.inputs)]
-        self.lead = self.models[0]
-        self.spots: list[Spot] = []
-        self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
-        self._fixed: tuple[dict[str, Any], tuple[tuple[str, Any], ...]] | None = None
-
-    @cached_property
-    def depth(self) -> int:
-        first, stop = self.bound.inputs[0].layers or (0, 0)
-        return stop - first
-
-    @cached_property
-    def first_layers(self) -> list[int]:
-        """The first layer taken of each model; the base gives the layers that the first input gives."""
-        firsts = [(one.layers or (0, 0))[0] for one in self.bound.inputs]
-        return [*firsts[:1], *firsts] if self.bound.base else firsts
-
-    @cached_property
-    def chains(self) -> list[Any]:
-        return [*self.bound.chains.values(), *(chain for one in self.bound.inputs for chain in one.chains.values())]
-
-    def params_at(self, spot: Spot) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
-        """Resolve all parameters for one tensor: by Python name, and as (name, value) pairs for the key.
-
-        Raises:
-            Unset: naming the parameter that has no value there.
-
-        """
-        if self._fixed is not None:
-            return self._fixed
-        by_name, key = {}, []
-        for param in self.bound.method.params:
-            if param.inert:
-                continue
-            try:
-                if param.per == "node":
-                    value: Any = value_at(self.bound.chains[param.name], spot)
-                else:
-                    value = tuple(value_at(one.chains[param.name], spot) for one in self.bound.inputs)
-            except Unset:
-                raise Unset(param.name) from None
-            by_name[param.python_name] = value
-            key.append((param.name, value))
-        resolved = by_name, tuple(key)
-        if all(constant(chain) is not None for chain in self.chains):
-            self._fixed = resolved
-        return resolved
-
-    def wrong(self, key: tuple[tuple[str, Any], ...], params: Mapping[str, Any]) -> str:
-        """Return what the method has against these parameters, asked once for each set of them."""
-        if key not in self._wrong:
-            self._wrong[key] = self.bound.method.check(params, len(self.bound.inputs))
-        return self._wrong[key]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,15 +11,15 @@ def summary(outcome: Outcome) -> str:
     """Say what a build came to, in one line."""
     by_state = {state: [target.name for target in outcome.targets if target.state == state] for state in ("built", "fresh", "failed")}
     built, fresh, failed = by_state["built"], by_state["fresh"], by_state["failed"]
-    tensors = counted(sum(target.tensors for target in outcome.targets if target.state == ("built" if built else "fresh")), "tensor")
+    tensors = counted(sum(target.tensors for target in outcome.targets), "tensor")
     actions, span = outcome.actions, seconds(outcome.seconds)
     did = f"{actions.reused} reused, {actions.run} merged, {human_bytes(outcome.bytes.written)} written"
     if built:
-        line = f"built {listed(built)} in {span}: {tensors}, {did}"
+        line = f"built {listed(built)} in {span}: {counted(actions.total, 'tensor')}, {did}"
         if fresh:
             line += f"; {listed(fresh)} {are(len(fresh))} fresh"
     elif fresh and (actions.run or outcome.bytes.written):
-        line = f"{listed(fresh)} came out unchanged in {span}: {tensors}, {did}"
+        line = f"{listed(fresh)} came out unchanged in {span}: {counted(actions.total, 'tensor')}, {did}"
     elif fresh:
         line = f"{listed(fresh)} {are(len(fresh))} fresh: {tensors}, nothing to do ({span})"
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelbuild.build.housekeeping import CacheListing, CacheSize, Cleaned
+from modelbuild.build.cleaning import Cleaned
+from modelbuild.build.housekeeping import CacheListing, CacheSize
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table

@@ -102,7 +102,7 @@ WRITTEN = Bytes(1_200_000_000, 3_100_000_000, 0)
         (outcome("built", run=89, reused=201, count=WRITTEN), "built release in 41.2s: 290 tensors, 201 reused, 89 merged, 3.1 GB written"),
         (
             outcome("built", "built", "fresh", run=89, reused=201, count=WRITTEN),
-            "built release and deep in 41.2s: 580 tensors, 201 reused, 89 merged, 3.1 GB written; talk is fresh",
+            "built release and deep in 41.2s: 290 tensors, 201 reused, 89 merged, 3.1 GB written; talk is fresh",
         ),
         (outcome("fresh"), "release is fresh: 290 tensors, nothing to do (41.2s)"),
         (outcome("fresh", "fresh", "fresh"), "release, deep and talk are fresh: 870 tensors, nothing to do (41.2s)"),

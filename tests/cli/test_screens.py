@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build.housekeeping import CacheListing, CacheSize, Cleaned, KeptPack, RemovedOutput
+from modelbuild.build.cleaning import Cleaned, RemovedOutput
+from modelbuild.build.housekeeping import CacheListing, CacheSize, KeptPack
 from modelbuild.build.inspect import Explanation, GraphNode, GraphView, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, json_document, screens, upkeep

@@ -5,116 +5,19 @@ Everything that can be said without opening a model is said here, all at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
+from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.names import KeyPath
 
 if TYPE_CHECKING:
-    import networkx
-
-Chain = tuple[Setting, ...]
-"""The settings that may give a parameter its value, most specific first; a default stands last as a rule of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoundInput:
-    """A model that a slice reads: which layers (None: all of it), and a chain for each per-input parameter."""
-
-    model: str
-    layers: tuple[int, int] | None
-    chains: Mapping[str, Chain]
-    path: KeyPath
-
-
-@dataclass(frozen=True, slots=True)
-class BoundSlice:
-    """Inputs merged by one method; a node without slices is one slice of whole models.
-
-    Args:
-        method: the node's, or passthrough for a slice of a single model.
-        base: the base's name; "" where the method takes none.
-        inputs: in order; with base "first" the base stands first among them.
-        chains: for each node-wide parameter.
-        path: where it stands.
-
-    """
-
-    method: Method
-    base: str
-    inputs: tuple[BoundInput, ...]
-    chains: Mapping[str, Chain]
-    path: KeyPath
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """All models it reads."""
-        return tuple(dict.fromkeys((*((self.base,) if self.base else ()), *(one.model for one in self.inputs))))
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A merge, complete: method known, inputs known to exist, every parameter with a chain."""
-
-    merge: Merge
-    slices: tuple[BoundSlice, ...]
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Its name in the Modelfile."""
-        return self.merge.name
-
-    @property
-    def whole(self) -> bool:
-        """Whether it takes whole models rather than slices of their layers."""
-        return not self.merge.slices
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """All models it needs, in order of appearance."""
-        merge = self.merge
-        extra = (merge.base, merge.embed, merge.head, merge.tokenizer if merge.tokenizer != "base" else "")
-        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *filter(None, extra)]))
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The whole Modelfile, bound.
-
-    Args:
-        modelfile: what it was bound from.
-        nodes: in an order in which each follows what it reads.
-        notes: what was skipped on purpose.
-
-    """
-
-    modelfile: Modelfile
-    nodes: Mapping[str, Node]
-    notes: tuple[str, ...]
-
-    @cached_property
-    def digraph(self) -> networkx.DiGraph[str]:
-        """Models as nodes (attribute `kind`: source or merge), an edge from each model to the merge that reads it."""
-        return _digraph(self.modelfile, self.nodes.values())
-
-    @property
-    def default(self) -> tuple[str, ...]:
-        """The targets of a build that names none: `default`, else every merge that nobody reads."""
-        return self.modelfile.default or tuple(name for name in self.nodes if not self.digraph.out_degree(name))
-
-    def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
-        """Return the merges that `targets` need, themselves included, in building order."""
-        import networkx
-
-        needed = {name for target in targets for name in (target, *networkx.ancestors(self.digraph, target))}
-        return tuple(name for name in self.nodes if name in needed)
+    pass
 
 
 def bind(modelfile: Modelfile) -> Graph:
@@ -336,21 +239,11 @@ def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
             )
 
 
-def _digraph(modelfile: Modelfile, nodes: Iterable[Node]) -> networkx.DiGraph[str]:
-    import networkx
-
-    digraph: networkx.DiGraph[str] = networkx.DiGraph()
-    digraph.add_nodes_from(modelfile.sources, kind="source")
-    digraph.add_nodes_from(modelfile.merges, kind="merge")
-    digraph.add_edges_from((model, node.name) for node in nodes for model in node.models)
-    return digraph
-
-
 def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
     import networkx
 
     problems = []
-    for knot in networkx.strongly_connected_components(digraph := _digraph(modelfile, nodes)):
+    for knot in networkx.strongly_connected_components(digraph := digraph_of(modelfile, nodes)):
         start = next(name for name in digraph if name in knot)
         if len(knot) == 1 and not digraph.has_edge(start, start):
             continue
@@ -369,5 +262,5 @@ def _ordered(modelfile: Modelfile, nodes: list[Node]) -> list[Node]:
 
     position = {name: i for i, name in enumerate((*modelfile.sources, *modelfile.merges))}
     by_name = {node.name: node for node in nodes}
-    order = networkx.lexicographical_topological_sort(_digraph(modelfile, nodes), key=position.__getitem__)
+    order = networkx.lexicographical_topological_sort(digraph_of(modelfile, nodes), key=position.__getitem__)
     return [by_name[name] for name in order if name in by_name]

@@ -1,0 +1,123 @@
+"""The bound graph, as frozen data: every name known, every merge with its method, every parameter with a chain of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from modelbuild.method import Method
+from modelbuild.modelfile.model import Merge, Modelfile, Setting
+from modelbuild.names import KeyPath
+
+if TYPE_CHECKING:
+    import networkx
+
+Chain = tuple[Setting, ...]
+"""The settings that may give a parameter its value, most specific first; a default stands last as a rule of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInput:
+    """A model that a slice reads: which layers (None: all of it), and a chain for each per-input parameter."""
+
+    model: str
+    layers: tuple[int, int] | None
+    chains: Mapping[str, Chain]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSlice:
+    """Inputs merged by one method; a node without slices is one slice of whole models.
+
+    Args:
+        method: the node's, or passthrough for a slice of a single model.
+        base: the base's name; "" where the method takes none.
+        inputs: in order; with base "first" the base stands first among them.
+        chains: for each node-wide parameter.
+        path: where it stands.
+
+    """
+
+    method: Method
+    base: str
+    inputs: tuple[BoundInput, ...]
+    chains: Mapping[str, Chain]
+    path: KeyPath
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models it reads."""
+        return tuple(dict.fromkeys((*((self.base,) if self.base else ()), *(one.model for one in self.inputs))))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A merge, complete: method known, inputs known to exist, every parameter with a chain."""
+
+    merge: Merge
+    slices: tuple[BoundSlice, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the Modelfile."""
+        return self.merge.name
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes whole models rather than slices of their layers."""
+        return not self.merge.slices
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models it needs, in order of appearance."""
+        merge = self.merge
+        extra = (merge.base, merge.embed, merge.head, merge.tokenizer if merge.tokenizer != "base" else "")
+        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *filter(None, extra)]))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The whole Modelfile, bound.
+
+    Args:
+        modelfile: what it was bound from.
+        nodes: in an order in which each follows what it reads.
+        notes: what was skipped on purpose.
+
+    """
+
+    modelfile: Modelfile
+    nodes: Mapping[str, Node]
+    notes: tuple[str, ...]
+
+    @cached_property
+    def digraph(self) -> networkx.DiGraph[str]:
+        """Models as nodes (attribute `kind`: source or merge), an edge from each model to the merge that reads it."""
+        return digraph_of(self.modelfile, self.nodes.values())
+
+    @property
+    def default(self) -> tuple[str, ...]:
+        """The targets of a build that names none: `default`, else every merge that nobody reads."""
+        return self.modelfile.default or tuple(name for name in self.nodes if not self.digraph.out_degree(name))
+
+    def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """Return the merges that `targets` need, themselves included, in building order."""
+        import networkx
+
+        needed = {name for target in targets for name in (target, *networkx.ancestors(self.digraph, target))}
+        return tuple(name for name in self.nodes if name in needed)
+
+
+def digraph_of(modelfile: Modelfile, nodes: Iterable[Node]) -> networkx.DiGraph[str]:
+    """Draw the graph of models that `nodes` make."""
+    import networkx
+
+    digraph: networkx.DiGraph[str] = networkx.DiGraph()
+    digraph.add_nodes_from(modelfile.sources, kind="source")
+    digraph.add_nodes_from(modelfile.merges, kind="merge")
+    digraph.add_edges_from((model, node.name) for node in nodes for model in node.models)
+    return digraph

@@ -1,0 +1,74 @@
+"""A slice with its models at hand: which layers it takes of each, and its parameters for one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from modelbuild.graph import BoundSlice, Chain
+from modelbuild.plan.model import Model
+from modelbuild.plan.resolve import Spot, Unset, constant, value_at
+
+
+class SlicePart:
+    """A slice with its models looked up; the lead is its base, or its first input."""
+
+    def __init__(self, bound: BoundSlice, models: Mapping[str, Model]) -> None:
+        self.bound = bound
+        base = [models[bound.base]] if bound.base else []
+        self.models = [*base, *(models[one.model] for one in bound.inputs)]
+        self.lead = self.models[0]
+        self.spots: list[Spot] = []
+        self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
+        self._fixed: tuple[dict[str, Any], tuple[tuple[str, Any], ...]] | None = None
+
+    @cached_property
+    def depth(self) -> int:
+        """How many layers it takes."""
+        first, stop = self.bound.inputs[0].layers or (0, 0)
+        return stop - first
+
+    @cached_property
+    def first_layers(self) -> list[int]:
+        """The first layer taken of each model; the base gives the layers that the first input gives."""
+        firsts = [(one.layers or (0, 0))[0] for one in self.bound.inputs]
+        return [*firsts[:1], *firsts] if self.bound.base else firsts
+
+    @cached_property
+    def chains(self) -> list[Chain]:
+        """The chains of all its parameters."""
+        return [*self.bound.chains.values(), *(chain for one in self.bound.inputs for chain in one.chains.values())]
+
+    def params_at(self, spot: Spot) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
+        """Resolve all parameters for one tensor: by Python name, and as (name, value) pairs for the key.
+
+        Raises:
+            Unset: naming the parameter that has no value there.
+
+        """
+        if self._fixed is not None:
+            return self._fixed
+        by_name, key = {}, []
+        for param in self.bound.method.params:
+            if param.inert:
+                continue
+            try:
+                if param.per == "node":
+                    value: Any = value_at(self.bound.chains[param.name], spot)
+                else:
+                    value = tuple(value_at(one.chains[param.name], spot) for one in self.bound.inputs)
+            except Unset:
+                raise Unset(param.name) from None
+            by_name[param.python_name] = value
+            key.append((param.name, value))
+        resolved = by_name, tuple(key)
+        if all(constant(chain) is not None for chain in self.chains):
+            self._fixed = resolved
+        return resolved
+
+    def wrong(self, key: tuple[tuple[str, Any], ...], params: Mapping[str, Any]) -> str:
+        """Return what the method has against these parameters, asked once for each set of them."""
+        if key not in self._wrong:
+            self._wrong[key] = self.bound.method.check(params, len(self.bound.inputs))
+        return self._wrong[key]
