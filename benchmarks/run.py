@@ -142,7 +142,7 @@ def _write(output: Path, shape: str, found: dict[str, Any], *, some: bool) -> No
     before = results["shapes"].get(shape, {})
     if some and before.get("machine") == found["machine"]:
         merged = {part: {**before.get(part, {}), **found[part]} for part in ("workloads", "threads")}
-        found = {**before, **found, **merged}
+        found = {**before, **found, **merged, "mergekit": found["mergekit"] or before["mergekit"]}
     results["shapes"][shape] = found
     figures.write(path, results)
     for name in results["shapes"]:

@@ -23,10 +23,10 @@ Stage = tuple[str, str]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a figure must come to, and what it should."""
+    """What a figure must come to, and what it should, if that is more."""
 
     must: float
-    goal: float
+    goal: float | None = None
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,10 @@ class _View:
         digests = tuple(map(self.digest, action.needs))
         return key_of(action, digests, self.device) if all(digests) else ""
 
+    def unread(self, action: Action) -> bool:
+        """Tell whether all that an action waits for are sources that no build has read."""
+        return all(isinstance(need, Leaf) for need in action.needs if not self.digest(need))
+
     def past(self, action: Action) -> tuple[Description, Description]:
         """Return what the action's key was made of in the last build, and before it last changed."""
         one = self.history.of(action.node).get(action.tensor)
@@ -151,9 +155,11 @@ class _View:
         judgement = self.judged.judgements[action]
         last, before = self.past(action)
         if isinstance(judgement, Pending):
-            unread = all(isinstance(need, Leaf) for need in action.needs if not self.digest(need))
             return Explanation(
-                action.label, "pending", f"{_listed(judgement.waits_for)} {'not read yet' if unread else 'to be built first'}", ()
+                action.label,
+                "pending",
+                f"{_listed(judgement.waits_for)} {'not read yet' if self.unread(action) else 'to be built first'}",
+                (),
             )
         now = description_of(action, tuple(map(self.digest, action.needs)), self.device)
         moved = changes(last, now) if last else ()
@@ -183,6 +189,8 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
             told = view.explained(action)
             if told.state == "stale":
                 reasons[_reason(told)] += 1
+            elif view.unread(action):
+                reasons["a source has not been read yet"] += 1
         if not stale and view.forecast.target(target).state == "stale":
             reasons["its output holds something else" if outputs.known(target.path) else "its output is not there, or was touched"] += 1
         state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
