@@ -5,7 +5,7 @@ Everything that can be said without opening a model is said here, all at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, d
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import Input, Merge, Modelfile, Rule, Setting, Slice
+from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class _Binder:
                 )
         else:
             slices = [self.bound(merge, method, merge.inputs, merge.base, {}, (*merge.path, "inputs"))]
-        self.unknown(method, merge.params, merge.path)
+        self.unknown(method, merge.params, merge.path, keys_of(MergeTable))
         return (
             Node(merge, tuple(slices), self.modelfile.seed if merge.seed is None else merge.seed) if len(self.problems) == before else None
         )
@@ -89,7 +90,7 @@ class _Binder:
                 self.say("a slice of one model takes no base", (*part.path, "base"), key=True, hint="remove it, or give the slice `inputs`")
         elif part.base:
             self.model(part.base, (*part.path, "base"))
-        self.unknown(method, part.params, part.path)
+        self.unknown(method, part.params, part.path, keys_of(SliceTable))
         return self.bound(merge, method, part.inputs, part.base or merge.base, part.params, part.path)
 
     def bound(
@@ -97,7 +98,7 @@ class _Binder:
     ) -> BoundSlice:
         for one in inputs:
             self.model(one.model, (*one.path, "model"))
-            self.unknown(method, one.params, one.path, per_input=True)
+            self.unknown(method, one.params, one.path, keys_of(InputTable), per_input=True)
         inputs, base = self.based(method, inputs, base, path, (*merge.path, "base"))
         low, high = method.inputs
         if not low <= len(inputs) <= high:
@@ -179,13 +180,14 @@ class _Binder:
                 hint=did_you_mean(name, self.known),
             )
 
-    def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, *, per_input: bool = False) -> None:
+    def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, own: Sequence[str], *, per_input: bool = False) -> None:
+        """Say which parameters the method does not take; `own` are the keys that the table has whatever the method."""
         for name in params:
             param = method.param(name)
             if param is None:
                 known = [one.name for one in method.params]
                 facts = (f"`{method.name}` takes: {', '.join(known)}" if known else f"`{method.name}` takes no parameters",)
-                self.say(f"unknown key `{name}`", (*path, name), key=True, facts=facts, hint=did_you_mean(name, known))
+                self.say(f"unknown key `{name}`", (*path, name), key=True, facts=facts, hint=did_you_mean(name, (*known, *own)))
             elif per_input and param.per == "node" and not param.inert:
                 self.say(
                     f"`{name}` of `{method.name}` is one value for all inputs",
