@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
@@ -16,9 +15,6 @@ from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
-
-if TYPE_CHECKING:
-    pass
 
 
 def bind(modelfile: Modelfile) -> Graph:
