@@ -32,6 +32,12 @@ def _node_name(name: str) -> str:
     return name
 
 
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("path_nul", "not a path")
+    return text
+
+
 def _span(layers: list[int]) -> list[int]:
     if len(layers) != 2:
         raise PydanticCustomError("span_length", "not two integers")
@@ -84,6 +90,7 @@ def _setting_kind(value: object) -> str | None:
 
 
 Text = Annotated[str, Field(min_length=1)]
+PathText = Annotated[Text, AfterValidator(_path)]
 Integer = Annotated[int, AfterValidator(_fitting)]
 Float = Annotated[float, AfterValidator(_finite)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
@@ -168,7 +175,7 @@ class TokenizerTable(Table):
 class OutputTable(Table):
     """Where and how a target is written."""
 
-    path: Text | None = None
+    path: PathText | None = None
     shard_size: Size | None = None
     dtype: Dtype | None = None
 
@@ -176,7 +183,7 @@ class OutputTable(Table):
 class SourceTable(Table):
     """A checkpoint that is read and never written."""
 
-    location: Text = Field(alias="from")
+    location: PathText = Field(alias="from")
 
 
 class MergeTable(ParameterTable):
@@ -204,7 +211,7 @@ class MergeTable(ParameterTable):
 class CacheTable(Table):
     """Where the cache is and how large it may grow."""
 
-    path: Text | None = None
+    path: PathText | None = None
     max_size: Size | None = None
 
 

@@ -203,3 +203,10 @@ from = false
         ("m:6:35", "empty slice: `layers = [3, 3]` holds no layer"),
         ("m:8:8", "`from` must be a string"),
     ] == [(str(problem.place), problem.what) for problem in caught.value.problems]
+
+
+def test_a_path_with_a_nul_character_is_none():
+    with pytest.raises(ModelbuildError) as caught:
+        parse(Path("Modelfile.toml"), '[source.a]\nfrom = "a\\u0000"\n')
+
+    assert "error: `from` is no path: it holds a NUL character\n  --> Modelfile.toml:2:8, at `source.a.from`" in str(caught.value)
