@@ -20,6 +20,10 @@ LARGEST_CHUNK = 1 << 17
 _FILES = 65_536
 
 
+_SCRATCH = 256 << 20
+"""Bytes of intermediates that are held in memory at most, however much there is: beyond that the page cache serves as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How a build uses memory.
@@ -90,7 +94,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
     while jobs > 1 and jobs * per_element * BLOCK > memory:
         jobs -= 1
     chunk = max(BLOCK, min(LARGEST_CHUNK, memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
-    return Budget(jobs, chunk, max(0, memory - jobs * per_element * chunk) // 2)
+    return Budget(jobs, chunk, min(_SCRATCH, max(0, memory - jobs * per_element * chunk) // 2))
 
 
 def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:

@@ -15,6 +15,7 @@ from modelbuild.modelfile.shown import found, nearest, plain
 from modelbuild.names import KeyPath, dotted
 
 _EXPECTED = {
+    "path_nul": "a path, and paths hold no NUL character",
     "bool_type": "true or false",
     "int_type": "an integer",
     "string_type": "a string",
@@ -165,8 +166,6 @@ def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) ->
             )
         case "string_too_short":
             report.add(path, f"`{name}` is empty", hint="leave it out, or write what it should be")
-        case "path_nul":
-            report.add(path, f"`{name}` is no path: it holds a NUL character", hint="write it without `\\u0000`")
         case "too_short":
             report.add(path, f"`{name}` is empty", hint=_empty_list(name))
         case "span_empty":

@@ -209,4 +209,6 @@ def test_a_path_with_a_nul_character_is_none():
     with pytest.raises(ModelbuildError) as caught:
         parse(Path("Modelfile.toml"), '[source.a]\nfrom = "a\\u0000"\n')
 
-    assert "error: `from` is no path: it holds a NUL character\n  --> Modelfile.toml:2:8, at `source.a.from`" in str(caught.value)
+    assert "error: `from` must be a path, and paths hold no NUL character\n  --> Modelfile.toml:2:8, at `source.a.from`" in str(
+        caught.value
+    )
