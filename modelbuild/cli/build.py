@@ -25,12 +25,7 @@ def build(
     keep_going: Annotated[bool, typer.Option("--keep-going", "-k", help="Build what does not rest on what failed.")] = False,
     overrides: Overrides = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    memory: Annotated[
-        int | None,
-        typer.Option(
-            "--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.', show_default=False
-        ),
-    ] = None,
+    memory: Annotated[int | None, _MEMORY] = None,
     json: Json = False,
 ) -> None:
     """Bring targets up to date."""
