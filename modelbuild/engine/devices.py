@@ -148,4 +148,6 @@ def open_device(name: str) -> Device:
 
 
 def _has_nvidia() -> bool:
-    return Path("/dev/nvidiactl").exists() or "CUDA_VISIBLE_DEVICES" in os.environ
+    """Tell whether it is worth importing torch to look for a GPU: a driver is there, and is not hidden."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
