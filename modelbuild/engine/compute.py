@@ -118,7 +118,12 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
             base[offset : offset + len(inputs[0])] = torch.as_tensor(reader.base(len(inputs[0])))
     if action.method.random:
         params = {**params, "streams": job.streams}
-    result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params)
+    try:
+        result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params)
+    except (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:  # a stranger's
+        fact = f"{type(error).__name__}: {error}"
+        problem = Problem(f"the method `{action.method.name}` failed on `{action.label}`", facts=(fact,), hint="mend the method")
+        raise ModelbuildError(problem, Exit.ACTION_FAILED) from error
     if not isinstance(result, torch.Tensor) or tuple(result.shape) != action.shape:
         found = f"a tensor of shape {list(result.shape)}" if isinstance(result, torch.Tensor) else f"a {type(result).__name__}"
         raise ModelbuildError(
@@ -129,7 +134,7 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
             ),
             Exit.ACTION_FAILED,
         )
-    merged = result.to(torch.float32).reshape(-1)
+    merged = result.detach().to(torch.float32).reshape(-1)
     if base is not None:
         merged = base + merged
     chunk = reader.workspace.chunk

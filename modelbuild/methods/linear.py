@@ -24,11 +24,9 @@ def _itself(params: Params, count: int) -> int | None:
 
 def _zero_sum(params: Params, count: int) -> str:
     weight = params["weight"]
-    return (
-        f"the weights {', '.join(f'{share:g}' for share in weight)} sum to 0, and `normalize` divides by their sum"
-        if params["normalize"] and total(weight) == 0
-        else ""
-    )
+    if not params["normalize"] or abs(total(weight)) >= 1e-8:
+        return ""
+    return f"the weights {', '.join(f'{share:g}' for share in weight)} sum to {total(weight):g}, and `normalize` divides by their sum"
 
 
 @method(

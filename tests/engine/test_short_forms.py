@@ -128,3 +128,19 @@ def test_a_random_method_is_given_its_streams():
 
     assert [case.streams] == seen
     assert 3 == len(set(seen[0]))
+
+
+@method(revision=1)
+def broken(tensors):
+    """Fail, as a stranger's method may."""
+    raise KeyError("no such thing")
+
+
+@bothdevices
+def test_a_method_that_fails_is_named_with_the_tensor(device):
+    with pytest.raises(ModelbuildError) as caught:
+        of_tensors(broken, uniform(0, 8)).compute(device)
+
+    assert "error: the method `broken` failed on `" in str(caught.value)
+    assert "KeyError: 'no such thing'" in str(caught.value)
+    assert Exit.ACTION_FAILED == caught.value.exit_code
