@@ -8,13 +8,12 @@ has both they give the same bits; the engine uses the streaming form, tests hold
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import getdoc
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from modelbuild.kernels import Array, Kernels
+from modelbuild.kernels import Stream as Stream
 
 Scalar = bool | int | float | str
 Params = Mapping[str, Any]
@@ -106,30 +105,10 @@ def _shown(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
 
 
-class Stream(Protocol):
-    """One output tensor's inputs, to be run over in chunks as often as a method's statistics need it."""
-
-    kernels: Kernels
-    numel: int
-    shape: tuple[int, ...]
-    streams: tuple[int, ...]
-    """One 64-bit number per input, from the seed and the input's digest: keys of random masks."""
-
-    def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Array, ...]]]:
-        """Yield (index of the chunk's first element, one float32 array per input), in order.
-
-        Args:
-            which: the inputs to read; none means all.
-
-        Deltas where the method's space is "delta".  The arrays hold their values until the next chunk and may be written to.
-        Every chunk but the last has a multiple of `kernels.BLOCK` elements.
-        """
-
-
 Stats = Callable[..., Any]
 """stats(stream, **params) -> state: any small value."""
 Apply = Callable[..., None]
-"""apply(kernels, inputs, out, state, offset, **params): fill `out` (float32) from one chunk of inputs, which may be written to."""
+"""apply(kernels, inputs, out, state, offset, **params): fill `out`, the place of one chunk, from its inputs, in one call of a kernel."""
 Alias = Callable[[Params, int], int | None]
 """alias(params, number of inputs) -> the input whose bytes are the result as they are, or None."""
 Check = Callable[[Params, int], str]

@@ -1,96 +1,80 @@
 """Elementwise combinations of inputs: sums and the sign consensus of TIES.
 
-A tuple of n arrays is a type of its own, so a loop over it unrolls and the whole combination is one pass.  LLVM stops
-vectorising beyond eight arrays: more inputs than FUSED are combined in groups, which gives the same bits.
-
-Nor does it vectorise where it sees arrays overlap when it runs, so `out` is None for working in place, which compiles
-a version of its own.
+A tuple of n operands is a type of its own, so a loop over it unrolls and the whole combination, from stored bytes to
+stored bytes, is one pass.  More inputs than FUSED are combined in groups, which gives the same bits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelbuild.kernels.access import load, store
 from modelbuild.kernels.compiled import ONE, ZERO, Scalar, kernel
+from modelbuild.kernels.operands import length
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     F32s = NDArray[np.float32]
 
+Operand = Any
+"""What `load` reads."""
+
 FUSED = 6
 """Inputs combined in one pass; bounds how many versions of a kernel can get compiled."""
 
-GATHERED = 4
-"""Inputs gathered in one pass, which has two arrays to write."""
 
-TILE = 16384
-"""Elements that many inputs are combined over at a time, so that passes meet them in cache."""
+@kernel
+def copy(x: Operand, out: Operand, n: int) -> None:
+    """Write x."""
+    for i in range(n):
+        store(out, i, load(x, i))
 
 
 @kernel
-def subtract(x: F32s, base: F32s, out: F32s | None) -> None:
-    """Write x - base."""
-    if out is None:
-        out = x
-    for i in range(x.size):
-        out[i] = x[i] - base[i]
-
-
-@kernel
-def add(x: F32s, y: F32s, out: F32s | None) -> None:
-    """Write x + y."""
-    if out is None:
-        out = x
-    for i in range(x.size):
-        out[i] = x[i] + y[i]
-
-
-@kernel
-def scale(x: F32s, factor: np.float32, out: F32s | None) -> None:
-    """Write factor * x."""
-    if out is None:
-        out = x
-    for i in range(x.size):
-        out[i] = factor * x[i]
-
-
-@kernel
-def divide(x: F32s, divisor: np.float32) -> None:
-    """Divide in place."""
-    for i in range(x.size):
-        x[i] /= divisor
-
-
-@kernel
-def write_products(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], out: F32s) -> None:
-    """Write (w0 * x0) + (w1 * x1) + ... left to right."""
-    for i in range(out.size):
-        result = weights[0] * inputs[0][i]
+def write_products(
+    inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], divisor: np.float32, scale: np.float32, out: Operand, n: int
+) -> None:
+    """Write scale * (((w0 * x0) + (w1 * x1) + ...) / divisor), left to right."""
+    for i in range(n):
+        result = weights[0] * load(inputs[0], i)
         for k in range(1, len(inputs)):
-            result += weights[k] * inputs[k][i]
-        out[i] = result
+            result += weights[k] * load(inputs[k], i)
+        store(out, i, scale * (result / divisor))
 
 
 @kernel
-def add_products(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], out: F32s) -> None:
+def add_products(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], out: F32s, n: int) -> None:
     """Go on with a sum: out + (w0 * x0) + ... left to right."""
-    for i in range(out.size):
+    for i in range(n):
         result = out[i]
         for k in range(len(inputs)):
-            result += weights[k] * inputs[k][i]
+            result += weights[k] * load(inputs[k], i)
         out[i] = result
 
 
-def weighted_sum(inputs: tuple[F32s, ...], weights: tuple[np.float32, ...], divisor: np.float32, out: F32s) -> None:
-    """Write the weighted sum of any number of inputs, divided."""
-    write_products(inputs[:FUSED], weights[:FUSED], out)
+def weighted_sum(
+    inputs: Sequence[Operand], weights: Sequence[np.float32], divisor: np.float32, scale: np.float32, out: Operand
+) -> None:
+    """Write the weighted sum of any number of inputs, divided and scaled."""
+    operands, factors, n = tuple(inputs), tuple(weights), length(out)
+    if len(operands) <= FUSED:
+        write_products(operands, factors, divisor, scale, out, n)
+    else:
+        write_products((summed(operands, factors, n),), (ONE,), divisor, scale, out, n)
+
+
+def summed(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], n: int) -> F32s:
+    """Return the weighted sum of more inputs than are combined in one pass."""
+    total = np.empty(n, np.float32)
+    write_products(inputs[:FUSED], weights[:FUSED], ONE, ONE, total, n)
     for k in range(FUSED, len(inputs), FUSED):
-        add_products(inputs[k : k + FUSED], weights[k : k + FUSED], out)
-    if divisor != ONE:
-        divide(out, divisor)
+        add_products(inputs[k : k + FUSED], weights[k : k + FUSED], total, n)
+    return total
 
 
 @kernel
@@ -100,32 +84,34 @@ def agrees(product: Scalar, positive: Scalar) -> Scalar:
 
 
 @kernel
-def consensus_fused(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: F32s) -> None:
+def consensus_fused(
+    deltas: tuple[Operand, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: Operand, n: int
+) -> None:
     """Elect, gather and divide in one pass."""
-    for i in range(out.size):
-        elected = weights[0] * deltas[0][i]
+    for i in range(n):
+        elected = weights[0] * load(deltas[0], i)
         for k in range(1, len(deltas)):
-            elected += weights[k] * deltas[k][i]
+            elected += weights[k] * load(deltas[k], i)
         positive = elected >= ZERO
         mixed, divisor = ZERO, ZERO
         for k in range(len(deltas)):
-            product = weights[k] * deltas[k][i]
+            product = weights[k] * load(deltas[k], i)
             agree = agrees(product, positive)
             mixed += product if agree else ZERO
             divisor += weights[k] if agree else ZERO
         if normalize:
             mixed /= ONE if divisor == ZERO else divisor
-        out[i] = scale * mixed
+        store(out, i, scale * mixed)
 
 
 @kernel
-def gather(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], elected: F32s, mixed: F32s, divisor: F32s) -> None:
+def gather(deltas: tuple[Operand, ...], weights: tuple[np.float32, ...], elected: F32s, mixed: F32s, divisor: F32s, n: int) -> None:
     """Go on with the two sums over those who agree with an election."""
-    for i in range(elected.size):
+    for i in range(n):
         positive = elected[i] >= ZERO
         sum_of_products, sum_of_weights = mixed[i], divisor[i]
         for k in range(len(deltas)):
-            product = weights[k] * deltas[k][i]
+            product = weights[k] * load(deltas[k], i)
             agree = agrees(product, positive)
             sum_of_products += product if agree else ZERO
             sum_of_weights += weights[k] if agree else ZERO
@@ -133,27 +119,22 @@ def gather(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], elected: F
 
 
 @kernel
-def finish(mixed: F32s, divisor: F32s, normalize: bool, scale: np.float32, out: F32s) -> None:
+def finish(mixed: F32s, divisor: F32s, normalize: bool, scale: np.float32, out: Operand, n: int) -> None:
     """Divide what was gathered, and scale it."""
-    for i in range(out.size):
+    for i in range(n):
         result = mixed[i]
         if normalize:
             result /= ONE if divisor[i] == ZERO else divisor[i]
-        out[i] = scale * result
+        store(out, i, scale * result)
 
 
-def consensus(deltas: tuple[F32s, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: F32s) -> None:
+def consensus(deltas: Sequence[Operand], weights: Sequence[np.float32], normalize: bool, scale: np.float32, out: Operand) -> None:
     """Write the TIES consensus of any number of inputs."""
-    if len(deltas) <= FUSED:
-        consensus_fused(deltas, weights, normalize, scale, out)
+    operands, factors, n = tuple(deltas), tuple(weights), length(out)
+    if len(operands) <= FUSED:
+        consensus_fused(operands, factors, normalize, scale, out, n)
         return
-    scratch = np.empty((3, TILE), np.float32)
-    for start in range(0, out.size, TILE):
-        tile = slice(start, start + TILE)
-        inputs = tuple(delta[tile] for delta in deltas)
-        elected, mixed, divisor = scratch[:, : inputs[0].size]
-        weighted_sum(inputs, weights, ONE, elected)
-        scratch[1:] = 0.0
-        for k in range(0, len(inputs), GATHERED):
-            gather(inputs[k : k + GATHERED], weights[k : k + GATHERED], elected, mixed, divisor)
-        finish(mixed, divisor, normalize, scale, out[tile])
+    elected, mixed, divisor = summed(operands, factors, n), np.zeros(n, np.float32), np.zeros(n, np.float32)
+    for k in range(0, len(operands), FUSED):
+        gather(operands[k : k + FUSED], factors[k : k + FUSED], elected, mixed, divisor, n)
+    finish(mixed, divisor, normalize, scale, out, n)

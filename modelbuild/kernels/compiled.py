@@ -4,6 +4,9 @@ Kernels run without the GIL and without fast-math, so LLVM may neither fuse nor 
 first call, per type, and are cached on disk.  numba's cache looks at the file of the kernel only: after a change to a
 function of this file, or to any kernel called from another file, delete the `__pycache__` directory.
 
+LLVM vectorises a loop over several arrays only where it may check that none overlaps the one written, and by default
+gives up beyond eight; more inputs than that are common here.
+
 Integer arithmetic in numba widens to 64 bits, which does not vectorise; `u32` and `i32` around each step keep it narrow.
 """
 
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 Scalar = Any
 """A number inside a kernel: numba's typing rules are not those numpy's stubs describe."""
+
+binding.set_option("modelbuild", "--runtime-memory-check-threshold=64")
 
 u32: Scalar = np.uint32
 i32: Scalar = np.int32
@@ -36,14 +41,19 @@ MAGNITUDE = u32(0x7FFFFFFF)
 """Everything but the sign."""
 INFINITY = u32(0x7F800000)
 """The pattern of infinity; larger ones are NaN."""
+QUIET_F32, QUIET_F64 = u32(0x7FC00000), f64("nan")
+"""The one NaN that is ever stored."""
 
 
 def kernel(function: F) -> F:
-    """Compile on first call, keep the result on disk where there is a place for it."""
+    """Compile on first call, keep the result on disk where there is a place for it.
+
+    Kernels own nothing: they allocate no array and return none, and numba need not count references in their loops.
+    """
     try:
-        return cast("F", numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+        return cast("F", numba.njit(nogil=True, error_model="numpy", _nrt=False, cache=True)(function))
     except RuntimeError:  # neither beside the source nor in the user's cache can be written
-        return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
+        return cast("F", numba.njit(nogil=True, error_model="numpy", _nrt=False)(function))
 
 
 def cast_to(source: Any, target: Any, target_in_llvm: Any) -> Callable[[Scalar], Scalar]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelbuild.kernels import BLOCK, combine, convert, philox, rank, reduce, total
+from modelbuild.kernels import BLOCK, LANES, combine, convert, philox, rank, reduce, total
+from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import counter, key, limit
 
@@ -15,13 +16,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from modelbuild.kernels import Operand
     from modelbuild.kernels.select import Cut
 
-    Bytes = NDArray[np.uint8]
+    Stored = NDArray[np.generic]
+    Bools = NDArray[np.bool_]
     F32s = NDArray[np.float32]
     F64s = NDArray[np.float64]
     I32s = NDArray[np.int32]
     I64s = NDArray[np.int64]
+
+STORED: dict[str, type[np.generic]] = {"F64": np.float64, "F32": np.float32, "F16": np.int16, "BF16": np.uint16}
+"""The numpy type that tells kernels the storage type: see `access`."""
+
+NOT_FINITE = {
+    "f8": convert.not_finite_float,
+    "f4": convert.not_finite_float,
+    "i2": convert.not_finite_half,
+    "u2": convert.not_finite_bf16,
+}
+"""By the kind and size of that type."""
 
 
 class Cpu:
@@ -29,98 +43,106 @@ class Cpu:
 
     total = staticmethod(total)
 
-    def widen(self, raw: Bytes, dtype: str, out: F32s) -> int:
-        """Read storage as float32."""
-        stored, kernel = convert.WIDEN[dtype]
-        values = raw.view(stored)
-        same_length(values, out)
-        return int(kernel(values, out))
+    def stored(self, raw: NDArray[np.uint8], dtype: str) -> Stored:
+        """See bytes as numbers."""
+        return raw.view(STORED[dtype])
 
-    def narrow(self, x: F32s, dtype: str, raw: Bytes) -> int:
-        """Write float32 as storage."""
-        stored, kernel = convert.NARROW[dtype]
-        values = raw.view(stored)
-        same_length(x, values)
-        return int(kernel(x, values))
+    def not_finite(self, x: Stored) -> int:
+        """Count NaN and infinity."""
+        return int(NOT_FINITE[x.dtype.str[1:]](x))
 
-    def subtract(self, x: F32s, base: F32s, out: F32s) -> None:
-        """Write x - base."""
-        same_length(x, base, out)
-        combine.subtract(x, base, other_than(x, out))
+    def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
+        """Drop what the cut drops."""
+        n = length(x)
+        return Trimmed(x, np.int32(pattern_of(cut.magnitude)), np.uint32(min(max(cut.last + 1 - offset, 0), n)))
 
-    def add(self, x: F32s, y: F32s, out: F32s) -> None:
-        """Write x + y."""
-        same_length(x, y, out)
-        combine.add(x, y, other_than(x, out))
+    def mask(self, stream: int, probability: float, offset: int, count: int) -> Bools:
+        """Draw a mask."""
+        kept = np.empty(count, np.bool_)
+        words = np.empty(philox.TILE, np.uint32)
+        k0, k1 = map(np.uint64, key(stream))
+        philox.mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
+        return kept
 
-    def scale(self, x: F32s, factor: float, out: F32s) -> None:
-        """Write factor * x."""
-        same_length(x, out)
-        combine.scale(x, np.float32(factor), other_than(x, out))
+    def masked(self, x: Operand, mask: Bools, factor: float) -> Operand:
+        """Drop what is not in the mask."""
+        if len(mask) != length(x):
+            raise ValueError(f"a mask of {len(mask)} for {length(x)} elements")
+        return Masked(x, mask, np.float32(factor))
 
-    def weighted_sum(self, inputs: Sequence[F32s], weights: Sequence[float], divisor: float, out: F32s) -> None:
+    def floats(self, x: Operand) -> F32s:
+        """Compute an operand."""
+        out = np.empty(length(x), np.float32)
+        combine.copy(x, out, out.size)
+        return out
+
+    def copy(self, x: Operand, out: Operand) -> None:
+        """Write x."""
+        combine.copy(x, out, same_length(out, x))
+
+    def weighted_sum(self, inputs: Sequence[Operand], weights: Sequence[float], divisor: float, scale: float, out: Operand) -> None:
         """Write the weighted sum."""
         same_length(out, *inputs)
-        combine.weighted_sum(tuple(inputs), singles(weights), np.float32(divisor), out)
+        combine.weighted_sum(self._alike(inputs), singles(weights), np.float32(divisor), np.float32(scale), out)
 
-    def mix(self, a: F32s, ca: float, b: F32s, cb: float, out: F32s) -> None:
-        """Write ca * a + cb * b."""
-        self.weighted_sum((a, b), (ca, cb), 1.0, out)
-
-    def dots(self, a: F32s, b: F32s) -> F64s:
-        """Sum products by block."""
-        same_length(a, b)
-        sums = np.empty(-(-a.size // BLOCK), np.float64)
-        reduce.dots(a, b, sums)
-        return sums
-
-    def abs_sums(self, x: F32s) -> F64s:
-        """Sum magnitudes by block."""
-        sums = np.empty(-(-x.size // BLOCK), np.float64)
-        reduce.abs_sums(x, sums)
-        return sums
-
-    def consensus(self, deltas: Sequence[F32s], weights: Sequence[float], normalize: bool, scale: float, out: F32s) -> None:
+    def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand) -> None:
         """Elect signs and add up who agrees."""
         same_length(out, *deltas)
-        combine.consensus(tuple(deltas), singles(weights), normalize, np.float32(scale), out)
+        combine.consensus(self._alike(deltas), singles(weights), normalize, np.float32(scale), out)
 
-    def trim(self, x: F32s, cut: Cut, offset: int, out: F32s) -> None:
-        """Zero what the cut drops."""
-        same_length(x, out)
-        rank.trim(x, pattern_of(cut.magnitude), min(max(cut.last + 1 - offset, 0), x.size), other_than(x, out))
+    def products(self, x: Operand, y: Operand) -> F64s:
+        """Sum products by block."""
+        n = same_length(x, y)
+        sums, lanes = np.empty((-(-n // BLOCK), 3), np.float64), np.empty((3, LANES), np.float64)
+        reduce.products(x, y, n, lanes[0], lanes[1], lanes[2], sums)
+        return sums
 
-    def drop(self, x: F32s, stream: int, probability: float, offset: int, factor: float, out: F32s) -> None:
-        """Zero elements at random."""
-        same_length(x, out)
-        k0, k1 = map(np.uint64, key(stream))
-        philox.drop(x, (k0, k1), np.uint64(limit(probability)), np.uint64(counter(offset)), np.float32(factor), other_than(x, out))
+    def abs_sums(self, x: Operand) -> F64s:
+        """Sum magnitudes by block."""
+        n = length(x)
+        sums = np.empty(-(-n // BLOCK), np.float64)
+        reduce.abs_sums(x, n, np.empty(LANES, np.float64), sums)
+        return sums
 
-    def magnitudes(self, x: F32s, step: int) -> I32s:
-        """Return every step-th pattern."""
-        return x[::step].view(np.int32) & np.int32(0x7FFFFFFF)
+    def magnitudes(self, x: Operand) -> I32s:
+        """Return all patterns."""
+        found = np.empty(length(x), np.int32)
+        rank.magnitudes(x, found.size, found)
+        return found
 
-    def bracket(self, x: F32s, low: int, high: int) -> Between:
+    def bracket(self, x: Operand, low: int, high: int) -> Between:
         """Count around a bracket, collect inside."""
-        found = np.empty(x.size + 1, np.int32)
-        above, at_high, at_low, size = rank.bracket(x, np.int32(low), np.int32(high), found)
-        return Between(above, at_high, at_low, found[:size].copy())
+        n = length(x)
+        found = np.empty(n + 1, np.int32)
+        above, at_high, at_low, size = rank.bracket(x, n, np.int32(low), np.int32(high), found)
+        return Between(int(above), int(at_high), int(at_low), found[:size].copy())
 
-    def magnitude_histogram(self, x: F32s, counts: I64s) -> None:
+    def magnitude_histogram(self, x: Operand, counts: I64s) -> None:
         """Count high halves."""
-        rank.magnitude_histogram(x, counts)
+        rank.magnitude_histogram(x, length(x), counts)
 
-    def refine_histogram(self, x: F32s, high_half: int, counts: I64s) -> None:
+    def refine_histogram(self, x: Operand, high_half: int, counts: I64s) -> None:
         """Count low halves under one high half."""
-        rank.refine_histogram(x, high_half, counts)
+        rank.refine_histogram(x, length(x), high_half, counts)
 
-    def count_equal(self, x: F32s, pattern: int) -> int:
+    def count_equal(self, x: Operand, pattern: int) -> int:
         """Count one pattern."""
-        return int(rank.count_equal(x, np.int32(pattern)))
+        return int(rank.count_equal(x, length(x), np.int32(pattern)))
 
-    def nth_equal(self, x: F32s, pattern: int, n: int) -> int:
+    def nth_equal(self, x: Operand, pattern: int, n: int) -> int:
         """Find the n-th of one pattern."""
-        return int(rank.nth_equal(x, np.int32(pattern), n))
+        return int(rank.nth_equal(x, length(x), np.int32(pattern), n))
+
+    def _alike(self, inputs: Sequence[Operand]) -> Sequence[Operand]:
+        """Return operands of one type: a loop over a tuple unrolls for such alone."""
+        return inputs if len(set(map(kind, inputs))) == 1 else [self.floats(x) for x in inputs]
+
+
+def kind(operand: Operand) -> object:
+    """Return what makes two operands the same to a compiled kernel."""
+    if isinstance(operand, Delta | Masked | Trimmed | Plus):
+        return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ()
+    return operand.dtype
 
 
 def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:
@@ -128,12 +150,16 @@ def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:
     return tuple(map(np.float32, numbers))
 
 
-def same_length(first: NDArray[np.generic], *others: NDArray[np.generic]) -> None:
-    """Refuse arrays that a compiled loop would run over the end of."""
-    if any(other.size != first.size for other in others):
-        raise ValueError(f"arrays of different lengths: {first.size}, {', '.join(str(other.size) for other in others)}")
+def same_length(first: Operand, *others: Operand) -> int:
+    """Return the length that operands share; refuse those that a compiled loop would run over the end of."""
+    lengths = [length(part) for operand in (first, *others) for part in arrays(operand)]
+    if any(one != lengths[0] for one in lengths):
+        raise ValueError(f"arrays of different lengths: {', '.join(map(str, lengths))}")
+    return lengths[0]
 
 
-def other_than(x: F32s, out: F32s) -> F32s | None:
-    """Return `out`, or None where it is `x`: kernels that work in place are compiled for it."""
-    return None if out is x else out
+def arrays(operand: Operand) -> list[Stored]:
+    """Return the arrays in an operand."""
+    if isinstance(operand, Delta | Plus):
+        return [*arrays(operand[0]), *arrays(operand[1])]
+    return arrays(operand[0]) if isinstance(operand, tuple) else [operand]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from modelbuild.kernels.compiled import ZERO, Scalar, kernel, u64
+from modelbuild.kernels.compiled import Scalar, kernel, u64
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    F32s = NDArray[np.float32]
+    Bools = NDArray[np.bool_]
     U32s = NDArray[np.uint32]
 
 MULTIPLY_0, MULTIPLY_1 = map(u64, MULTIPLIERS)
@@ -38,23 +37,19 @@ def philox(c0: Scalar, c1: Scalar, c2: Scalar, c3: Scalar, k0: Scalar, k1: Scala
 
 
 @kernel
-def draw(first: Scalar, k0: Scalar, k1: Scalar, words: U32s) -> None:
-    """Write the words of counters first, first + 1, ...; there are a multiple of four."""
-    for i in range(words.size // 4):
+def draw(first: Scalar, k0: Scalar, k1: Scalar, count: int, words: U32s) -> None:
+    """Write the words of so many counters: first, first + 1, ..."""
+    for i in range(count):
         counter = first + u64(i)
         w0, w1, w2, w3 = philox(counter & LOW, counter >> HALF, u64(0), u64(0), k0, k1)
         words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3] = w0, w1, w2, w3
 
 
 @kernel
-def drop(x: F32s, key: tuple[Scalar, Scalar], below: Scalar, first: Scalar, factor: np.float32, out: F32s | None) -> None:
-    """Write factor * x where the element's word is below the limit, else +0.0."""
-    if out is None:
-        out = x
-    words = np.empty(TILE, np.uint32)
-    for start in range(0, x.size, TILE):
-        values, kept = x[start : start + TILE], out[start : start + TILE]
-        draw(first + u64(start // 4), key[0], key[1], words[: (values.size + 3) // 4 * 4])
-        for i in range(values.size):
-            scaled = factor * values[i]
-            kept[i] = scaled if u64(words[i]) < below else ZERO
+def mask(k0: Scalar, k1: Scalar, below: Scalar, first: Scalar, words: U32s, kept: Bools) -> None:
+    """Tell where the element's word is below the limit; `words` is a tile of room."""
+    for start in range(0, kept.size, TILE):
+        count = min(TILE, kept.size - start)
+        draw(first + u64(start // 4), k0, k1, (count + 3) // 4, words)
+        for i in range(count):
+            kept[u64(start) + u64(i)] = u64(words[i]) < below

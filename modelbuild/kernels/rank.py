@@ -5,77 +5,79 @@ The pattern of a float32 is its bits without the sign; patterns order as magnitu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from modelbuild.kernels.compiled import MAGNITUDE, ZERO, Scalar, bits, i32, kernel, u32, u64
+from modelbuild.kernels.access import load, pattern
+from modelbuild.kernels.compiled import Scalar, kernel, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    F32s = NDArray[np.float32]
     I32s = NDArray[np.int32]
     I64s = NDArray[np.int64]
+
+Operand = Any
 
 GROUP = 32
 """Elements counted together; the rare one that lies between sends its group to the slow path."""
 
 
 @kernel
-def pattern(x: Scalar) -> Scalar:
-    """Return the bits of |x|."""
-    return i32(u32(bits(x) & MAGNITUDE))
+def magnitudes(x: Operand, n: int, found: I32s) -> None:
+    """Write every pattern."""
+    for i in range(n):
+        found[i] = pattern(load(x, i))
 
 
 @kernel
-def magnitude_histogram(x: F32s, counts: I64s) -> None:
+def magnitude_histogram(x: Operand, n: int, counts: I64s) -> None:
     """Count high halves."""
-    for i in range(x.size):
-        counts[pattern(x[i]) >> 16] += 1
+    for i in range(n):
+        counts[pattern(load(x, i)) >> 16] += 1
 
 
 @kernel
-def refine_histogram(x: F32s, high_half: int, counts: I64s) -> None:
+def refine_histogram(x: Operand, n: int, high_half: int, counts: I64s) -> None:
     """Count low halves under one high half."""
-    for i in range(x.size):
-        mine = pattern(x[i])
+    for i in range(n):
+        mine = pattern(load(x, i))
         if mine >> 16 == high_half:
             counts[mine & 0xFFFF] += 1
 
 
 @kernel
-def count_equal(x: F32s, wanted: np.int32) -> Scalar:
+def count_equal(x: Operand, n: int, wanted: np.int32) -> Scalar:
     """Count elements with this pattern."""
     count = u32(0)
-    for i in range(x.size):
-        count = u32(count + u32(pattern(x[i]) == wanted))
+    for i in range(n):
+        count = u32(count + u32(pattern(load(x, i)) == wanted))
     return count
 
 
 @kernel
-def nth_equal(x: F32s, wanted: np.int32, n: int) -> int:
-    """Find the n-th element with this pattern."""
-    for i in range(x.size):
-        if pattern(x[i]) == wanted:
-            if n == 0:
+def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int) -> int:
+    """Find the element of this rank, from 0, among those with this pattern."""
+    for i in range(n):
+        if pattern(load(x, i)) == wanted:
+            if rank == 0:
                 return i
-            n -= 1
+            rank -= 1
     return -1
 
 
 @kernel
-def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+def bracket(x: Operand, n: int, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar, Scalar, Scalar, Scalar]:
     """Count patterns above high, at high and at low; collect those strictly between into found, n + 1 long.
 
     Counting vectorises; collecting writes every pattern of a group and moves on where it belongs, without a branch.
     """
     above, at_high, at_low, size = 0, 0, 0, u64(0)
-    grouped = x.size // GROUP * GROUP
+    grouped = n // GROUP * GROUP
     for start in range(0, grouped, GROUP):
-        group = x[start : start + GROUP]
         over_high, from_high, over_low, from_low = u32(0), u32(0), u32(0), u32(0)
         for i in range(GROUP):
-            mine = pattern(group[i])
+            mine = pattern(load(x, u64(start) + u64(i)))
             over_high = u32(over_high + u32(mine > high))
             from_high = u32(from_high + u32(mine >= high))
             over_low = u32(over_low + u32(mine > low))
@@ -85,30 +87,14 @@ def bracket(x: F32s, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar
         at_low += from_low - over_low
         if over_low > from_high:
             for i in range(GROUP):
-                mine = pattern(group[i])
+                mine = pattern(load(x, u64(start) + u64(i)))
                 found[size] = mine
                 size += u64((mine > low) & (mine < high))
-    for i in range(grouped, x.size):
-        mine = pattern(x[i])
+    for i in range(grouped, n):
+        mine = pattern(load(x, u64(i)))
         above += mine > high
         at_high += mine == high
         at_low += mine == low
         found[size] = mine
         size += u64((mine > low) & (mine < high))
     return above, at_high, at_low, size
-
-
-@kernel
-def keep_above(x: F32s, threshold: Scalar, out: F32s | None) -> None:
-    """Write x where its pattern is above the threshold, else +0.0."""
-    if out is None:
-        out = x
-    for i in range(x.size):
-        value = x[i]
-        out[i] = value if pattern(value) > threshold else ZERO
-
-
-def trim(x: F32s, threshold: int, equals: int, out: F32s | None) -> None:
-    """Keep patterns above the threshold; among the first `equals` elements, those equal to it, too."""
-    keep_above(x[:equals], i32(threshold - 1), None if out is None else out[:equals])
-    keep_above(x[equals:], i32(threshold), None if out is None else out[equals:])

@@ -1,19 +1,20 @@
-"""Sums in float64 by a tree that chunks, threads and devices cannot change: see `Kernels.dots`."""
+"""Sums in float64 by a tree that chunks, threads and devices cannot change: see `Kernels.products`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import BLOCK, LANES
-from modelbuild.kernels.compiled import Scalar, f64, kernel
+from modelbuild.kernels.access import load
+from modelbuild.kernels.compiled import Scalar, f64, kernel, u64
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    F32s = NDArray[np.float32]
     F64s = NDArray[np.float64]
+
+Operand = Any
 
 
 @kernel
@@ -28,26 +29,35 @@ def fold(lanes: F64s) -> Scalar:
 
 
 @kernel
-def dots(a: F32s, b: F32s, sums: F64s) -> None:
-    """Write the sum of products of every block; rows that would be padding add nothing."""
-    lanes = np.empty(LANES, np.float64)
-    for block in range(sums.size):
-        lanes[:] = 0.0
-        for row in range(block * BLOCK, min(a.size, (block + 1) * BLOCK), LANES):
-            x, y = a[row : row + LANES], b[row : row + LANES]
-            for i in range(x.size):
-                lanes[i] += f64(x[i]) * f64(y[i])
-        sums[block] = fold(lanes)
+def clear(lanes: F64s) -> None:
+    """Start from +0.0."""
+    for i in range(lanes.size):
+        lanes[i] = 0.0
 
 
 @kernel
-def abs_sums(a: F32s, sums: F64s) -> None:
+def products(x: Operand, y: Operand, n: int, xx: F64s, xy: F64s, yy: F64s, sums: F64s) -> None:
+    """Write the three sums of products of every block; rows that would be padding add nothing."""
+    for block in range(sums.shape[0]):
+        clear(xx)
+        clear(xy)
+        clear(yy)
+        for row in range(block * BLOCK, min(n, (block + 1) * BLOCK), LANES):
+            for i in range(min(LANES, n - row)):
+                at = u64(row) + u64(i)
+                a, b = f64(load(x, at)), f64(load(y, at))
+                xx[i] += a * a
+                xy[i] += a * b
+                yy[i] += b * b
+        sums[block, 0], sums[block, 1], sums[block, 2] = fold(xx), fold(xy), fold(yy)
+
+
+@kernel
+def abs_sums(x: Operand, n: int, lanes: F64s, sums: F64s) -> None:
     """Write the sum of magnitudes of every block."""
-    lanes = np.empty(LANES, np.float64)
     for block in range(sums.size):
-        lanes[:] = 0.0
-        for row in range(block * BLOCK, min(a.size, (block + 1) * BLOCK), LANES):
-            x = a[row : row + LANES]
-            for i in range(x.size):
-                lanes[i] += f64(abs(x[i]))
+        clear(lanes)
+        for row in range(block * BLOCK, min(n, (block + 1) * BLOCK), LANES):
+            for i in range(min(LANES, n - row)):
+                lanes[i] += f64(abs(load(x, u64(row) + u64(i))))
         sums[block] = fold(lanes)

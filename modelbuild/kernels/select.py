@@ -1,8 +1,8 @@
 """The k largest magnitudes of a tensor, exactly, ties to the lowest index, seen chunk by chunk.
 
-A sample of the tensor brackets the threshold between two magnitudes; one pass counts what lies above, at and between
-them and keeps the few between, among which the threshold is then found.  A bracket that misses is drawn again from a
-sample of the whole tensor; if that misses too, histograms of the bits decide.  The result never depends on the sample.
+A sample from all over the tensor brackets the threshold between two magnitudes; one pass counts, for every input at once,
+what lies above, at and between them and keeps the few between, among which the threshold is then found.  Where a bracket
+missed, histograms of the bits decide.  The result never depends on the sample.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from modelbuild.kernels.operands import length
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.method import Stream
 
-    Chunks = Callable[[], Iterator[tuple[int, Array]]]
     Patterns = NDArray[np.int32]
 
+PIECES = 16
+"""A sample is taken in so many runs of elements, spread evenly."""
 SAMPLE_SHARE = 64
 SAMPLE_LEAST, SAMPLE_MOST = 4096, 65536
 """Elements to bracket from: one in SAMPLE_SHARE, within these."""
@@ -46,6 +49,13 @@ class Cut(NamedTuple):
 
 
 EVERYTHING = Cut(-1.0, -1)
+
+
+class Bracket(NamedTuple):
+    """Two patterns that a threshold should lie between; -1 and TOP are the open ends."""
+
+    low: int
+    high: int
 
 
 class Between(NamedTuple):
@@ -75,105 +85,133 @@ def magnitude_of(pattern: int) -> float:
     return float(np.int32(pattern).view(np.float32))
 
 
-def largest(chunks: Chunks, kernels: Kernels, keep: int, total: int) -> Cut:
-    """Find the cut that keeps exactly the `keep` largest magnitudes, the lowest indices among equals.
+def largest(stream: Stream, keeps: Sequence[int]) -> tuple[Cut, ...]:
+    """Find, for each input, the cut that keeps exactly so many of the largest magnitudes, the lowest indices among equals.
 
     Args:
-        chunks: returns a fresh iterator of (offset, array) over the tensor, in order; called once or a few times.
-            Each array is read before the next is asked for, so one buffer may serve them all.
-        kernels: those of the arrays.
-        keep: how many, at least 1.
-        total: elements of the tensor.
+        stream: one tensor's inputs.
+        keeps: how many of each, at least 1.
 
     """
-    if keep >= total:
-        return EVERYTHING
-    found = bracketed(chunks, kernels, keep, total) or counted(chunks, kernels, keep)
-    return Cut(magnitude_of(found.pattern), last_index(chunks, kernels, found, total))
+    wanted = {i: keep for i, keep in enumerate(keeps) if keep < stream.numel}
+    seen = sweep(stream, brackets(stream, wanted)) if wanted else {}
+    cuts = {i: seen[i].cut(stream, i, keep) or counted(stream, i, keep) for i, keep in wanted.items()}
+    return tuple(cuts.get(i, EVERYTHING) for i in range(len(keeps)))
 
 
-def bracketed(chunks: Chunks, kernels: Kernels, keep: int, total: int) -> Found | None:
-    """Find the threshold by at most two passes with a bracket; None if both missed."""
-    size = min(max(total // SAMPLE_SHARE, SAMPLE_LEAST), SAMPLE_MOST)
-    found, sample = sweep(chunks, kernels, keep, total, size, None)
-    if found is None:
-        found, _ = sweep(chunks, kernels, keep, total, size, sample)
-    return found
+def brackets(stream: Stream, wanted: Mapping[int, int]) -> dict[int, Bracket]:
+    """Bracket the thresholds of inputs from samples of them."""
+    total = stream.numel
+    size = min(total, max(total // SAMPLE_SHARE, SAMPLE_LEAST), SAMPLE_MOST)
+    pieces = min(PIECES, max(1, size // 256))
+    length, step = size // pieces, total // pieces
+    samples: dict[int, list[Patterns]] = {i: [] for i in wanted}
+    for piece in range(pieces):
+        for i, x in zip(wanted, stream.read(piece * step, length, *wanted), strict=True):
+            samples[i].append(stream.kernels.magnitudes(x))
+    return {i: ends(samples[i], keep / total) for i, keep in wanted.items()}
 
 
-def sweep(chunks: Chunks, kernels: Kernels, keep: int, total: int, size: int, sample: Patterns | None) -> tuple[Found | None, Patterns]:
-    """Pass over the tensor once with the bracket of `sample`, or of the first chunk.
+def ends(pieces: Sequence[Patterns], share: float) -> Bracket:
+    """Bracket the pattern above which `share` of the tensor lies.
 
-    Returns:
-        The threshold, None if it is not in the bracket, and a sample of all that was seen.
-
+    A tensor's rows differ, so its pieces may: half the width is the larger of what single elements and what pieces let
+    expect.
     """
-    low, high = (0, 0) if sample is None else ends(sample, keep / total)
-    above = at_high = at_low = kept = 0
-    inside: list[Patterns] = []
-    seen: list[Patterns] = []
-    for _, x in chunks():
-        if sample is None:
-            sample = kernels.magnitudes(x, stride(len(x), size))
-            low, high = ends(sample, keep / total)
-        seen.append(kernels.magnitudes(x, stride(total, size)))
-        if kept > COLLECT_MOST:
-            continue
-        between = kernels.bracket(x, low, high)
-        above += between.above
-        at_high += between.at_high
-        at_low += between.at_low
-        inside.append(between.inside)
-        kept += len(between.inside)
-    everything_seen = np.concatenate(seen)
-    if kept > COLLECT_MOST:
-        return None, everything_seen
-    counts = Between(above, at_high, at_low if low < high else 0, np.concatenate(inside))
-    return locate(counts, low, high, keep), everything_seen
+    sample = np.concatenate(pieces)
+    rank = share * len(sample)
+    place = min(max(len(sample) - 1 - floor(rank), 0), len(sample) - 1)
+    guess = np.partition(sample, place)[place]
+    of_pieces = np.array([np.count_nonzero(piece > guess) for piece in pieces])
+    deviation = max(sqrt(rank * (1 - share)), sqrt(len(pieces)) * float(np.std(of_pieces)))
+    margin = DEVIATIONS * deviation + 2
+    upper, lower = len(sample) - 1 - floor(rank - margin), len(sample) - 1 - ceil(rank + margin)
+    places = [at for at in (lower, upper) if 0 <= at < len(sample)]
+    ordered = np.partition(sample, places) if places else sample
+    low = int(ordered[lower]) if lower >= 0 else -1
+    high = int(ordered[upper]) if upper < len(sample) else TOP
+    return Bracket(low, high)
 
 
-def stride(count: int, size: int) -> int:
-    """Return a step that takes about `size` of `count`; odd, so that it does not keep to some columns of a matrix."""
-    return max(1, count // size) | 1
+def sweep(stream: Stream, wanted: Mapping[int, Bracket]) -> dict[int, Sightings]:
+    """Pass over some inputs once and note what lies around their brackets, chunk by chunk."""
+    seen = {i: Sightings(bracket) for i, bracket in wanted.items()}
+    for offset, inputs in stream.chunks(*wanted):
+        for sightings, x in zip(seen.values(), inputs, strict=True):
+            sightings.note(offset, length(x), stream.kernels.bracket(x, *sightings.bracket) if sightings.fits else None)
+    return seen
 
 
-def ends(sample: Patterns, share: float) -> tuple[int, int]:
-    """Bracket the pattern above which `share` of the tensor lies; -1 and TOP are the open ends."""
-    ordered = np.sort(sample)[::-1]
-    rank = share * len(ordered)
-    margin = DEVIATIONS * sqrt(rank * (1 - share)) + 2
-    upper, lower = floor(rank - margin), ceil(rank + margin)
-    high = int(ordered[upper]) if upper >= 0 else TOP
-    low = int(ordered[lower]) if lower < len(ordered) else -1
-    return low, high
+class Sightings:
+    """What a pass saw of one input around a bracket."""
+
+    def __init__(self, bracket: Bracket) -> None:
+        """Have seen nothing yet."""
+        self.bracket = bracket
+        self.fits = True
+        self._chunks: list[tuple[int, int, Between]] = []
+        self._collected = 0
+
+    def note(self, offset: int, count: int, seen: Between | None) -> None:
+        """Take one chunk."""
+        if seen is not None:
+            self._collected += len(seen.inside)
+            self.fits = self._collected <= COLLECT_MOST
+            self._chunks.append((offset, count, seen))
+        if not self.fits:
+            self._chunks.clear()
+
+    def cut(self, stream: Stream, i: int, keep: int) -> Cut | None:
+        """Return where the selection of input `i` ends; None if that is not in the bracket."""
+        found = self._located(keep) if self.fits else None
+        if found is None:
+            return None
+        if found.wanted == found.equal:
+            return Cut(magnitude_of(found.pattern), stream.numel - 1)
+        left = found.wanted
+        for offset, count, seen in self._chunks:
+            here = self._equal(seen, found.pattern)
+            if left <= here:
+                (x,) = stream.read(offset, count, i)
+                return Cut(magnitude_of(found.pattern), offset + stream.kernels.nth_equal(x, found.pattern, left - 1))
+            left -= here
+        raise ValueError("the chunks of a tensor differ between two passes over it")
+
+    def _equal(self, seen: Between, pattern: int) -> int:
+        if pattern == self.bracket.high:
+            return seen.at_high
+        return seen.at_low if pattern == self.bracket.low else int(np.count_nonzero(seen.inside == pattern))
+
+    def _located(self, keep: int) -> Found | None:
+        low, high = self.bracket
+        wanted = keep - sum(seen.above for _, _, seen in self._chunks)
+        if wanted <= 0:
+            return None
+        at_high = sum(seen.at_high for _, _, seen in self._chunks)
+        if wanted <= at_high:
+            return Found(high, at_high, wanted)
+        wanted -= at_high
+        inside = np.concatenate([seen.inside for _, _, seen in self._chunks])
+        if wanted <= len(inside):
+            place = len(inside) - wanted
+            pattern = int(np.partition(inside, place)[place])
+            return Found(pattern, int(np.count_nonzero(inside == pattern)), wanted - int(np.count_nonzero(inside > pattern)))
+        wanted -= len(inside)
+        at_low = sum(seen.at_low for _, _, seen in self._chunks) if low < high else 0
+        return Found(low, at_low, wanted) if wanted <= at_low else None
 
 
-def locate(seen: Between, low: int, high: int, keep: int) -> Found | None:
-    """Find the keep-th largest pattern in a bracket; None if it is outside."""
-    wanted = keep - seen.above
-    if wanted <= 0:
-        return None
-    if wanted <= seen.at_high:
-        return Found(high, seen.at_high, wanted)
-    wanted -= seen.at_high
-    if wanted <= len(seen.inside):
-        place = len(seen.inside) - wanted
-        pattern = int(np.partition(seen.inside, place)[place])
-        return Found(pattern, int(np.count_nonzero(seen.inside == pattern)), wanted - int(np.count_nonzero(seen.inside > pattern)))
-    wanted -= len(seen.inside)
-    return Found(low, seen.at_low, wanted) if wanted <= seen.at_low else None
-
-
-def counted(chunks: Chunks, kernels: Kernels, keep: int) -> Found:
-    """Find the threshold by two passes that count, first high halves of the bits, then low halves under one of them."""
+def counted(stream: Stream, i: int, keep: int) -> Cut:
+    """Find a cut by two passes that count, first high halves of the bits, then low halves under one of them."""
     highs, lows = np.zeros(1 << 15, np.int64), np.zeros(1 << 16, np.int64)
-    for _, x in chunks():
-        kernels.magnitude_histogram(x, highs)
+    for _, (x,) in stream.chunks(i):
+        stream.kernels.magnitude_histogram(x, highs)
     high, wanted = bin_of(highs, keep)
-    for _, x in chunks():
-        kernels.refine_histogram(x, high, lows)
+    for _, (x,) in stream.chunks(i):
+        stream.kernels.refine_histogram(x, high, lows)
     low, wanted = bin_of(lows, wanted)
-    return Found(high << 16 | low, int(lows[low]), wanted)
+    pattern = high << 16 | low
+    return Cut(magnitude_of(pattern), last_index(stream, i, pattern, wanted))
 
 
 def bin_of(counts: NDArray[np.int64], wanted: int) -> tuple[int, int]:
@@ -183,14 +221,11 @@ def bin_of(counts: NDArray[np.int64], wanted: int) -> tuple[int, int]:
     return len(counts) - 1 - place, wanted - int(from_top[place] - counts[::-1][place])
 
 
-def last_index(chunks: Chunks, kernels: Kernels, found: Found, total: int) -> int:
-    """Return the index of the last selected among equals; where all are selected, the last of the tensor."""
-    if found.wanted == found.equal:
-        return total - 1
-    wanted = found.wanted
-    for offset, x in chunks():
-        count = kernels.count_equal(x, found.pattern)
+def last_index(stream: Stream, i: int, pattern: int, wanted: int) -> int:
+    """Return the index of the wanted-th element, from 1, with this pattern."""
+    for offset, (x,) in stream.chunks(i):
+        count = stream.kernels.count_equal(x, pattern)
         if wanted <= count:
-            return offset + kernels.nth_equal(x, found.pattern, wanted - 1)
+            return offset + stream.kernels.nth_equal(x, pattern, wanted - 1)
         wanted -= count
     raise ValueError("the chunks of a tensor differ between two passes over it")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from modelbuild.kernels import BLOCK, LANES, total
+from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL, WORD, counter, key, limit
 
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from modelbuild.kernels import Operand
     from modelbuild.kernels.select import Cut
 
 STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-QUIET = {"F64": (torch.int64, 0x7FF8 << 48), "F32": (torch.int32, 0x7FC00000), "F16": (torch.int16, 0x7E00), "BF16": (torch.int16, 0x7FC0)}
+QUIET = {
+    torch.float64: (torch.int64, 0x7FF8 << 48),
+    torch.float32: (torch.int32, 0x7FC00000),
+    torch.float16: (torch.int16, 0x7E00),
+    torch.bfloat16: (torch.int16, 0x7FC0),
+}
 """The integer type of a storage type's bits, and its NaN."""
 
 
@@ -37,124 +44,119 @@ class Torch:
         """Serve tensors of one device, such as "cuda:0" or "cpu"."""
         self.device = torch.device(device)
 
-    def widen(self, raw: Tensor, dtype: str, out: Tensor) -> int:
-        """Read storage as float32."""
-        out.copy_(as_stored(raw, dtype))
-        return not_finite(out)
+    def stored(self, raw: Tensor, dtype: str) -> Tensor:
+        """See bytes as numbers; of no bytes at all torch would refuse the view."""
+        return raw.view(STORED[dtype]) if len(raw) else raw.new_empty(0, dtype=STORED[dtype])
 
-    def narrow(self, x: Tensor, dtype: str, raw: Tensor) -> int:
-        """Write float32 as storage."""
-        stored = as_stored(raw, dtype)
-        stored.copy_(x)
-        integer, quiet = QUIET[dtype]
-        stored.view(integer).masked_fill_(torch.isnan(x), quiet)
-        return not_finite(stored)
+    def not_finite(self, x: Tensor) -> Tensor:
+        """Count NaN and infinity."""
+        return torch.count_nonzero(~torch.isfinite(x.float()))
 
-    def subtract(self, x: Tensor, base: Tensor, out: Tensor) -> None:
-        """Write x - base."""
-        torch.sub(x, base, out=out)
+    def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
+        """Drop what the cut drops."""
+        return Trimmed(x, pattern_of(cut.magnitude), min(max(cut.last + 1 - offset, 0), length(x)))
 
-    def add(self, x: Tensor, y: Tensor, out: Tensor) -> None:
-        """Write x + y."""
-        torch.add(x, y, out=out)
+    def mask(self, stream: int, probability: float, offset: int, count: int) -> Tensor:
+        """Draw a mask."""
+        first = counter(offset)
+        counters = torch.arange(first, first + -(-count // 4), device=self.device)
+        none = torch.zeros_like(counters)
+        words = torch.stack(philox((counters & WORD, counters >> 32, none, none), key(stream)), dim=1)  # (n / 4, 4)
+        return words.reshape(-1)[:count] < limit(probability)
 
-    def scale(self, x: Tensor, factor: float, out: Tensor) -> None:
-        """Write factor * x."""
-        torch.mul(x, self.single(factor), out=out)
+    def masked(self, x: Operand, mask: Tensor, factor: float) -> Operand:
+        """Drop what is not in the mask."""
+        return Masked(x, mask, factor)
 
-    def weighted_sum(self, inputs: Sequence[Tensor], weights: Sequence[float], divisor: float, out: Tensor) -> None:
+    def floats(self, x: Operand) -> Tensor:
+        """Compute an operand: one operation for each of its roundings."""
+        if isinstance(x, Delta):
+            return self.floats(x.x) - self.floats(x.base)
+        if isinstance(x, Masked):
+            return torch.where(x.mask, self.floats(x.x) * self.single(x.factor), self.single(0.0))
+        if isinstance(x, Trimmed):
+            values = self.floats(x.x)
+            keep = (pattern := patterns(values)) > x.threshold
+            keep[: x.equals] |= pattern[: x.equals] == x.threshold
+            return torch.where(keep, values, self.single(0.0))
+        widened: Tensor = x.float()
+        return widened
+
+    def copy(self, x: Operand, out: Operand) -> None:
+        """Write x, with one NaN for all."""
+        values = self.floats(x)
+        if isinstance(out, Plus):
+            values, out = self.floats(out.base) + values, out.raw
+        out.copy_(values)
+        integer, quiet = QUIET[out.dtype]
+        out.view(integer).masked_fill_(torch.isnan(values), quiet)
+
+    def weighted_sum(self, inputs: Sequence[Operand], weights: Sequence[float], divisor: float, scale: float, out: Operand) -> None:
         """Write the weighted sum."""
-        torch.mul(inputs[0], self.single(weights[0]), out=out)
+        self.copy(self.summed(list(map(self.floats, inputs)), weights) / self.single(divisor) * self.single(scale), out)
+
+    def summed(self, inputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """Add up products, left to right."""
+        total = inputs[0] * self.single(weights[0])
         for x, weight in zip(inputs[1:], weights[1:], strict=True):
-            out.add_(x * self.single(weight))
-        if divisor != 1.0:
-            out.div_(self.single(divisor))
+            total += x * self.single(weight)
+        return total
 
-    def mix(self, a: Tensor, ca: float, b: Tensor, cb: float, out: Tensor) -> None:
-        """Write ca * a + cb * b."""
-        self.weighted_sum((a, b), (ca, cb), 1.0, out)
-
-    def dots(self, a: Tensor, b: Tensor) -> NDArray[np.float64]:
+    def products(self, x: Operand, y: Operand) -> NDArray[np.float64]:
         """Sum products by block."""
-        return folded(blocks(a) * blocks(b))
+        a, b = blocks(self.floats(x)), blocks(self.floats(y))
+        return np.stack([folded(a * a), folded(a * b), folded(b * b)], axis=1)
 
-    def abs_sums(self, x: Tensor) -> NDArray[np.float64]:
+    def abs_sums(self, x: Operand) -> NDArray[np.float64]:
         """Sum magnitudes by block."""
-        return folded(blocks(x).abs())
+        return folded(blocks(self.floats(x)).abs())
 
-    def consensus(self, deltas: Sequence[Tensor], weights: Sequence[float], normalize: bool, scale: float, out: Tensor) -> None:
+    def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand) -> None:
         """Elect signs and add up who agrees."""
-        positive = self.elected(deltas, weights)
+        values = list(map(self.floats, deltas))
+        positive = self.summed(values, weights) >= 0
         zero, one = self.single(0.0), self.single(1.0)
-        mixed, divisor = torch.zeros_like(out), torch.zeros_like(out)
-        for delta, weight in zip(deltas, map(self.single, weights), strict=True):
+        mixed, divisor = torch.zeros_like(values[0]), torch.zeros_like(values[0])
+        for delta, weight in zip(values, map(self.single, weights), strict=True):
             product = delta * weight
             agree = torch.where(positive, product > 0, product < 0)
             mixed += torch.where(agree, product, zero)
             divisor += torch.where(agree, weight, zero)
         if normalize:
             mixed /= torch.where(divisor == 0, one, divisor)
-        torch.mul(mixed, self.single(scale), out=out)
+        self.copy(mixed * self.single(scale), out)
 
-    def elected(self, deltas: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Tell where the weighted sum elects plus."""
-        elected = torch.empty_like(deltas[0])
-        self.weighted_sum(deltas, weights, 1.0, elected)
-        return elected >= 0
+    def magnitudes(self, x: Operand) -> NDArray[np.int32]:
+        """Return all patterns."""
+        return on_host(patterns(self.floats(x)))
 
-    def trim(self, x: Tensor, cut: Cut, offset: int, out: Tensor) -> None:
-        """Zero what the cut drops."""
-        pattern, threshold = patterns(x), pattern_of(cut.magnitude)
-        equals = min(max(cut.last + 1 - offset, 0), len(x))
-        keep = pattern > threshold
-        keep[:equals] |= pattern[:equals] == threshold
-        torch.where(keep, x, self.single(0.0), out=out)
-
-    def drop(self, x: Tensor, stream: int, probability: float, offset: int, factor: float, out: Tensor) -> None:
-        """Zero elements at random."""
-        first = counter(offset)
-        counters = torch.arange(first, first + -(-len(x) // 4), device=self.device)
-        none = torch.zeros_like(counters)
-        words = torch.stack(philox((counters & WORD, counters >> 32, none, none), key(stream)), dim=1)  # (n / 4, 4)
-        keep = words.reshape(-1)[: len(x)] < limit(probability)
-        torch.where(keep, x * self.single(factor), self.single(0.0), out=out)
-
-    def magnitudes(self, x: Tensor, step: int) -> NDArray[np.int32]:
-        """Return every step-th pattern."""
-        return on_host(patterns(x)[::step])
-
-    def bracket(self, x: Tensor, low: int, high: int) -> Between:
+    def bracket(self, x: Operand, low: int, high: int) -> Between:
         """Count around a bracket, collect inside."""
-        pattern = patterns(x)
+        pattern = patterns(self.floats(x))
         inside = on_host(pattern[(pattern > low) & (pattern < high)])
         return Between(count(pattern > high), count(pattern == high), count(pattern == low), inside)
 
-    def magnitude_histogram(self, x: Tensor, counts: NDArray[np.int64]) -> None:
+    def magnitude_histogram(self, x: Operand, counts: NDArray[np.int64]) -> None:
         """Count high halves."""
-        counts += on_host(torch.bincount(patterns(x) >> 16, minlength=len(counts)))
+        counts += on_host(torch.bincount(patterns(self.floats(x)) >> 16, minlength=len(counts)))
 
-    def refine_histogram(self, x: Tensor, high_half: int, counts: NDArray[np.int64]) -> None:
+    def refine_histogram(self, x: Operand, high_half: int, counts: NDArray[np.int64]) -> None:
         """Count low halves under one high half."""
-        pattern = patterns(x)
+        pattern = patterns(self.floats(x))
         counts += on_host(torch.bincount(pattern[pattern >> 16 == high_half] & 0xFFFF, minlength=len(counts)))
 
-    def count_equal(self, x: Tensor, pattern: int) -> int:
+    def count_equal(self, x: Operand, pattern: int) -> int:
         """Count one pattern."""
-        return count(patterns(x) == pattern)
+        return count(patterns(self.floats(x)) == pattern)
 
-    def nth_equal(self, x: Tensor, pattern: int, n: int) -> int:
+    def nth_equal(self, x: Operand, pattern: int, n: int) -> int:
         """Find the n-th of one pattern."""
-        places = torch.nonzero(patterns(x) == pattern)
+        places = torch.nonzero(patterns(self.floats(x)) == pattern)
         return int(places[n]) if n < len(places) else -1
 
     def single(self, value: float) -> Tensor:
         """Put a number, rounded to float32, on the device."""
         return torch.full((), float(np.float32(value)), dtype=torch.float32, device=self.device)
-
-
-def as_stored(raw: Tensor, dtype: str) -> Tensor:
-    """See bytes as a storage type; of no bytes at all torch would refuse the view."""
-    return raw.view(STORED[dtype]) if len(raw) else raw.new_empty(0, dtype=STORED[dtype])
 
 
 def on_host(tensor: Tensor) -> NDArray[Any]:
@@ -165,11 +167,6 @@ def on_host(tensor: Tensor) -> NDArray[Any]:
 def count(mask: Tensor) -> int:
     """Count what is true; integers add up in any order."""
     return int(torch.count_nonzero(mask))
-
-
-def not_finite(x: Tensor) -> int:
-    """Count NaN and infinity."""
-    return count(~torch.isfinite(x))
 
 
 def patterns(x: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from modelbuild.kernels import divisor, load
+from modelbuild.kernels.operands import length
 from modelbuild.method import Param, Stream, method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Kernels, Operand, Place
 
 PARAMS = (
     Param("density", float, per="input", default=1.0, low=0.0, high=1.0),
@@ -58,7 +59,7 @@ def dare_linear(
 
     """
     kernels, dropped, out = _dropped(deltas, density, rescale, streams)
-    _sum(kernels, dropped, out, weight, normalize, scale)
+    kernels.weighted_sum(dropped, weight, divisor(weight, normalize), scale, out)
     return out.reshape(deltas[0].shape)
 
 
@@ -101,18 +102,10 @@ def _dropped(
     dropped = []
     for delta, share, stream in zip(deltas, density, streams, strict=True):
         flat = delta.reshape(-1)
-        out = flat.new_empty(flat.shape)
-        kernels.drop(flat, stream, share, 0, 1.0, out)
-        factor = _factor(rescale, share, kernels.total(kernels.abs_sums(flat)), kernels.total(kernels.abs_sums(out)))
-        kernels.drop(flat, stream, share, 0, factor, out)
-        dropped.append(out)
+        mask = kernels.mask(stream, share, 0, len(flat))
+        sums = [kernels.total(kernels.abs_sums(some)) for some in (flat, kernels.masked(flat, mask, 1.0))]
+        dropped.append(kernels.floats(kernels.masked(flat, mask, _factor(rescale, share, *sums))))
     return kernels, dropped, dropped[0].new_empty(dropped[0].shape)
-
-
-def _sum(kernels: Kernels, dropped: Sequence[Array], out: Array, weight: Sequence[float], normalize: bool, scale: float) -> None:
-    kernels.weighted_sum(dropped, weight, divisor(weight, normalize), out)
-    if scale != 1.0:
-        kernels.scale(out, scale, out)
 
 
 def _factor(rescale: str, density: float, before: float, after: float) -> float:
@@ -124,39 +117,40 @@ def _factor(rescale: str, density: float, before: float, after: float) -> float:
 def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: object) -> tuple[tuple[int, float], ...]:
     """Return (stream, factor) for each input."""
     kernels = stream.kernels
+    sums = [(0.0, 0.0)] * len(density)
+    measured = [i for i, share in enumerate(density) if share < 1.0 and rescale == "l1"]
+    for offset, deltas in stream.chunks(*measured) if measured else ():
+        for i, delta in zip(measured, deltas, strict=True):
+            before, after = sums[i]
+            mask = kernels.mask(stream.streams[i], density[i], offset, length(delta))
+            sums[i] = (
+                kernels.total((before, *kernels.abs_sums(delta))),
+                kernels.total((after, *kernels.abs_sums(kernels.masked(delta, mask, 1.0)))),
+            )
+    return tuple((stream.streams[i], _factor(rescale, share, *sums[i])) for i, share in enumerate(density))
 
-    def factor(i: int, share: float) -> float:
-        if share >= 1.0 or rescale != "l1":
-            return _factor(rescale, share, 0.0, 0.0)
-        before = after = 0.0
-        for offset, (delta,) in stream.chunks(i):
-            before = kernels.total((before, *kernels.abs_sums(delta)))
-            kernels.drop(delta, stream.streams[i], share, offset, 1.0, delta)
-            after = kernels.total((after, *kernels.abs_sums(delta)))
-        return _factor(rescale, share, before, after)
 
-    return tuple((stream.streams[i], factor(i, share)) for i, share in enumerate(density))
-
-
-def _drop(kernels: Kernels, inputs: Sequence[Array], state: Sequence[tuple[int, float]], offset: int, density: Sequence[float]) -> None:
-    for delta, (stream, factor), share in zip(inputs, state, density, strict=True):
-        kernels.drop(delta, stream, share, offset, factor, delta)
+def _drop(
+    kernels: Kernels, inputs: Sequence[Operand], state: Sequence[tuple[int, float]], offset: int, density: Sequence[float]
+) -> list[Operand]:
+    return [
+        kernels.masked(delta, kernels.mask(stream, share, offset, length(delta)), factor)
+        for delta, (stream, factor), share in zip(inputs, state, density, strict=True)
+    ]
 
 
 def _apply_sum(
-    kernels: Kernels, inputs: Sequence[Array], out: Array, state: Sequence[tuple[int, float]], offset: int,
+    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Sequence[tuple[int, float]], offset: int,
     *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float, **_: object,
 ) -> None:  # fmt: skip
-    _drop(kernels, inputs, state, offset, density)
-    _sum(kernels, inputs, out, weight, normalize, scale)
+    kernels.weighted_sum(_drop(kernels, inputs, state, offset, density), weight, divisor(weight, normalize), scale, out)
 
 
 def _apply_consensus(
-    kernels: Kernels, inputs: Sequence[Array], out: Array, state: Sequence[tuple[int, float]], offset: int,
+    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Sequence[tuple[int, float]], offset: int,
     *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float, **_: object,
 ) -> None:  # fmt: skip
-    _drop(kernels, inputs, state, offset, density)
-    kernels.consensus(inputs, weight, normalize, scale, out)
+    kernels.consensus(_drop(kernels, inputs, state, offset, density), weight, normalize, scale, out)
 
 
 dare_linear = dare_linear.streamed(stats=_stats, apply=_apply_sum)

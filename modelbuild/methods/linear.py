@@ -15,7 +15,7 @@ from modelbuild.method import Param, Params, method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Kernels, Operand, Place
 
 
 def _itself(params: Params, count: int) -> int | None:
@@ -57,9 +57,9 @@ def linear(tensors: Sequence[Tensor], *, weight: Sequence[float], normalize: boo
 
 
 def _apply(
-    kernels: Kernels, inputs: Sequence[Array], out: Array, state: Any, offset: int, *, weight: Sequence[float], normalize: bool
+    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, offset: int, *, weight: Sequence[float], normalize: bool
 ) -> None:
-    kernels.weighted_sum(inputs, weight, total(weight) if normalize else 1.0, out)
+    kernels.weighted_sum(inputs, weight, total(weight) if normalize else 1.0, 1.0, out)
 
 
 linear = linear.streamed(apply=_apply)

@@ -10,7 +10,7 @@ from modelbuild.method import Param, Params, method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Kernels, Operand, Place
 
 
 def _itself(params: Params, count: int) -> int | None:
@@ -32,8 +32,8 @@ def passthrough(tensors: Sequence[Tensor], *, scale: Sequence[float]) -> Tensor:
     return tensors[0] * scale[0]
 
 
-def _apply(kernels: Kernels, inputs: Sequence[Array], out: Array, state: Any, offset: int, *, scale: Sequence[float]) -> None:
-    kernels.scale(inputs[0], scale[0], out)
+def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, offset: int, *, scale: Sequence[float]) -> None:
+    kernels.weighted_sum(inputs, scale, 1.0, 1.0, out)
 
 
 passthrough = passthrough.streamed(apply=_apply)

@@ -14,7 +14,7 @@ from modelbuild.method import Param, Params, Stream, method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Kernels, Operand, Place
 
 NEARLY_PARALLEL = 0.9995
 """Beyond this cosine the angle is too small to divide by its sine; the straight line is as good."""
@@ -49,7 +49,7 @@ def slerp(tensors: Sequence[Tensor], *, t: float) -> Tensor:
 
     kernels = load(f"torch:{tensors[0].device}")
     flat = [tensor.reshape(-1) for tensor in tensors]
-    of_base, of_other = coefficients([kernels.total(kernels.dots(a, b)) for a, b in _pairs(flat)], t)
+    of_base, of_other = coefficients([kernels.total(sums) for sums in kernels.products(*flat).T], t)
     return tensors[0] * of_base + tensors[1] * of_other
 
 
@@ -64,21 +64,15 @@ def coefficients(products: Sequence[float], t: float) -> tuple[float, float]:
     return sin((1.0 - t) * angle) / sin(angle), sin(t * angle) / sin(angle)
 
 
-def _pairs(ends: Sequence[Array]) -> tuple[tuple[Array, Array], ...]:
-    first, second = ends
-    return (first, first), (first, second), (second, second)
-
-
 def _stats(stream: Stream, *, t: float) -> tuple[float, float]:
     sums = [0.0, 0.0, 0.0]
     for _, ends in stream.chunks():
-        for i, (a, b) in enumerate(_pairs(ends)):
-            sums[i] = stream.kernels.total((sums[i], *stream.kernels.dots(a, b)))
+        sums = [stream.kernels.total((before, *here)) for before, here in zip(sums, stream.kernels.products(*ends).T, strict=True)]
     return coefficients(sums, t)
 
 
-def _apply(kernels: Kernels, inputs: Sequence[Array], out: Array, state: tuple[float, float], offset: int, *, t: float) -> None:
-    kernels.weighted_sum(inputs, state, 1.0, out)
+def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: tuple[float, float], offset: int, *, t: float) -> None:
+    kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
 slerp = slerp.streamed(stats=_stats, apply=_apply)

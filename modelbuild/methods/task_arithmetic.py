@@ -14,7 +14,7 @@ from modelbuild.method import Param, method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Kernels, Operand, Place
 
 PARAMS = (
     Param("weight", float, per="input", default=1.0),
@@ -48,8 +48,8 @@ def task_arithmetic(deltas: Sequence[Tensor], *, weight: Sequence[float], normal
 
 def _apply(
     kernels: Kernels,
-    inputs: Sequence[Array],
-    out: Array,
+    inputs: Sequence[Operand],
+    out: Place,
     state: Any,
     offset: int,
     *,
@@ -57,9 +57,7 @@ def _apply(
     normalize: bool,
     scale: float,
 ) -> None:
-    kernels.weighted_sum(inputs, weight, divisor(weight, normalize), out)
-    if scale != 1.0:
-        kernels.scale(out, scale, out)
+    kernels.weighted_sum(inputs, weight, divisor(weight, normalize), scale, out)
 
 
 task_arithmetic = task_arithmetic.streamed(apply=_apply)

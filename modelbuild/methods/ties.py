@@ -14,7 +14,7 @@ from modelbuild.method import Param, Stream, method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Kernels, Operand, Place
     from modelbuild.kernels.select import Cut
 
 
@@ -78,18 +78,13 @@ def _largest(delta: Tensor, density: float) -> Tensor:
 def _stats(stream: Stream, *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float) -> tuple[Cut, ...]:
     from modelbuild.kernels.select import largest
 
-    def cut(i: int, share: float) -> Cut:
-        return largest(
-            lambda: ((offset, delta) for offset, (delta,) in stream.chunks(i)), stream.kernels, kept(stream.numel, share), stream.numel
-        )
-
-    return tuple(cut(i, share) for i, share in enumerate(density))
+    return largest(stream, [kept(stream.numel, share) for share in density])
 
 
 def _apply(
     kernels: Kernels,
-    inputs: Sequence[Array],
-    out: Array,
+    inputs: Sequence[Operand],
+    out: Place,
     state: Sequence[Cut],
     offset: int,
     *,
@@ -98,10 +93,8 @@ def _apply(
     normalize: bool,
     scale: float,
 ) -> None:
-    for delta, cut, share in zip(inputs, state, density, strict=True):
-        if share < 1.0:
-            kernels.trim(delta, cut, offset, delta)
-    kernels.consensus(inputs, weight, normalize, scale, out)
+    trimmed = [kernels.trimmed(delta, cut, offset) for delta, cut in zip(inputs, state, strict=True)]
+    kernels.consensus(trimmed, weight, normalize, scale, out)
 
 
 ties = ties.streamed(stats=_stats, apply=_apply)
