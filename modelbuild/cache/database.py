@@ -99,11 +99,11 @@ class Database:
             found |= self._select(f"key IN ({','.join('?' * len(part))})", part)
         return found
 
-    def scan(self, prefix: str) -> dict[str, str]:
-        """Return everything whose key starts with `prefix`, in order of keys."""
-        return self._select("key >= ? AND key < ? ORDER BY key", (prefix, prefix + "\U0010ffff"))
+    def scan(self, prefix: str, most: int = -1) -> dict[str, str]:
+        """Return everything whose key starts with `prefix`, in order of keys; the first `most`, where that is not negative."""
+        return self._select("key >= ? AND key < ? ORDER BY key LIMIT ?", (prefix, prefix + "\U0010ffff", most))
 
-    def _select(self, condition: str, values: tuple[str, ...]) -> dict[str, str]:
+    def _select(self, condition: str, values: tuple[str | int, ...]) -> dict[str, str]:
         query = f"SELECT key, value FROM Cache WHERE {_INLINE} AND {condition}"  # noqa: S608 - conditions are the two above
         try:
             return dict(self._cache._sql(query, values))  # noqa: SLF001 - diskcache only asks key by key

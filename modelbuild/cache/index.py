@@ -66,6 +66,15 @@ class Index:
             self._failed(failure)
             return {}
 
+    def has(self, prefix: str) -> bool:
+        """Tell whether there is a key that starts with `prefix`."""
+        database = self._open()
+        try:
+            return any(key.startswith(prefix) for key in self._memory or ()) if database is None else bool(database.scan(prefix, 1))
+        except DatabaseFailed as failure:
+            self._failed(failure)
+            return False
+
     def scan(self, prefix: str) -> dict[str, Json]:
         """Return everything whose key starts with `prefix`, in order of keys."""
         database = self._open()

@@ -39,6 +39,10 @@ class Records:
         """Keep records in `index`, under `r:` their digests and under `e:` what explains them."""
         self._index = index
 
+    def any(self) -> bool:
+        """Tell whether there are any."""
+        return self._index.has(_DIGEST)
+
     def digest(self, key: str) -> str | None:
         """Return the digest of what the action gave, or None where nobody has run it."""
         return _digest(self._index.get(_DIGEST + key))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.digest import tensor_hasher
-from modelbuild.engine.devices import Device
+from modelbuild.engine.devices import Device, Torch
 from modelbuild.engine.regions import Region
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.kernels import Array
-from modelbuild.plan import Action
+from modelbuild.kernels import Operand, Place
+from modelbuild.kernels.operands import Delta, Plus, length
+from modelbuild.plan import Action, Ref
 
 Write = Callable[[int, memoryview], None]
 """write(offset in bytes from the tensor's start, bytes)"""
@@ -31,6 +32,7 @@ class Job:
     Args:
         action: what to compute.
         regions: the bytes of `action.needs`, in order.
+        digests: theirs, each "" where it is to be learned on the way.
         streams: the keys of the random masks, one per input; empty where the method draws none.
         write: takes the result.
         check: called between chunks; raises to stop.
@@ -39,9 +41,17 @@ class Job:
 
     action: Action
     regions: tuple[Region, ...]
+    digests: tuple[str, ...]
     streams: tuple[int, ...]
     write: Write
     check: Callable[[], None]
+
+
+class Computed(NamedTuple):
+    """The digest of a result, and those of what it was computed from."""
+
+    digest: str
+    needs: tuple[str, ...]
 
 
 class Workspace:
@@ -56,24 +66,17 @@ class Workspace:
     def __init__(self, device: Device, chunk: int) -> None:
         """Allocate nothing yet."""
         self.device, self.chunk = device, chunk
-        self._floats: list[Array] = []
-        self._staged: dict[int, tuple[Any, memoryview]] = {}
+        self._staged: dict[tuple[int, int], tuple[Any, memoryview]] = {}
 
-    def floats(self, i: int, count: int) -> Array:
-        """Return the i-th float32 buffer, `count` elements of it."""
-        while len(self._floats) <= i:
-            self._floats.append(self.device.floats(self.chunk))
-        return self._floats[i][:count]
-
-    def staging(self, width: int) -> tuple[Any, memoryview]:
-        """Return the host buffer for elements of `width` bytes."""
-        if width not in self._staged:
-            self._staged[width] = self.device.staging(self.chunk * width)
-        return self._staged[width]
+    def staging(self, i: int, width: int) -> tuple[Any, memoryview]:
+        """Return the i-th host buffer for a chunk of elements of `width` bytes."""
+        if (i, width) not in self._staged:
+            self._staged[i, width] = self.device.staging(self.chunk * width)
+        return self._staged[i, width]
 
 
-def compute(job: Job, workspace: Workspace) -> str:
-    """Run an action in the form its method has, and return the digest of what was written.
+def compute(job: Job, workspace: Workspace) -> Computed:
+    """Run an action in the form its method has, and return the digests of what was written and of what was read.
 
     Raises:
         ModelbuildError: exit 1 if there are NaN or Inf in what is read or in what would be written.
@@ -88,7 +91,7 @@ def compute(job: Job, workspace: Workspace) -> str:
     else:
         _whole(job, reader, out, params)
     reader.complain()
-    return out.digest()
+    return Computed(out.digest(), reader.digests())
 
 
 def _streamed(action: Action, reader: _Reader, out: _Out, params: dict[str, Any]) -> None:
@@ -96,26 +99,25 @@ def _streamed(action: Action, reader: _Reader, out: _Out, params: dict[str, Any]
     assert method.apply is not None
     state = method.stats(reader, **params) if method.stats else None
     for offset, inputs in reader.last_pass():
-        result = out.floats(len(inputs[0]))
-        method.apply(kernels, inputs, result, state, offset, **params)
-        if reader.delta:
-            kernels.add(reader.base(len(result)), result, result)
-        out.put(offset, result)
+        raw = out.place(length(inputs[0]))
+        place = Plus(raw, reader.base) if reader.delta else raw
+        method.apply(kernels, inputs, place, state, offset, **params)
+        out.put(offset, raw)
 
 
 def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None:
     """Run the short form: whole float32 tensors of the action's shape."""
     import torch
 
-    action, device = job.action, reader.workspace.device.name
-    target = torch.device(device)
+    action = job.action
+    target = torch.device(reader.workspace.device.name)
     whole = [torch.empty(action.numel, dtype=torch.float32, device=target) for _ in action.inputs]
     base = torch.empty(action.numel, dtype=torch.float32, device=target) if reader.delta else None
     for offset, inputs in reader.last_pass():
         for tensor, chunk in zip(whole, inputs, strict=True):
-            tensor[offset : offset + len(chunk)] = torch.as_tensor(chunk)
+            tensor[offset : offset + length(chunk)] = torch.as_tensor(reader.kernels.floats(chunk))
         if base is not None:
-            base[offset : offset + len(inputs[0])] = torch.as_tensor(reader.base(len(inputs[0])))
+            base[offset : offset + length(inputs[0])] = torch.as_tensor(reader.kernels.floats(reader.base))
     if action.method.random:
         params = {**params, "streams": job.streams}
     try:
@@ -140,7 +142,9 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
     chunk = reader.workspace.chunk
     for offset in range(0, action.numel, chunk):
         piece = merged[offset : offset + chunk]
-        out.put(offset, piece.numpy() if device == "cpu" else piece)
+        raw = out.place(len(piece))
+        reader.kernels.copy(piece if isinstance(reader.workspace.device, Torch) else piece.numpy(), raw)
+        out.put(offset, raw)
 
 
 class _Reader:
@@ -151,48 +155,54 @@ class _Reader:
         self.workspace, self.kernels = workspace, workspace.device.kernels
         self.numel, self.shape, self.streams = action.numel, action.shape, job.streams
         self.delta = action.base is not None
+        self.base: Operand = None
+        """The base's elements of the chunk in hand, as they are stored."""
         self._job = job
         self._dtypes = [need.dtype for need in action.needs]
-        self._nonfinite = [0] * len(action.needs)
+        self._nonfinite: list[Any] = [0] * len(action.needs)
         self._counting = False
+        self._passing = [_Passing(need, known) for need, known in zip(action.needs, job.digests, strict=True)]
 
-    def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Array, ...]]]:
-        """Yield (offset, one array per input)."""
-        first = 1 if self.delta else 0
-        chosen = which or tuple(range(len(self._dtypes) - first))
+    def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
+        """Yield (offset, one operand per input)."""
         for offset in range(0, self.numel, self.workspace.chunk):
             self._job.check()
-            count = min(self.workspace.chunk, self.numel - offset)
-            arrays = tuple(self._load(i + first, offset, self.workspace.floats(2 + at, count)) for at, i in enumerate(chosen))
-            if self.delta:
-                base = self._load(0, offset, self.base(count))
-                for array in arrays:
-                    self.kernels.subtract(array, base, array)
-            yield offset, arrays
+            yield offset, self.read(offset, min(self.workspace.chunk, self.numel - offset), *which)
 
-    def last_pass(self) -> Iterator[tuple[int, tuple[Array, ...]]]:
+    def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
+        """Return one operand per input."""
+        first = 1 if self.delta else 0
+        chosen = which or tuple(range(len(self._dtypes) - first))
+        arrays = tuple(self._load(i + first, offset, count) for i in chosen)
+        if not self.delta:
+            return arrays
+        self.base = self._load(0, offset, count)
+        return tuple(Delta(array, self.base) for array in arrays)
+
+    def last_pass(self) -> Iterator[tuple[int, tuple[Operand, ...]]]:
         """Yield all inputs once more, counting what is not finite."""
         self._counting = True
         return self.chunks()
 
-    def base(self, count: int) -> Array:
-        """Return the base's elements of the chunk in hand."""
-        return self.workspace.floats(1, count)
+    def digests(self) -> tuple[str, ...]:
+        """Return the digests of what was read: of each need, once the last pass is over."""
+        return tuple(passing.digest for passing in self._passing)
 
-    def _load(self, i: int, offset: int, out: Array) -> Array:
+    def _load(self, i: int, offset: int, count: int) -> Operand:
         width = SIZES[self._dtypes[i]]
-        staged, view = self.workspace.staging(width)
-        nbytes = len(out) * width
+        staged, view = self.workspace.staging(i, width)
+        nbytes = count * width
         self._job.regions[i].read_into(view[:nbytes], offset * width)
-        nonfinite = self.kernels.widen(self.workspace.device.upload(staged, nbytes), self._dtypes[i], out)
+        self._passing[i].see(offset * width, view[:nbytes])
+        loaded = self.kernels.stored(self.workspace.device.upload(staged, nbytes), self._dtypes[i])
         if self._counting:
-            self._nonfinite[i] += nonfinite
-        return out
+            self._nonfinite[i] += self.kernels.not_finite(loaded)
+        return loaded
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
         facts = tuple(
-            f"{count} of {self.numel} elements of `{need.label}` are"
+            f"{int(count)} of {self.numel} elements of `{need.label}` are"
             for need, count in zip(self._job.action.needs, self._nonfinite, strict=True)
             if count
         )
@@ -203,32 +213,52 @@ class _Reader:
             )
 
 
+class _Passing:
+    """The digest of a need: known, or learned from its bytes as they pass in order for the first time."""
+
+    def __init__(self, need: Ref, known: str) -> None:
+        self._hasher = None if known else tensor_hasher(need.dtype, need.shape)
+        self._known, self._seen = known, 0
+
+    def see(self, start: int, data: memoryview) -> None:
+        """Take bytes; those that do not go on where the last ended were seen, or will be."""
+        if self._hasher and start == self._seen:
+            self._hasher.update(data)
+            self._seen += len(data)
+
+    @property
+    def digest(self) -> str:
+        return self._hasher.hexdigest() if self._hasher else self._known
+
+
 class _Out:
     """The result of one action: rounded, hashed and written chunk by chunk."""
 
     def __init__(self, job: Job, workspace: Workspace) -> None:
         self._job, self._workspace = job, workspace
         self._hasher: blake3 = tensor_hasher(job.action.dtype, job.action.shape)
-        self._nonfinite = 0
+        self._nonfinite: Any = 0
+        self._width = SIZES[job.action.dtype]
+        self._staged, self._view = workspace.staging(-1, self._width)
+        self._raw: Any = None
 
-    def floats(self, count: int) -> Array:
-        return self._workspace.floats(0, count)
+    def place(self, count: int) -> Place:
+        """Return where the result of a chunk is to be written."""
+        self._raw = self._workspace.device.download(self._staged, count * self._width)
+        return self._workspace.device.kernels.stored(self._raw, self._job.action.dtype)
 
-    def put(self, offset: int, result: Array) -> None:
-        device, dtype = self._workspace.device, self._job.action.dtype
-        width = SIZES[dtype]
-        nbytes = len(result) * width
-        staged, view = self._workspace.staging(width)
-        raw = device.download(staged, nbytes)
-        self._nonfinite += device.kernels.narrow(result, dtype, raw)
-        device.landed(staged, raw)
-        self._hasher.update(view[:nbytes])
-        self._job.write(offset * width, view[:nbytes])
+    def put(self, offset: int, written: Place) -> None:
+        """Take what was written there."""
+        self._nonfinite += self._workspace.device.kernels.not_finite(written)
+        self._workspace.device.landed(self._staged, self._raw)
+        done = self._view[: len(written) * self._width]
+        self._hasher.update(done)
+        self._job.write(offset * self._width, done)
 
     def digest(self) -> str:
         action = self._job.action
         if self._nonfinite:
-            facts = (f"{self._nonfinite} of {action.numel} elements are, in {action.dtype}",)
+            facts = (f"{int(self._nonfinite)} of {action.numel} elements are, in {action.dtype}",)
             raise ModelbuildError(
                 Problem(f"NaN or Inf in the result of `{action.label}`", facts=facts, hint="use smaller weights, or a wider `dtype`"),
                 Exit.ACTION_FAILED,

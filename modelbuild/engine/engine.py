@@ -87,6 +87,7 @@ class Engine:
         self._stopped = False
         self._handles = Handles()
         self._records: list[Record] = []
+        self._blank = not shelves.salvages and (force or not cache.records.any())
 
     def stop(self) -> None:
         """Make every worker stop at its next chunk."""
@@ -165,11 +166,16 @@ class Engine:
             return self._states[action]
 
     def _settle(self, action: Action, state: _State) -> None:
+        if self._blank and action.method.streaming and not action.method.random:
+            known = tuple(self._sources.known(need) if isinstance(need, Leaf) else self.digest(need) for need in action.needs)
+            if not all(known):  # nothing can be found, so that sources are digested as they are merged
+                self._run(action, state, known, "forced" if self._force else "not built before")
+                return
         digests = tuple(map(self.digest, action.needs))
         state.key = key_of(action, digests, self._told)
-        known = "" if self._force else self._cache.records.digest(state.key) or ""
-        if known or (not self._force and self._salvaged(action, state, digests)):
-            state.digest = state.digest or known
+        recorded = "" if self._force else self._cache.records.digest(state.key) or ""
+        if recorded or (not self._force and self._salvaged(action, state, digests)):
+            state.digest = state.digest or recorded
             self._release(action)
         else:
             self._run(action, state, digests, "forced" if self._force else "not built before")
@@ -200,8 +206,13 @@ class Engine:
         streams = masks(action.seed, inputs) if action.method.random else ()
         place = self._shelves.of(action)
         region, write = place[0].room(place[1]) if place else self._room(action)
-        state.digest = compute(Job(action, regions, streams, write, self.check), self._workspace())
+        computed = compute(Job(action, regions, digests, streams, write, self.check), self._workspace())
         self._sources.unchanged(need for need in action.needs if isinstance(need, Leaf))
+        digests = computed.needs
+        for need, digest in zip(action.needs, digests, strict=True):
+            if isinstance(need, Leaf):
+                self._sources.learn(need, digest)
+        state.digest = computed.digest
         state.region, state.key = region, state.key or key_of(action, digests, self._told)
         if place:
             self.count(written=self._shelves.finished(action, state.key, state.digest))

@@ -188,6 +188,11 @@ class Shelves:
         self._scratch.append(shelf)
         return shelf.room(action.tensor)
 
+    @property
+    def salvages(self) -> bool:
+        """Whether there is anything of a build that died."""
+        return bool(self._salvaged)
+
     def salvaged_digest(self, key: str) -> str:
         """Return the digest that an action had in a build that died, or ""."""
         return self._salvaged.get(key, "")

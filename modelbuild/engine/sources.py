@@ -49,9 +49,15 @@ class SourceFiles:
             self.unchanged((leaf,))
             with self._lock:
                 self._read.add(leaf)
+            self.learn(leaf, digest)
+            return digest, True
+
+    def learn(self, leaf: Leaf, digest: str) -> None:
+        """Take the digest of a leaf that was read whole while its file stayed as it was."""
+        with self._lock:
+            if self._known[leaf.info.path].get(leaf.info.name) != digest:
                 self._known[leaf.info.path][leaf.info.name] = digest
                 self._learned.setdefault(leaf.info.path, {})[leaf.info.name] = digest
-            return digest, True
 
     def region(self, leaf: Leaf) -> FileRegion:
         """Return a leaf's bytes."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from modelbuild.checkpoint.header import TensorInfo
-from modelbuild.engine.compute import Job, Workspace, compute, masks
+from modelbuild.engine.compute import Job, Workspace, Write, compute, masks
 from modelbuild.engine.devices import Cpu, Device
 from modelbuild.engine.regions import MemoryRegion, Region, digest_of
 from modelbuild.kernels import BLOCK
@@ -111,8 +111,13 @@ class Case:
         def write(start: int, data: memoryview) -> None:
             written[start : start + len(data)] = data
 
-        digest = compute(Job(self.action, self.held, self.streams, write, check), Workspace(device, chunk))
+        digest = compute(self.job(write, check), Workspace(device, chunk)).digest
         return digest, bytes(written)
+
+    def job(self, write: Write, check: Callable[[], None] = no_check) -> Job:
+        """Make the engine's job, with the digests of what it reads known."""
+        digests = tuple(digest_of(one, need.dtype, self.action.shape) for one, need in zip(self.held, self.action.needs, strict=True))
+        return Job(self.action, self.held, digests, self.streams, write, check)
 
     def merged(self) -> np.ndarray:
         """Run the engine, and return the values."""

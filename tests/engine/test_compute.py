@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modelbuild.digest import tensor_hasher
-from modelbuild.engine.compute import Interrupted, Job, Workspace, compute
+from modelbuild.engine.compute import Interrupted, Workspace, compute
 from modelbuild.engine.devices import Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
 from modelbuild.kernels import BLOCK
@@ -36,7 +36,7 @@ def test_every_byte_is_written_once_and_in_order(dtype):
     def write(start: int, data: memoryview) -> None:
         pieces.append((start, start + len(data)))
 
-    compute(Job(case.action, case.held, (), write, lambda: None), Workspace(CPU, BLOCK))
+    compute(case.job(write), Workspace(CPU, BLOCK))
 
     assert [0, *(stop for _, stop in pieces)] == [*(start for start, _ in pieces), case.action.nbytes]
 
@@ -48,7 +48,7 @@ def test_one_workspace_serves_many_tensors(way):
     cases = [replace(family(way, uniform(seed, n)), dtype=dtype) for seed, n in enumerate((BLOCK + 9, 1, 40_000)) for dtype in DTYPES]
 
     for case in cases:
-        assert case.compute()[0] == compute(Job(case.action, case.held, case.streams, lambda start, data: None, lambda: None), workspace)
+        assert case.compute()[0] == compute(case.job(lambda start, data: None), workspace).digest
 
 
 @everyway

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from modelbuild import kernels
+from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed
+from tests.support.raw import Raw
 
 
 class On:
@@ -24,22 +26,24 @@ class On:
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call one kernel; chunks and bytes move to the device and back."""
-        if not self.twin:
-            return getattr(self.kernels, name)(*arguments)
         sent: dict[int, tuple[Any, Any]] = {}
         result = getattr(self.kernels, name)(*(self.send(argument, sent) for argument in arguments))
         for array, tensor in sent.values():
             array[...] = tensor.cpu().numpy()
-        return result
+        return result if not self.twin or not hasattr(result, "cpu") else result.cpu().numpy()
 
     def send(self, argument: Any, sent: dict[int, tuple[Any, Any]]) -> Any:
-        """Turn float32 and uint8 arrays into tensors, once each; leave the rest, counts among it."""
-        import torch
-
+        """Bring the arrays of an argument to the device, once each; leave the rest, counts among it."""
+        if isinstance(argument, Raw):
+            return self.kernels.stored(self.send(argument.data, sent), argument.dtype)
+        if isinstance(argument, (Delta, Masked, Plus, Trimmed)):
+            return type(argument)(*(self.send(part, sent) for part in argument))
         if isinstance(argument, (tuple, list)) and not hasattr(argument, "_fields"):
             return tuple(self.send(part, sent) for part in argument)
-        if not isinstance(argument, np.ndarray) or argument.dtype not in (np.float32, np.uint8):
+        if not self.twin or not isinstance(argument, np.ndarray) or argument.dtype not in (np.float32, np.uint8, np.bool_):
             return argument
+        import torch
+
         if id(argument) not in sent:
             sent[id(argument)] = argument, torch.tensor(argument, device=self.kernels.device)
         return sent[id(argument)][1]

@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed
+from tests.support.raw import Raw
+
 SUBNORMAL, HUGE = 1e-45, 3e38
 NASTY = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.1, -0.1, SUBNORMAL, -SUBNORMAL, HUGE, -HUGE, float("inf"), -float("inf"), float("nan")]),
@@ -74,7 +77,7 @@ def elected(deltas, weights, normalize, scale):
 def test_a_weighted_sum_rounds_every_step(on):
     """By hand: in float32 (0.1 * 3) + (1 * -0.3) leaves a residue that a fused multiply-add would not."""
     x, y, out = single(3.0), single(-0.3), single(0.0)
-    on.weighted_sum((x, y), (0.1, 1.0), 1.0, out)
+    on.weighted_sum((x, y), (0.1, 1.0), 1.0, 1.0, out)
 
     assert (np.float32(0.1) * np.float32(3) + np.float32(-0.3)).item() == out[0]
 
@@ -112,7 +115,7 @@ def test_weighted_sums_follow_the_formula(cpu, twin, case, divisor):
         expected = summed(inputs, weights, divisor)
     for implementation in (cpu, twin):
         out = np.empty_like(inputs[0])
-        implementation.weighted_sum(inputs, weights, divisor, out)
+        implementation.weighted_sum(inputs, weights, divisor, 1.0, out)
 
         assert same(expected, out)
 
@@ -146,31 +149,59 @@ def test_long_chunks_combine_as_their_pieces_do(cpu, twin, count):
     assert same(together, pieces)
     with np.errstate(all="ignore"):
         expected = summed(deltas, weights, 1.3)
-    cpu.weighted_sum(deltas, weights, 1.3, together)
+    cpu.weighted_sum(deltas, weights, 1.3, 1.0, together)
     assert same(expected, together)
 
 
-@given(arrays(np.float32, 37, elements=NASTY), arrays(np.float32, 37, elements=NASTY), WEIGHTS, WEIGHTS)
+@given(*[arrays(np.float32, 37, elements=NASTY)] * 3, arrays(np.bool_, 37), WEIGHTS, st.integers(0, 40))
 @settings(deadline=None)
-def test_elementwise_operations_are_numpys_in_place_or_not(cpu, twin, x, y, ca, cb):
-    """Each is one rounding of the exact result, and may overwrite an input."""
-    fa, fb = np.float32(ca), np.float32(cb)
+def test_formulas_are_numpys_step_by_step(cpu, twin, x, base, other, mask, factor, equals):
+    """Reading a formula gives what its steps give as passes of their own: deltas, trimmed and masked, nested, base added."""
+    single, pattern = np.float32(factor), x.view(np.int32) & 0x7FFFFFFF
+    threshold = int(np.sort(pattern)[18])
     with np.errstate(all="ignore"):
-        expected = {"subtract": x - y, "add": x + y, "scale": fa * x, "mix": fa * x + fb * y}
+        delta = x - base
+        trimmed = np.where((pattern > threshold) | ((pattern == threshold) & (np.arange(37) < equals)), x, np.float32(0))
+        cases = {
+            Delta: (Delta(x, base), delta),
+            Masked: (Masked(Delta(x, base), mask, single), np.where(mask, single * delta, np.float32(0))),
+            Trimmed: (Trimmed(x, np.int32(threshold), np.uint32(equals)), trimmed),
+        }
+        added = {shape: other + values for shape, (_, values) in cases.items()}
     for implementation in (cpu, twin):
-        for name, arguments in {"subtract": (x, y), "add": (x, y), "scale": (x, ca), "mix": (x, ca, y, cb)}.items():
-            out = np.empty_like(x)
-            implementation.call(name, *arguments, out)
-            assert same(expected[name], out), name
-        for name in ("subtract", "add"):
-            first, second = x.copy(), y.copy()
-            implementation.call(name, first, y, first)
-            implementation.call(name, x, second, second)
-            assert same(expected[name], first), name
-            assert same(expected[name], second), name
-        first = x.copy()
-        implementation.scale(first, ca, first)
-        assert same(expected["scale"], first)
+        for shape, (operand, values) in cases.items():
+            out, place = np.empty_like(x), np.empty_like(x)
+            implementation.copy(operand, out)
+            implementation.weighted_sum([operand], (1.0,), 1.0, 1.0, Plus(place, other))
+
+            assert same(values, out), shape
+            assert same(added[shape], place), shape
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F16", "BF16"])
+def test_stored_numbers_combine_as_their_values_do(on, dtype):
+    """Also where the inputs are of several types: nothing is rounded before the end, and there once."""
+    raws = [Raw(np.empty(1000 * {"F64": 8, "F16": 2, "BF16": 2}[dtype], np.uint8), dtype) for _ in range(3)]
+    floats = [np.empty(1000, np.float32) for _ in raws]
+    for values, raw, out in zip(random_inputs(3, 3, 1000), raws, floats, strict=True):
+        on.copy(values, raw)
+        on.copy(raw, out)
+    expected, alike, mixed = (np.empty_like(raws[0].data) for _ in range(3))
+    on.weighted_sum(floats, (0.3, 0.5, 0.1), 0.9, 1.1, Raw(expected, dtype))
+    on.weighted_sum(raws, (0.3, 0.5, 0.1), 0.9, 1.1, Raw(alike, dtype))
+    on.weighted_sum([raws[0], floats[1], raws[2]], (0.3, 0.5, 0.1), 0.9, 1.1, Raw(mixed, dtype))
+
+    assert expected.tobytes() == alike.tobytes() == mixed.tobytes()
+
+
+def test_arrays_of_different_lengths_are_refused(cpu):
+    """A compiled loop would run over the end of the shorter one, wherever in a formula it stands."""
+    x, short = np.ones(8, np.float32), np.ones(7, np.float32)
+    for inputs, out in [((x, short), x.copy()), ((Delta(x, short),), x.copy()), ((x,), Plus(x.copy(), short)), ((x,), short.copy())]:
+        with pytest.raises(ValueError, match="lengths"):
+            cpu.weighted_sum(inputs, (1.0,) * len(inputs), 1.0, 1.0, out)
+    with pytest.raises(ValueError, match="mask"):
+        cpu.masked(x, np.ones(7, np.bool_), 1.0)
 
 
 def test_threads_do_not_meet(cpu):
@@ -180,9 +211,8 @@ def test_threads_do_not_meet(cpu):
     def combine(deltas) -> tuple[bytes, ...]:
         out = np.empty_like(deltas[0])
         cpu.consensus(deltas, [0.3] * 9, True, 1.1, out)
-        dropped = np.empty_like(out)
-        cpu.drop(out, 7, 0.5, 0, 2.0, dropped)
-        return out.tobytes(), dropped.tobytes(), cpu.dots(out, dropped).tobytes()
+        dropped = cpu.floats(cpu.masked(out, cpu.mask(7, 0.5, 0, out.size), 2.0))
+        return out.tobytes(), dropped.tobytes(), cpu.products(out, dropped).tobytes()
 
     alone = [combine(deltas) for deltas in cases]
     with ThreadPoolExecutor(8) as pool:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.raw import Raw
+
 INTEGER = {"F64": np.uint64, "F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
 SIZE = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 QUIET = {"F64": 0x7FF8 << 48, "F32": 0x7FC00000, "F16": 0x7E00, "BF16": 0x7FC0}
@@ -15,15 +17,16 @@ EVERY_16_BITS = np.arange(1 << 16, dtype=np.uint16)
 
 def widened(on, stored, dtype):
     """Widen an array of patterns; return the floats and the count."""
-    out = np.empty(stored.size, np.float32)
-    return out, on.widen(stored.view(np.uint8), dtype, out)
+    out, raw = np.empty(stored.size, np.float32), Raw(stored.view(np.uint8), dtype)
+    on.copy(raw, out)
+    return out, int(on.not_finite(raw))
 
 
 def narrowed(on, x, dtype):
     """Narrow floats; return the patterns and the count."""
     raw = np.empty(x.size * SIZE[dtype], np.uint8)
-    bad = on.narrow(x, dtype, raw)
-    return raw.view(INTEGER[dtype]), bad
+    on.copy(x, Raw(raw, dtype))
+    return raw.view(INTEGER[dtype]), int(on.not_finite(Raw(raw, dtype)))
 
 
 def floats(patterns):

@@ -42,7 +42,7 @@ def test_torch_philox_gives_the_known_answers(counter, key, expected):
 def dropped(on, length, *, stream=0, probability=0.5, offset=0, factor=1.0):
     """Drop from ones."""
     out = np.full(length, 7.0, np.float32)
-    on.drop(np.ones(length, np.float32), stream, probability, offset, factor, out)
+    on.copy(Masked(np.ones(length, np.float32), on.mask(stream, probability, offset, length), np.float32(factor)), out)
     return out
 
 
