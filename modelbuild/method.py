@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from inspect import getdoc
 from typing import Any, Literal
 
-from modelbuild.kernels import Stream as Stream
-
 Scalar = bool | int | float | str
 Params = Mapping[str, Any]
 """Parameters as resolved for one tensor, by Python name: a scalar each, or a tuple with one scalar per input."""

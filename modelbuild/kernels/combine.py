@@ -57,9 +57,7 @@ def add_products(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], o
         out[i] = result
 
 
-def weighted_sum(
-    inputs: Sequence[Operand], weights: Sequence[np.float32], divisor: np.float32, scale: np.float32, out: Operand
-) -> None:
+def weighted_sum(inputs: Sequence[Operand], weights: Sequence[np.float32], divisor: np.float32, scale: np.float32, out: Operand) -> None:
     """Write the weighted sum of any number of inputs, divided and scaled."""
     operands, factors, n = tuple(inputs), tuple(weights), length(out)
     if len(operands) <= FUSED:

@@ -50,10 +50,11 @@ def kernel(function: F) -> F:
 
     Kernels own nothing: they allocate no array and return none, and numba need not count references in their loops.
     """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
     try:
-        return cast("F", numba.njit(nogil=True, error_model="numpy", _nrt=False, cache=True)(function))
+        return cast("F", numba.njit(**options, cache=True)(function))
     except RuntimeError:  # neither beside the source nor in the user's cache can be written
-        return cast("F", numba.njit(nogil=True, error_model="numpy", _nrt=False)(function))
+        return cast("F", numba.njit(**options)(function))
 
 
 def cast_to(source: Any, target: Any, target_in_llvm: Any) -> Callable[[Scalar], Scalar]:

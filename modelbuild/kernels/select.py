@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from modelbuild.method import Stream
+    from modelbuild.kernels import Stream
 
     Patterns = NDArray[np.int32]
 

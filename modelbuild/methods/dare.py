@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from modelbuild.kernels import divisor, load
 from modelbuild.kernels.operands import length
-from modelbuild.method import Param, Stream, method
+from modelbuild.method import Param, method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Kernels, Operand, Place
+    from modelbuild.kernels import Kernels, Operand, Place, Stream
 
 PARAMS = (
     Param("density", float, per="input", default=1.0, low=0.0, high=1.0),

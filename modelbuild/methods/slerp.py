@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from math import acos, sin, sqrt
 from typing import TYPE_CHECKING
 
-from modelbuild.method import Param, Params, Stream, method
+from modelbuild.method import Param, Params, method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Kernels, Operand, Place
+    from modelbuild.kernels import Kernels, Operand, Place, Stream
 
 NEARLY_PARALLEL = 0.9995
 """Beyond this cosine the angle is too small to divide by its sine; the straight line is as good."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modelbuild.method import Param, Stream, method
+from modelbuild.method import Param, method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelbuild.kernels import Kernels, Operand, Place
+    from modelbuild.kernels import Kernels, Operand, Place, Stream
     from modelbuild.kernels.select import Cut
 
 

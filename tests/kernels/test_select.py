@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,24 +11,39 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from modelbuild.kernels import BLOCK, select
+from modelbuild.kernels.operands import Trimmed
 from modelbuild.kernels.select import Cut, largest
 
 FEW = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-45, -1e-45, 3e38, float("inf")])
 ANY = st.one_of(FEW, st.floats(width=32, allow_nan=False))
 
 
-def pieces(x, step):
-    """Make the callable that hands a tensor out in chunks."""
-    return lambda: ((start, x[start : start + step]) for start in range(0, x.size, step))
+class Tensors:
+    """A stream of tensors in memory, in chunks of any size."""
+
+    def __init__(self, on, *inputs: np.ndarray, step=BLOCK) -> None:
+        self.kernels, self.inputs, self.step, self.numel, self.passes = on, inputs, step, inputs[0].size, 0
+
+    def read(self, offset, count, *which: int):
+        return tuple(self.inputs[i][offset : offset + count] for i in which)
+
+    def chunks(self, *which: int):
+        self.passes += 1
+        return ((start, self.read(start, self.step, *which)) for start in range(0, self.numel, self.step))
+
+
+def trimmed(on, x, cut, offset=0):
+    """Trim one chunk."""
+    out = np.full_like(x, 7.0)
+    equals = min(max(cut.last + 1 - offset, 0), x.size)
+    on.copy(Trimmed(x, np.int32(select.pattern_of(cut.magnitude)), np.uint32(equals)), out)
+    return out
 
 
 def kept(on, x, keep, step=BLOCK):
     """Return the cut and the tensor trimmed by it, chunk by chunk."""
-    cut = largest(pieces(x, step), on, keep, x.size)
-    out = np.full_like(x, 7.0)
-    for start, chunk in pieces(x, step)():
-        on.trim(chunk, cut, start, out[start : start + step])
-    return cut, out
+    (cut,) = largest(Tensors(on, x, step=step), [keep])
+    return cut, np.concatenate([trimmed(on, x[start : start + step], cut, start) for start in range(0, x.size, step)])
 
 
 def oracle(x, keep):
@@ -57,22 +70,20 @@ def test_equal_magnitudes_go_to_the_lowest_index(on):
 
 def test_a_cut_says_what_is_kept_of_the_equal(on):
     """By hand: -1 keeps none of them, an index keeps up to there, counted in the tensor and not in the chunk."""
-    x, out = np.array([2.0, 2.0, -3.0, 2.0], np.float32), np.empty(4, np.float32)
+    x = np.array([2.0, 2.0, -3.0, 2.0], np.float32)
 
     for last, expected in [(-1, [0, 0, -3, 0]), (99, [0, 0, -3, 0]), (100, [2, 0, -3, 0]), (102, [2, 2, -3, 0]), (500, [2, 2, -3, 2])]:
-        on.trim(x, Cut(2.0, last), 100, out)
-        assert expected == out.tolist()
-    on.trim(x, Cut(2.0, 100), 100, x)
-    assert [2, 0, -3, 0] == x.tolist()
+        assert expected == trimmed(on, x, Cut(2.0, last), 100).tolist()
+        operand = on.kernels.trimmed(x, Cut(2.0, last), 100)
+        assert (select.pattern_of(2.0), min(max(last - 99, 0), 4)) == (operand.threshold, operand.equals)
 
 
 def test_the_nearest_numbers_to_a_cut_are_told_apart(on):
     """By hand: the float just below is dropped on either side of the last index, the one just above is kept."""
     below, above = np.nextafter(np.float32(2), np.float32([1, 3]))
-    x, out = np.array([below, 2.0, above] * 2, np.float32), np.empty(6, np.float32)
-    on.trim(x, Cut(2.0, 2), 0, out)
+    x = np.array([below, 2.0, above] * 2, np.float32)
 
-    assert [0.0, 2.0, above, 0.0, 0.0, above] == out.tolist()
+    assert [0.0, 2.0, above, 0.0, 0.0, above] == trimmed(on, x, Cut(2.0, 2)).tolist()
 
 
 def test_zeros_can_be_selected(on):
@@ -126,19 +137,19 @@ def test_selection_is_exact_whatever_the_sample(on, name, share):
 
 @pytest.mark.parametrize("name", tensors())
 def test_counting_finds_what_bracketing_finds(on, name):
-    """The way out after two misses gives the same threshold, count and rank."""
+    """The way out after a miss gives the same cut."""
     x = tensors()[name]
     for keep in (1, x.size // 5, x.size - 1):
         threshold = np.sort(np.abs(x))[x.size - keep]
-        equal, above = int((np.abs(x) == threshold).sum()), int((np.abs(x) > threshold).sum())
+        last = np.flatnonzero(np.abs(x) == threshold)[keep - int((np.abs(x) > threshold).sum()) - 1]
 
-        assert (select.pattern_of(float(threshold)), equal, keep - above) == select.counted(pieces(x, BLOCK), on, keep)
+        assert Cut(float(threshold), last) == select.counted(Tensors(on, x), 0, keep)
 
 
-def test_two_misses_are_no_matter(on, monkeypatch):
-    """With brackets that never hold the threshold, histograms decide."""
+def test_a_miss_is_no_matter(on, monkeypatch):
+    """With a bracket that does not hold the threshold, histograms decide."""
     x = tensors()["normal"]
-    monkeypatch.setattr(select, "ends", lambda _sample, _share: (1, 2))
+    monkeypatch.setattr(select, "ends", lambda _pieces, _share: select.Bracket(1, 2))
 
     assert bits(oracle(x, 1000)) == bits(kept(on, x, 1000)[1])
 
@@ -151,19 +162,24 @@ def test_a_bracket_that_holds_too_much_is_a_miss(on, monkeypatch):
     assert bits(oracle(x, 1000)) == bits(kept(on, x, 1000)[1])
 
 
-def test_a_normal_tensor_is_read_once(cpu):
-    """No second pass where the first chunk speaks for the rest and the threshold is not shared."""
-    x, passes = np.random.default_rng(1).standard_normal(500_000), []
-    x = np.unique(x.astype(np.float32))
-    np.random.default_rng(2).shuffle(x)
+def test_all_inputs_are_read_once_together(cpu):
+    """One pass for all, whether rows differ, magnitudes are shared or all is zero: the sample speaks for the rest."""
+    names = ("normal", "quantised", "growing", "shrinking", "mostly zero")
+    tensors_in_memory = Tensors(cpu, *(tensors()[name] for name in names))
+    keeps = [tensors_in_memory.numel // share for share in (5, 2, 3, 10, 200)]
+    cuts = largest(tensors_in_memory, keeps)
 
-    def chunks() -> Iterator:
-        passes.append(1)
-        return pieces(x, BLOCK)()
+    assert 1 == tensors_in_memory.passes
+    for name, keep, cut in zip(names, keeps, cuts, strict=True):
+        assert (cut,) == largest(Tensors(cpu, tensors()[name]), [keep]), name
 
-    largest(chunks, cpu, x.size // 5, x.size)
 
-    assert len(passes) == 1
+def test_what_is_kept_whole_is_not_read(cpu):
+    """Density 1 needs no threshold."""
+    stream = Tensors(cpu, tensors()["normal"], tensors()["normal"])
+
+    assert (select.EVERYTHING, select.EVERYTHING) == largest(stream, [stream.numel, stream.numel + 1])
+    assert 0 == stream.passes
 
 
 def test_nan_ranks_above_infinity(on):
@@ -171,20 +187,8 @@ def test_nan_ranks_above_infinity(on):
     patterns = np.array([0x7F800000, 0x7FC00000, 0x3F800000, 0xFF800001, 0x7F812345], np.uint32)
     x = patterns.view(np.float32)
 
-    assert bits(oracle(x, 4)) == bits(kept(on, x, 4)[1])
-    assert largest(pieces(x, 3), on, 2, x.size).magnitude != largest(pieces(x, 3), on, 4, x.size).magnitude
-
-
-def test_buffers_may_be_reused(cpu):
-    """One buffer serves all chunks of a pass."""
-    x, buffer = tensors()["quantised"], np.empty(BLOCK, np.float32)
-
-    def chunks() -> Iterator:
-        for start, chunk in pieces(x, BLOCK)():
-            buffer[: chunk.size] = chunk
-            yield start, buffer[: chunk.size]
-
-    assert largest(pieces(x, BLOCK), cpu, 60_000, x.size) == largest(chunks, cpu, 60_000, x.size)
+    assert (oracle(x, 4) != 0).tolist() == (kept(on, x, 4)[1] != 0).tolist()
+    assert kept(on, x, 2, step=3)[0].magnitude != kept(on, x, 4, step=3)[0].magnitude
 
 
 @given(arrays(np.float32, st.integers(1, 100), elements=ANY), st.data())
@@ -197,7 +201,7 @@ def test_twins_count_alike(cpu, twin, x, data):
 
     assert ours[:3] == theirs[:3]
     assert ours.inside.tolist() == theirs.inside.tolist()
-    assert cpu.magnitudes(x, 3).tolist() == twin.magnitudes(x, 3).tolist()
+    assert cpu.magnitudes(x).tolist() == twin.magnitudes(x).tolist()
     assert cpu.count_equal(x, high) == twin.count_equal(x, high)
     for n in (0, 1, 5):
         assert cpu.nth_equal(x, high, n) == twin.nth_equal(x, high, n)
@@ -213,9 +217,16 @@ def test_brackets_hold_the_rank_and_are_narrow():
     """On its own sample a bracket always holds the rank asked for, within some per cent."""
     sample = np.random.default_rng(0).permutation(10_000).astype(np.int32)
     shares = [Fraction(k, 100) for k in range(1, 100)]
-    found = [select.ends(sample, float(share)) for share in shares]
+    found = [select.ends(np.array_split(sample, 16), float(share)) for share in shares]
 
     for share, (low, high) in zip(shares, found, strict=True):
         assert low <= 10_000 - int(share * 10_000) <= high
-    assert max(high - low for low, high in found) < 450
-    assert all(first[0] >= second[0] for first, second in pairwise(found))
+    assert max(high - low for low, high in found) < 700
+
+
+def test_brackets_widen_where_pieces_differ():
+    """Of sixteen pieces, each of one value, any could be half of what was not seen."""
+    low, high = select.ends([np.full(100, k, np.int32) for k in range(16)], 0.5)
+
+    assert low <= 0
+    assert high >= 15

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelbuild.kernels import stream
+from modelbuild.kernels.operands import Masked
 
 ONES = 0xFFFFFFFF
 KNOWN_ANSWERS = [
@@ -76,14 +77,12 @@ def test_the_ends_keep_all_and_none(on):
 
 
 def test_dropping_writes_positive_zero_and_keeps_bits(on):
-    """What is dropped is +0.0 whatever its sign; what is kept with factor 1 keeps its bits, and in place is the same."""
+    """What is dropped is +0.0 whatever its sign; what is kept with factor 1 keeps its bits."""
     x = np.array([-1.0, -1.0, -1.0, -0.0, 1e-45, -3e38], np.float32)
     out = np.empty_like(x)
-    on.drop(x, 0, 0.61, 0, 1.0, out)
+    on.copy(Masked(x, on.mask(0, 0.61, 0, 6), np.float32(1)), out)
 
     assert out.view(np.uint32)[:4].tolist() == [0xBF800000, 0, 0, 0x80000000]
-    on.drop(x, 0, 0.61, 0, 1.0, x)
-    assert x.tobytes() == out.tobytes()
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
