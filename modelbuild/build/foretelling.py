@@ -86,7 +86,7 @@ class Forecast:
 
     def computed_in(self, target: Target, file: str, ref: Ref) -> bool:
         """Tell whether a tensor will be written to a file as it is computed, and not copied into it."""
-        return isinstance(ref, Action) and ref in self.judged.running and self.drawing.places.get(ref, (-1, ""))[0] == (target.name, file)
+        return isinstance(ref, Action) and any(where == (target.name, file) for where, _ in self.drawing.places.get(ref, ()))
 
     def outcome(self, started: float) -> Outcome:
         """Return the forecast, its seconds and memory as estimates."""

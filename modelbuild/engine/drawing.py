@@ -10,6 +10,10 @@ from modelbuild.plan import Action, Plan
 from modelbuild.plan.layout import packs
 
 
+Place = tuple[tuple[str, str] | int, str]
+"""A file, as a key of `Drawing.targets` or an index of `Drawing.kept`, and a name in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """Where everything that a build may write belongs.
@@ -17,38 +21,41 @@ class Drawing:
     Args:
         targets: the weight files of targets, by (target, file name).
         kept: the packs of intermediates that are kept.
-        places: for each action, the file that its result is written to (a key of `targets` or an index of `kept`), and
-            its name there.  Actions of nodes that are not kept have none.
+        places: for each action, the files that its result is written to as it is computed, all in one pass, and its name in
+            each.  The first is where those who need it read it.  What is in no target and of a node that is not kept has none.
 
     """
 
     targets: Mapping[tuple[str, str], Layout]
     kept: tuple[Layout, ...]
-    places: Mapping[Action, tuple[tuple[str, str] | int, str]]
+    places: Mapping[Action, tuple[Place, ...]]
 
 
 def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
     """Give everything a place: targets' tensors in their files, and of other kept nodes what may run in packs of its own."""
     targets: dict[tuple[str, str], Layout] = {}
     kept: list[Layout] = []
-    places: dict[Action, tuple[tuple[str, str] | int, str]] = {}
+    places: dict[Action, list[Place]] = {}
+    own_files: set[Action] = set()
     for target in plan.targets.values():
         for file, names in target.files.items():
             targets[target.name, file] = lay_out([(name, target.tensors[name].dtype, target.tensors[name].shape) for name in names])
-            for name in names if target.linked else ():
+            for name in names:
                 ref = target.tensors[name]
-                if isinstance(ref, Action) and ref.node in target.own_nodes:
-                    places.setdefault(ref, ((target.name, file), name))
+                if isinstance(ref, Action) and ref in running:
+                    is_own = target.linked and ref.node in target.own_nodes and ref not in own_files
+                    places.setdefault(ref, []).insert(0 if is_own else len(places[ref]), ((target.name, file), name))
+                    own_files.update((ref,) if is_own else ())
     for node, model in plan.models.items():
         if node not in plan.graph.nodes or not plan.graph.nodes[node].merge.keep:
             continue
         own = {
             name: ref
             for name, ref in model.tensors.items()
-            if isinstance(ref, Action) and ref.node == node and ref in running and ref not in places
+            if isinstance(ref, Action) and ref.node == node and ref in running and ref not in own_files
         }
         for group in packs({name: ref.nbytes for name, ref in own.items()}, model.anatomy, frozenset()):
             for name in group:
-                places[own[name]] = (len(kept), name)
+                places.setdefault(own[name], []).insert(0, (len(kept), name))
             kept.append(lay_out([(name, own[name].dtype, own[name].shape) for name in group]))
-    return Drawing(targets, tuple(kept), places)
+    return Drawing(targets, tuple(kept), {action: tuple(found) for action, found in places.items()})

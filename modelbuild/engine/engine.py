@@ -186,7 +186,7 @@ class Engine:
         found = self._found(action, digest) if digest else None
         if found is None:
             return False
-        if self._shelves.of(action):
+        if self._shelves.has_place(action):
             found, written = self._shelves.copy_in(action, state.key, digest, found)
             self.count(written=written)
         state.digest, state.region = digest, found
@@ -204,8 +204,8 @@ class Engine:
         started = time.perf_counter()
         inputs = digests[1:] if action.base is not None else digests
         streams = masks(action.seed, inputs) if action.method.random else ()
-        place = self._shelves.of(action)
-        region, write = place[0].room(place[1]) if place else self._room(action)
+        has_place = self._shelves.has_place(action)
+        region, write = self._shelves.room(action) if has_place else self._room(action)
         computed = compute(Job(action, regions, digests, streams, write, self.check), self._workspace())
         self._sources.unchanged(need for need in action.needs if isinstance(need, Leaf))
         digests = computed.needs
@@ -214,7 +214,7 @@ class Engine:
                 self._sources.learn(need, digest)
         state.digest = computed.digest
         state.region, state.key = region, state.key or key_of(action, digests, self._told)
-        if place:
+        if has_place:
             self.count(written=self._shelves.finished(action, state.key, state.digest))
         self._learn(action, state, digests)
         self.count(run=1, read=sum(self._sources.first_read(need) for need in action.needs if isinstance(need, Leaf)))

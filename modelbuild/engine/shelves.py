@@ -168,19 +168,33 @@ class Shelves:
         """The packs that were taken in or read."""
         self.targets: dict[tuple[str, str], Shelf] = {}
         self._kept: list[Shelf] = []
-        self._places: dict[Action, tuple[Shelf, str]] = {}
+        self._places: dict[Action, tuple[tuple[Shelf, str], ...]] = {}
         self._scratch: list[Shelf] = []
         drawn = draw(plan, running)
         for (target, file), layout in drawn.targets.items():
             self.targets[target, file] = Shelf(f"{target}+{file}", layout, self._desk)
         for i, layout in enumerate(drawn.kept):
             self._kept.append(Shelf(f"kept+{i}", layout, self._desk))
-        for action, (where, name) in drawn.places.items():
-            self._places[action] = (self._kept[where] if isinstance(where, int) else self.targets[where], name)
+        for action, places in drawn.places.items():
+            self._places[action] = tuple(
+                (self._kept[where] if isinstance(where, int) else self.targets[where], name) for where, name in places
+            )
 
-    def of(self, action: Action) -> tuple[Shelf, str] | None:
-        """Return the pack that an action's result belongs in and its name there, or None if it is not kept."""
-        return self._places.get(action)
+    def has_place(self, action: Action) -> bool:
+        """Tell whether an action's result belongs in a pack."""
+        return action in self._places
+
+    def room(self, action: Action) -> tuple[Region, Write]:
+        """Return where the result of an action that has a place is read from, and how it is written to all its places."""
+        rooms = [shelf.room(name) for shelf, name in self._open_places(action)]
+        if len(rooms) == 1:
+            return rooms[0]
+
+        def write(at: int, data: memoryview) -> None:
+            for _, one in rooms:
+                one(at, data)
+
+        return rooms[0][0], write
 
     def scratch(self, action: Action) -> tuple[Region, Write]:
         """Find room on disk for a result that is not kept and does not fit into memory."""
@@ -221,23 +235,27 @@ class Shelves:
         )
 
     def finished(self, action: Action, key: str, digest: str) -> int:
-        """Note that an action's result is written in its place; a pack of intermediates that is full now is taken in.
+        """Note that an action's result is written in its places; a pack of intermediates that is full now is taken in.
 
         Returns:
             The bytes of that pack, else 0.
 
         """
-        shelf, name = self._places[action]
-        return self._filled(shelf) if shelf.finished(name, key, digest) else 0
+        return sum(self._filled(shelf) for shelf, name in self._open_places(action) if shelf.finished(name, key, digest))
+
+    def _open_places(self, action: Action) -> tuple[tuple[Shelf, str], ...]:
+        """Return an action's places without the packs that are complete: bytes that got lost since are computed once more."""
+        first, *others = self._places[action]
+        return first, *((shelf, name) for shelf, name in others if not shelf.sealed)
 
     def copy_in(self, action: Action, key: str, digest: str, region: Region) -> tuple[Region, int]:
-        """Copy an action's result, found elsewhere, to its place.
+        """Copy an action's result, found elsewhere, to the first of its places.
 
         Returns:
             Its bytes there, and the bytes of the pack of intermediates that is full now, else 0.
 
         """
-        shelf, name = self._places[action]
+        shelf, name = self._places[action][0]
         last = shelf.copy(name, key, digest, region)
         return shelf.room(name)[0], self._filled(shelf) if last else 0
 
