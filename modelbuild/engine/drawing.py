@@ -9,7 +9,6 @@ from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.plan import Action, Plan
 from modelbuild.plan.layout import packs
 
-
 Place = tuple[tuple[str, str] | int, str]
 """A file, as a key of `Drawing.targets` or an index of `Drawing.kept`, and a name in it."""
 
