@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a Modelfile: ("merge", "skills", "inputs", 0, "weight")."""
@@ -31,10 +30,14 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Order names so that layers.2 comes before layers.10."""
-    parts = _NUMBERS.split(name)
-    return tuple((0, int(part)) if i % 2 else (1, part) for i, part in enumerate(parts))
+def natural(name: str) -> tuple[int | str, ...]:
+    """Order names so that layers.2 comes before layers.10.
+
+    Text and numbers take turns, text first, so that two names are compared text with text and number with number.
+    """
+    parts: list[int | str] = list(_NUMBERS.split(name))
+    parts[1::2] = map(int, parts[1::2])
+    return tuple(parts)
 
 
 def parse_size(text: str) -> int:
@@ -47,6 +50,8 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match or match[2].upper() not in _UNITS:
         raise ValueError(f"`{text}` is not a size")
+    from decimal import Decimal
+
     size = int(Decimal(match[1]) * _UNITS[match[2].upper()])
     if not 0 < size < 1 << 63:
         raise ValueError(f"`{text}` is not a size from 1 byte to 8 EiB")

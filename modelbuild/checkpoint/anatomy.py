@@ -15,6 +15,12 @@ DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 _EMBEDDING = re.compile(r"(^|[._])(embed\w*|wte|wpe|word_embeddings?|position_embeddings?|token_type_embeddings?|tok_embeddings)([._]|$)")
 
+_FIRST_NUMBER = re.compile(r"(.*?)\.(\d+)(?:\.|\Z)", re.DOTALL)
+"""Of a name, what stands before the first component that is a number, and that number."""
+
+_REMEMBERED = 1 << 18
+"""Names whose place is remembered: a plan asks several times for each, and models of one architecture share them."""
+
 
 class Part(Enum):
     """The three parts of a decoder: what slices and gradients tell apart."""
@@ -33,10 +39,7 @@ class Anatomy:
 
     def layer_of(self, name: str) -> int:
         """Return the layer that a tensor belongs to, or -1 for one outside the layers."""
-        if not self.layers or not name.startswith(self.stack + "."):
-            return -1
-        number = name[len(self.stack) + 1 :].split(".", 1)[0]
-        return int(number) if number.isdigit() else -1
+        return _layer_of(self.stack, name) if self.layers else -1
 
     def part_of(self, name: str) -> Part:
         """Return the part that a tensor belongs to; what is neither embedding nor layer counts as head (final norm, lm_head)."""
@@ -53,7 +56,15 @@ class Anatomy:
         return f"{self.stack}.{layer}.{rest}"
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_REMEMBERED)
+def _layer_of(stack: str, name: str) -> int:
+    if not name.startswith(stack + "."):
+        return -1
+    number = name[len(stack) + 1 :].split(".", 1)[0]
+    return int(number) if number.isdigit() else -1
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _is_embedding(name: str) -> bool:
     return _EMBEDDING.search(name) is not None
 
@@ -66,13 +77,11 @@ def dissect(names: Iterable[str], config: Mapping[str, Any]) -> Anatomy:
     indices: dict[str, set[int]] = defaultdict(set)
     counts: dict[str, int] = defaultdict(int)
     for name in names:
-        parts = name.split(".")
-        at = next((i for i, part in enumerate(parts) if i and part.isdigit()), 0)
-        if at:
-            stack = ".".join(parts[:at])
-            indices[stack].add(int(parts[at]))
+        if found := _FIRST_NUMBER.match(name):
+            stack = found[1]
+            indices[stack].add(int(found[2]))
             counts[stack] += 1
-    stacks = [stack for stack, found in indices.items() if found == set(range(len(found)))]
+    stacks = [stack for stack, layers in indices.items() if layers == set(range(len(layers)))]
     if not stacks:
         return Anatomy("", 0)
     depth = depth_of(config)

@@ -197,8 +197,9 @@ class _Planner:
         """Make the action of one output tensor, or hand an input on."""
         part.spots.append(spot)
         lead = refs[0]
-        if any(ref.shape != lead.shape for ref in refs):
-            i = next(i for i, ref in enumerate(refs) if ref.shape != lead.shape)
+        shape = lead.shape
+        if any(ref.shape != shape for ref in refs):
+            i = next(i for i, ref in enumerate(refs) if ref.shape != shape)
             facts = tuple(f"{list(refs[j].shape)} in `{part.models[j].name}`" for j in (0, i))
             self.say(f"`{spot.name}` has different shapes", part.bound.path, facts=facts, hint="merge models of one shape")
             return lead
@@ -225,7 +226,7 @@ class _Planner:
         alias = method.alias(params, len(inputs))
         if alias is not None:
             return self.handed_on(spot.name, inputs[alias], dtype)
-        action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, lead.shape, self.node.seed)
+        action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, shape, self.node.seed)
         self.actions.append(action)
         return action
 
@@ -250,7 +251,8 @@ class _Planner:
                 matched |= {rule.path for setting in chain for rule in setting} - without.keys()
         for path in matched:
             idle.pop(path, None)
-        words = {word for part in self.parts for spot in part.spots for word in spot.name.split(".") if not word.isdigit()}
+        spots = (spot for part in self.parts for spot in part.spots) if idle else ()
+        words = {word for spot in spots for word in spot.name.split(".") if not word.isdigit()}
         for path, rule in idle.items():
             if rule.filter:
                 within = f" in layers {list(rule.layers)}" if rule.layers else ""

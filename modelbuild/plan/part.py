@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 from modelbuild.graph import BoundSlice, Chain
+from modelbuild.method import Param
 from modelbuild.plan.model import Model
 from modelbuild.plan.resolve import Spot, Unset, constant, value_at
 
@@ -22,6 +23,13 @@ class SlicePart:
         self.spots: list[Spot] = []
         self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
         self._fixed: tuple[dict[str, Any], tuple[tuple[str, Any], ...]] | None = None
+        self._read = [
+            (param, chains, _settled(param, chains))
+            for param in bound.method.params
+            if not param.inert
+            for chains in [self._chains_of(param)]
+        ]
+        self._same = all(settled is not None for _, _, settled in self._read)
 
     @cached_property
     def depth(self) -> int:
@@ -40,6 +48,9 @@ class SlicePart:
         """The chains of all its parameters."""
         return [*self.bound.chains.values(), *(chain for one in self.bound.inputs for chain in one.chains.values())]
 
+    def _chains_of(self, param: Param) -> list[Chain]:
+        return [self.bound.chains[param.name]] if param.per == "node" else [one.chains[param.name] for one in self.bound.inputs]
+
     def params_at(self, spot: Spot) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
         """Resolve all parameters for one tensor: by Python name, and as (name, value) pairs for the key.
 
@@ -50,20 +61,17 @@ class SlicePart:
         if self._fixed is not None:
             return self._fixed
         by_name, key = {}, []
-        for param in self.bound.method.params:
-            if param.inert:
-                continue
-            try:
-                if param.per == "node":
-                    value: Any = value_at(self.bound.chains[param.name], spot)
-                else:
-                    value = tuple(value_at(one.chains[param.name], spot) for one in self.bound.inputs)
-            except Unset:
-                raise Unset(param.name) from None
+        for param, chains, settled in self._read:
+            value = settled
+            if value is None:
+                try:
+                    value = _shaped(param, tuple(value_at(chain, spot) for chain in chains))
+                except Unset:
+                    raise Unset(param.name) from None
             by_name[param.python_name] = value
             key.append((param.name, value))
         resolved = by_name, tuple(key)
-        if all(constant(chain) is not None for chain in self.chains):
+        if self._same:
             self._fixed = resolved
         return resolved
 
@@ -72,3 +80,14 @@ class SlicePart:
         if key not in self._wrong:
             self._wrong[key] = self.bound.method.check(params, len(self.bound.inputs))
         return self._wrong[key]
+
+
+def _shaped(param: Param, values: tuple[Any, ...]) -> Any:
+    """Return a parameter's values as a method takes them: one for the node, or one per input."""
+    return values[0] if param.per == "node" else values
+
+
+def _settled(param: Param, chains: Iterable[Chain]) -> Any:
+    """Return a parameter's value where it is the same for all tensors, else None."""
+    values = tuple(map(constant, chains))
+    return None if None in values else _shaped(param, values)
