@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,8 @@ def _revision(module: str, attribute: str, distribution: str) -> str:
     """Return what changes when a method does: a built-in's revision; of anybody else's, which is not imported, version and file."""
     if module.startswith("modelbuild."):
         return str(getattr(import_module(module), attribute).revision)
+    from importlib import metadata
+
     found = find_spec(module.partition(".")[0])
     stat = stat_of(Path(found.origin)) if found and found.origin else []
     return f"{metadata.version(distribution)} {stat}"
