@@ -11,7 +11,7 @@ from modelbuild.build.project import Project
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.engine.budget import share_out
+from modelbuild.engine.budget import bytes_per_element, share_out
 from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of
@@ -99,8 +99,7 @@ class Forecast:
             self.plan.aliased,
             Bytes(read, self.written, self.linked),
             time.perf_counter() - started + (read + self.written) / _BYTES_PER_SECOND,
-            peak_rss()
-            + self.budget.jobs * self.budget.chunk * 4 * max((len(action.needs) + 3 for action in self.judged.running), default=0),
+            peak_rss() + self.budget.jobs * self.budget.chunk * max(map(bytes_per_element, self.judged.running), default=0),
             (*self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK
 from modelbuild.names import human_bytes
@@ -78,7 +79,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
     """
     memory, jobs = memory or available() // 2, jobs or cores()
     actions = tuple(actions)
-    buffers = max((len(action.needs) + 3 for action in actions), default=4)
+    per_element = max(map(bytes_per_element, actions), default=16)
     whole = (
         max(((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.method.streaming)
         if any(not action.method.streaming for action in actions)
@@ -86,15 +87,23 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
     )
     if whole[0] > memory:
         raise _too_little(memory, whole[0], f"`{whole[1]}` is merged by a method that needs the whole tensor")
-    per_element = 4 * buffers + 8
     if per_element * BLOCK > memory:
-        raise _too_little(memory, per_element * BLOCK, f"{buffers - 3} tensors are read at once")
+        most = max(len(action.needs) for action in actions)
+        raise _too_little(memory, per_element * BLOCK, f"{most} tensors are read at once")
     if whole[0]:
         jobs = max(1, min(jobs, memory // whole[0]))
     while jobs > 1 and jobs * per_element * BLOCK > memory:
         jobs -= 1
     chunk = max(BLOCK, min(LARGEST_CHUNK, memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
     return Budget(jobs, chunk, min(_SCRATCH, max(0, memory - jobs * per_element * chunk) // 2))
+
+
+def bytes_per_element(action: Action) -> int:
+    """Return what a worker holds for each element of a chunk: what it reads and writes as it is stored, and what kernels need.
+
+    That is at most a float32 array and a mask for each input, where types differ, and three more where many are combined.
+    """
+    return sum(SIZES[need.dtype] + 5 for need in action.needs) + SIZES[action.dtype] + 12
 
 
 def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:

@@ -81,6 +81,7 @@ class Engine:
         self._chunk, self._scratch, self._uses, self._force = budget.chunk, budget.scratch, uses, force
         self._told = told
         self._opened: Device | None = None
+        self._opening = threading.Lock()
         self._states: dict[Action, _State] = {}
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -261,7 +262,7 @@ class Engine:
 
     def _workspace(self) -> Workspace:
         if not hasattr(self._local, "workspace"):
-            with self._lock:
+            with self._opening:
                 self._opened = self._opened or open_device(self._device)
             self._local.workspace = Workspace(self._opened, self._chunk)
         workspace: Workspace = self._local.workspace

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.method import Method
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "modelbuild.methods"
 
@@ -14,6 +17,8 @@ GROUP = "modelbuild.methods"
 @cache
 def installed() -> dict[str, EntryPoint]:
     """Return the entry points of all installed methods by name, sorted."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
 
 
