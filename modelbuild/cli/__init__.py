@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: after the program's name; None for those of the process.
 
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts one per core, which wait by turning round
     gc.set_threshold(_GARBAGE)
     atexit.register(gc.freeze)  # what is left at the end is not searched once more: with numba that takes 0.2 s
     from modelbuild.cli import endings

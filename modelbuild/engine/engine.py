@@ -167,7 +167,7 @@ class Engine:
             return self._states[action]
 
     def _settle(self, action: Action, state: _State) -> None:
-        if self._blank and action.method.streaming and not action.method.random:
+        if self._blank and action.method.streaming and not action.method.random and self._is_ready():
             known = tuple(self._sources.known(need) if isinstance(need, Leaf) else self.digest(need) for need in action.needs)
             if not all(known):  # nothing can be found, so that sources are digested as they are merged
                 self._run(action, state, known, "forced" if self._force else "not built before")
@@ -259,6 +259,15 @@ class Engine:
                 return region
             self._shelves.distrust(location)
         return None
+
+    def _is_ready(self) -> bool:
+        """Tell whether kernels are at hand, and load them if nobody else is about to: a worker that would wait can digest."""
+        if self._opened is None and self._opening.acquire(blocking=False):
+            try:
+                self._opened = self._opened or open_device(self._device)
+            finally:
+                self._opening.release()
+        return self._opened is not None
 
     def _workspace(self) -> Workspace:
         if not hasattr(self._local, "workspace"):
