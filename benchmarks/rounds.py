@@ -24,6 +24,8 @@ COPYING = Path(__file__).resolve().parent / "copying.py"
 JOBS = (1, 2, 4)
 SCALED = ("linear", "ties")
 """Workloads that are run with several numbers of threads: one that moves bytes, one that computes."""
+OURS_HOLDS, MERGEKIT_HOLDS = 1 << 30, 6 << 30
+"""Bytes of memory that a run takes beside what it writes, roughly: so much is touched before."""
 NULL_BUILDS = 3
 """In each round."""
 
@@ -91,7 +93,7 @@ class Rounds:
         """Let mergekit do it, as its users would: the defaults of its command line, one process for each stage."""
         assert self._mergekit
         command = str(self._mergekit / "bin" / "mergekit-yaml")
-        self._settle(workload)
+        self._settle(workload, MERGEKIT_HOLDS)
         total = None
         stages = workload.stage_texts(self._shape, self._models, self._theirs)
         for name, text in stages:
@@ -151,8 +153,9 @@ class Rounds:
             self._keep(self.found["startup"], "python", self._run([*_PYTHON, "-c", "pass"]))
             self._keep(self.found["startup"], "help", self._run([*_MODELBUILD, "--help"]))
 
-    def _settle(self, workload: Workload) -> None:
+    def _settle(self, workload: Workload, held: int = OURS_HOLDS) -> None:
         measure.settle((self._ours, self._theirs, self._copy), self._warm(workload))
+        measure.touch(workload.copied_bytes(self._shape) + held)
 
     def _sources(self, workload: Workload) -> list[Path]:
         return [self._models / model / "model.safetensors" for model in workload.reads]
