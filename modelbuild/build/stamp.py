@@ -69,7 +69,10 @@ def fresh(path: Path, text: bytes) -> dict[str, Any] | None:
 
 
 def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
-    """Leave a stamp after a build; none where a source is so young that it could change without its times moving.
+    """Leave a stamp after a build.
+
+    None where a source is so young that it could change without its times moving, or where a method is of no installed
+    distribution, so that nothing would tell of its changing.
 
     Args:
         path: the stamp.
@@ -86,15 +89,20 @@ def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
     seen = {str(source.resolve()): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
+    methods = {action.method for action in plan.actions} | {
+        part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices
+    }
+    origins = sorted(map(_origin, methods))
+    if not all(distribution for _, _, distribution in origins):
+        return
     outputs = [target.path / name for target in plan.targets.values() for name in sorted(entry.name for entry in target.path.iterdir())]
-    used = {action.method for action in plan.actions} | {part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices}
     stamp = {
         "format": _FORMAT,
         "version": modelbuild.__version__,
         "modelfile": blake3(text).hexdigest(),
         "sources": seen,
         "outputs": {str(output.resolve()): stat_of(output) for output in outputs},
-        "methods": [[*origin, _revision(*origin)] for origin in sorted(map(_origin, used))],
+        "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
     }
     prepare(path.parent.parent)
