@@ -221,10 +221,10 @@ class _Passing:
         self._known, self._seen = known, 0
 
     def see(self, start: int, data: memoryview) -> None:
-        """Take bytes; those that do not go on where the last ended were seen, or will be."""
-        if self._hasher and start == self._seen:
-            self._hasher.update(data)
-            self._seen += len(data)
+        """Take bytes: of those that reach beyond what was seen, without a gap, the part beyond."""
+        if self._hasher and start <= self._seen < start + len(data):
+            self._hasher.update(data[self._seen - start :])
+            self._seen = start + len(data)
 
     @property
     def digest(self) -> str:

@@ -27,6 +27,19 @@ def test_the_digest_is_that_of_the_bytes_written(way, device):
     assert digest_of(MemoryRegion(bytearray(written)), "F32", (90_001,)) == digest
 
 
+@everyway
+@bothdevices
+@pytest.mark.parametrize("n", [1, 40_000, 3 * BLOCK + 5])
+def test_digests_are_learned_as_bytes_pass(way, device, n):
+    """However often a method reads, and from wherever first: samples, sweeps, single chunks."""
+    case = family(way, uniform(0, n))
+    job = case.job(lambda start, data: None)
+
+    learned = compute(replace(job, digests=("",) * len(job.digests)), Workspace(device, BLOCK)).needs
+
+    assert job.digests == learned
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_byte_is_written_once_and_in_order(dtype):
     """So that a file may be written as it comes."""
