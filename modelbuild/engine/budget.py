@@ -14,7 +14,7 @@ from modelbuild.kernels import BLOCK
 from modelbuild.names import human_bytes
 from modelbuild.plan import Action
 
-LARGEST_CHUNK = 1 << 17
+LARGEST_CHUNK = 1 << 19
 """Elements.  Larger chunks leave the core's own cache; see docs/performance.md."""
 
 
