@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelbuild.kernels import BLOCK, LANES, combine, convert, philox, rank, reduce, total
+from modelbuild.kernels import BLOCK, LANES, total
+from modelbuild.kernels.machine import Loop
 from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import counter, key, limit
@@ -29,13 +30,26 @@ if TYPE_CHECKING:
 STORED: dict[str, type[np.generic]] = {"F64": np.float64, "F32": np.float32, "F16": np.int16, "BF16": np.uint16}
 """The numpy type that tells kernels the storage type: see `access`."""
 
-NOT_FINITE = {
-    "f8": convert.not_finite_float,
-    "f4": convert.not_finite_float,
-    "i2": convert.not_finite_half,
-    "u2": convert.not_finite_bf16,
+ONE = np.float32(1)
+
+FUSED = 6
+"""Inputs combined in one pass; bounds how many versions of a loop can get compiled."""
+
+TILE = 4096
+"""Elements whose random words are drawn at a time; they stay in the nearest cache."""
+
+copy, write_products, add_products, consensus_fused, gather, finish = (
+    Loop(f"combine.{name}") for name in ("copy", "write_products", "add_products", "consensus_fused", "gather", "finish")
+)
+not_finite = {
+    np.dtype(stored): Loop(f"convert.not_finite_{name}")
+    for stored, name in ((np.float64, "float"), (np.float32, "float"), (np.int16, "half"), (np.uint16, "bf16"))
 }
-"""By the kind and size of that type."""
+mask = Loop("philox.mask")
+magnitudes, bracket, magnitude_histogram, refine_histogram, count_equal, nth_equal = (
+    Loop(f"rank.{name}") for name in ("magnitudes", "bracket", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
+)
+products, abs_sums = Loop("reduce.products"), Loop("reduce.abs_sums")
 
 
 class Cpu:
@@ -49,7 +63,9 @@ class Cpu:
 
     def not_finite(self, x: Stored) -> int:
         """Count NaN and infinity."""
-        return int(NOT_FINITE[x.dtype.str[1:]](x))
+        found = np.empty(1, np.int64)
+        not_finite[x.dtype](x, found)
+        return int(found[0])
 
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
         """Drop what the cut drops."""
@@ -59,9 +75,9 @@ class Cpu:
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Bools:
         """Draw a mask."""
         kept = np.empty(count, np.bool_)
-        words = np.empty(philox.TILE, np.uint32)
+        words = np.empty(TILE, np.uint32)
         k0, k1 = map(np.uint64, key(stream))
-        philox.mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
+        mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
         return kept
 
     def masked(self, x: Operand, mask: Bools, factor: float) -> Operand:
@@ -73,69 +89,91 @@ class Cpu:
     def floats(self, x: Operand) -> F32s:
         """Compute an operand."""
         out = np.empty(length(x), np.float32)
-        combine.copy(x, out, out.size)
+        copy(x, out, out.size)
         return out
 
     def copy(self, x: Operand, out: Operand) -> None:
         """Write x."""
-        combine.copy(x, out, same_length(out, x))
+        copy(x, out, same_length(out, x))
 
     def weighted_sum(self, inputs: Sequence[Operand], weights: Sequence[float], divisor: float, scale: float, out: Operand) -> None:
         """Write the weighted sum."""
-        same_length(out, *inputs)
-        combine.weighted_sum(self._alike(inputs), singles(weights), np.float32(divisor), np.float32(scale), out)
+        n, operands, factors = same_length(out, *inputs), self._alike(inputs), singles(weights)
+        if len(operands) > FUSED:
+            operands, factors = (self._summed(operands, factors),), (ONE,)
+        write_products(operands, factors, np.float32(divisor), np.float32(scale), out, n)
 
     def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand) -> None:
         """Elect signs and add up who agrees."""
-        same_length(out, *deltas)
-        combine.consensus(self._alike(deltas), singles(weights), normalize, np.float32(scale), out)
+        n, operands, factors = same_length(out, *deltas), self._alike(deltas), singles(weights)
+        if len(operands) <= FUSED:
+            consensus_fused(operands, factors, int(normalize), np.float32(scale), out, n)
+            return
+        elected, mixed, divisor = self._summed(operands, factors), np.zeros(n, np.float32), np.zeros(n, np.float32)
+        for k in range(0, len(operands), FUSED):
+            gather(operands[k : k + FUSED], factors[k : k + FUSED], elected, mixed, divisor, n)
+        finish(mixed, divisor, int(normalize), np.float32(scale), out, n)
 
     def products(self, x: Operand, y: Operand) -> F64s:
         """Sum products by block."""
         n = same_length(x, y)
         sums, lanes = np.empty((-(-n // BLOCK), 3), np.float64), np.empty((3, LANES), np.float64)
-        reduce.products(x, y, n, lanes[0], lanes[1], lanes[2], sums)
+        products(x, y, n, lanes[0], lanes[1], lanes[2], sums)
         return sums
 
     def abs_sums(self, x: Operand) -> F64s:
         """Sum magnitudes by block."""
         n = length(x)
         sums = np.empty(-(-n // BLOCK), np.float64)
-        reduce.abs_sums(x, n, np.empty(LANES, np.float64), sums)
+        abs_sums(x, n, np.empty(LANES, np.float64), sums)
         return sums
 
     def magnitudes(self, x: Operand) -> I32s:
         """Return all patterns."""
         found = np.empty(length(x), np.int32)
-        rank.magnitudes(x, found.size, found)
+        magnitudes(x, found.size, found)
         return found
 
     def bracket(self, x: Operand, low: int, high: int) -> Between:
         """Count around a bracket, collect inside."""
         n = length(x)
-        found = np.empty(n + 1, np.int32)
-        above, at_high, at_low, size = rank.bracket(x, n, np.int32(low), np.int32(high), found)
-        return Between(int(above), int(at_high), int(at_low), found[:size].copy())
+        found, counts = np.empty(n + 1, np.int32), np.empty(4, np.int64)
+        bracket(x, n, np.int32(low), np.int32(high), found, counts)
+        above, at_high, at_low, size = counts.tolist()
+        return Between(above, at_high, at_low, found[:size].copy())
 
     def magnitude_histogram(self, x: Operand, counts: I64s) -> None:
         """Count high halves."""
-        rank.magnitude_histogram(x, length(x), counts)
+        magnitude_histogram(x, length(x), counts)
 
     def refine_histogram(self, x: Operand, high_half: int, counts: I64s) -> None:
         """Count low halves under one high half."""
-        rank.refine_histogram(x, length(x), high_half, counts)
+        refine_histogram(x, length(x), high_half, counts)
 
     def count_equal(self, x: Operand, pattern: int) -> int:
         """Count one pattern."""
-        return int(rank.count_equal(x, length(x), np.int32(pattern)))
+        found = np.empty(1, np.int64)
+        count_equal(x, length(x), np.int32(pattern), found)
+        return int(found[0])
 
     def nth_equal(self, x: Operand, pattern: int, n: int) -> int:
         """Find the n-th of one pattern."""
-        return int(rank.nth_equal(x, length(x), np.int32(pattern), n))
+        found = np.empty(1, np.int64)
+        nth_equal(x, length(x), np.int32(pattern), n, found)
+        return int(found[0])
 
-    def _alike(self, inputs: Sequence[Operand]) -> Sequence[Operand]:
+    def _summed(self, inputs: tuple[Operand, ...], weights: tuple[np.float32, ...]) -> F32s:
+        """Return the weighted sum of more inputs than are combined in one pass."""
+        n = length(inputs[0])
+        total = np.empty(n, np.float32)
+        write_products(inputs[:FUSED], weights[:FUSED], ONE, ONE, total, n)
+        for k in range(FUSED, len(inputs), FUSED):
+            add_products(inputs[k : k + FUSED], weights[k : k + FUSED], total, n)
+        return total
+
+    def _alike(self, inputs: Sequence[Operand]) -> tuple[Operand, ...]:
         """Return operands of one type: a loop over a tuple unrolls for such alone."""
-        return inputs if len(set(map(kind, inputs))) == 1 else [self.floats(x) for x in inputs]
+        return tuple(inputs) if len(set(map(kind, inputs))) == 1 else tuple(self.floats(x) for x in inputs)
 
 
 def kind(operand: Operand) -> object:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import BLOCK, LANES
-from modelbuild.kernels.access import load
-from modelbuild.kernels.compiled import Scalar, f64, kernel, u64
+from modelbuild.kernels.loops.access import load
+from modelbuild.kernels.loops.compiled import Scalar, f64, kernel, u64
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,8 +1,7 @@
 """How a function becomes a kernel, and the two casts numba lacks.
 
-Kernels run without the GIL and without fast-math, so LLVM may neither fuse nor reorder what they say.  They compile on
-first call, per type, and are cached on disk.  numba's cache looks at the file of the kernel only: after a change to a
-function of this file, or to any kernel called from another file, delete the `__pycache__` directory.
+Kernels are compiled without fast-math, so LLVM may neither fuse nor reorder what they say.  `machine` has them compiled, per
+type, and calls them.
 
 LLVM vectorises a loop over several arrays only where it may check that none overlaps the one written, and by default
 gives up beyond eight; more inputs than that are common here.
@@ -46,15 +45,20 @@ QUIET_F32, QUIET_F64 = u32(0x7FC00000), f64("nan")
 
 
 def kernel(function: F) -> F:
-    """Compile on first call, keep the result on disk where there is a place for it.
+    """Let numba compile a function, for other loops that call it or for `compiled`; Python cannot call what comes of it.
 
     Kernels own nothing: they allocate no array and return none, and numba need not count references in their loops.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-    try:
-        return cast("F", numba.njit(**options, cache=True)(function))
-    except RuntimeError:  # neither beside the source nor in the user's cache can be written
-        return cast("F", numba.njit(**options)(function))
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("F", numba.njit(**options)(function))
+
+
+def compiled(function: Any, args: tuple[Any, ...]) -> tuple[str, bytes]:
+    """Compile a kernel for the types of some arguments, and return its symbol and its object code."""
+    signature = tuple(map(numba.typeof, args))
+    function.compile(signature)
+    result = function.overloads[signature]
+    return result.fndesc.llvm_func_name, result.library._get_compiled_object()  # noqa: SLF001 - numba has no other way to it
 
 
 def cast_to(source: Any, target: Any, target_in_llvm: Any) -> Callable[[Scalar], Scalar]:

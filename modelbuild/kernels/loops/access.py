@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from numba import types
 from numba.extending import overload
 
-from modelbuild.kernels.compiled import MAGNITUDE, QUIET_F32, QUIET_F64, ZERO, Scalar, bits, f32, f64, i32, kernel, number, u32
-from modelbuild.kernels.convert import float_as_bf16, float_as_half, half_as_float, is_nan
+from modelbuild.kernels.loops.compiled import MAGNITUDE, QUIET_F32, QUIET_F64, ZERO, Scalar, bits, f32, f64, i32, kernel, number, u32
+from modelbuild.kernels.loops.convert import float_as_bf16, float_as_half, half_as_float, is_nan
 from modelbuild.kernels.operands import Delta, Masked, Plus
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelbuild.kernels.compiled import Scalar, kernel, u64
+from modelbuild.kernels.loops.compiled import Scalar, kernel, u64
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 MULTIPLY_0, MULTIPLY_1 = map(u64, MULTIPLIERS)
 WEYL_0, WEYL_1 = map(u64, WEYL)
 LOW, HALF = u64(0xFFFFFFFF), u64(32)
-
-TILE = 4096
-"""Elements drawn at a time; the words of a tile stay in the nearest cache."""
 
 
 @kernel
@@ -48,8 +45,9 @@ def draw(first: Scalar, k0: Scalar, k1: Scalar, count: int, words: U32s) -> None
 @kernel
 def mask(k0: Scalar, k1: Scalar, below: Scalar, first: Scalar, words: U32s, kept: Bools) -> None:
     """Tell where the element's word is below the limit; `words` is a tile of room."""
-    for start in range(0, kept.size, TILE):
-        count = min(TILE, kept.size - start)
+    tile = words.size
+    for start in range(0, kept.size, tile):
+        count = min(tile, kept.size - start)
         draw(first + u64(start // 4), k0, k1, (count + 3) // 4, words)
         for i in range(count):
             kept[u64(start) + u64(i)] = u64(words[i]) < below

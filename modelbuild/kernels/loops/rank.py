@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.kernels.access import load, pattern
-from modelbuild.kernels.compiled import Scalar, kernel, u32, u64
+from modelbuild.kernels.loops.access import load, pattern
+from modelbuild.kernels.loops.compiled import kernel, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,28 +47,29 @@ def refine_histogram(x: Operand, n: int, high_half: int, counts: I64s) -> None:
 
 
 @kernel
-def count_equal(x: Operand, n: int, wanted: np.int32) -> Scalar:
+def count_equal(x: Operand, n: int, wanted: np.int32, found: I64s) -> None:
     """Count elements with this pattern."""
     count = u32(0)
     for i in range(n):
         count = u32(count + u32(pattern(load(x, i)) == wanted))
-    return count
+    found[0] = count
 
 
 @kernel
-def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int) -> int:
-    """Find the element of this rank, from 0, among those with this pattern."""
+def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int, found: I64s) -> None:
+    """Find the element of this rank, from 0, among those with this pattern; -1 where there are fewer."""
+    found[0] = -1
     for i in range(n):
         if pattern(load(x, i)) == wanted:
             if rank == 0:
-                return i
+                found[0] = i
+                return
             rank -= 1
-    return -1
 
 
 @kernel
-def bracket(x: Operand, n: int, low: np.int32, high: np.int32, found: I32s) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    """Count patterns above high, at high and at low; collect those strictly between into found, n + 1 long.
+def bracket(x: Operand, n: int, low: np.int32, high: np.int32, found: I32s, counts: I64s) -> None:
+    """Collect patterns strictly between into found, n + 1 long; count those above high, at high, at low and between.
 
     Counting vectorises; collecting writes every pattern of a group and moves on where it belongs, without a branch.
     """
@@ -97,4 +98,4 @@ def bracket(x: Operand, n: int, low: np.int32, high: np.int32, found: I32s) -> t
         at_low += mine == low
         found[size] = mine
         size += u64((mine > low) & (mine < high))
-    return above, at_high, at_low, size
+    counts[0], counts[1], counts[2], counts[3] = above, at_high, at_low, size

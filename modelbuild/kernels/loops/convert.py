@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.kernels.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, kernel, number, u32
+from modelbuild.kernels.loops.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, kernel, number, u32
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+
+    I64s = NDArray[np.int64]
 
 QUIET_F16 = u32(0x7E00)
 QUIET_BF16 = u32(0x7FC0)
@@ -68,27 +71,27 @@ def float_as_bf16(pattern: Scalar) -> Scalar:
 
 
 @kernel
-def not_finite_bf16(raw: NDArray[Any]) -> Scalar:
+def not_finite_bf16(raw: NDArray[Any], found: I64s) -> None:
     """Count NaN and infinity."""
     count = u32(0)
     for i in range(raw.size):
         count = u32(count + u32(u32(u32(raw[i]) & BF16_INFINITY) == BF16_INFINITY))
-    return count
+    found[0] = count
 
 
 @kernel
-def not_finite_half(raw: NDArray[Any]) -> Scalar:
+def not_finite_half(raw: NDArray[Any], found: I64s) -> None:
     """Count NaN and infinity."""
     count = u32(0)
     for i in range(raw.size):
         count = u32(count + u32(u32(u32(raw[i]) & HALF_INFINITY) == HALF_INFINITY))
-    return count
+    found[0] = count
 
 
 @kernel
-def not_finite_float(raw: NDArray[Any]) -> Scalar:
+def not_finite_float(raw: NDArray[Any], found: I64s) -> None:
     """Count NaN and what is infinite as float32."""
     count = u32(0)
     for i in range(raw.size):
         count = u32(count + u32(u32(bits(f32(raw[i])) & INFINITY) == INFINITY))
-    return count
+    found[0] = count

@@ -1,31 +1,24 @@
 """Elementwise combinations of inputs: sums and the sign consensus of TIES.
 
 A tuple of n operands is a type of its own, so a loop over it unrolls and the whole combination, from stored bytes to
-stored bytes, is one pass.  More inputs than FUSED are combined in groups, which gives the same bits.
+stored bytes, is one pass.  More inputs than make a sensible loop are combined in groups, which gives the same bits.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from modelbuild.kernels.access import load, store
-from modelbuild.kernels.compiled import ONE, ZERO, Scalar, kernel
-from modelbuild.kernels.operands import length
+from modelbuild.kernels.loops.access import load, store
+from modelbuild.kernels.loops.compiled import ONE, ZERO, Scalar, kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    import numpy as np
     from numpy.typing import NDArray
 
     F32s = NDArray[np.float32]
 
 Operand = Any
 """What `load` reads."""
-
-FUSED = 6
-"""Inputs combined in one pass; bounds how many versions of a kernel can get compiled."""
 
 
 @kernel
@@ -57,24 +50,6 @@ def add_products(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], o
         out[i] = result
 
 
-def weighted_sum(inputs: Sequence[Operand], weights: Sequence[np.float32], divisor: np.float32, scale: np.float32, out: Operand) -> None:
-    """Write the weighted sum of any number of inputs, divided and scaled."""
-    operands, factors, n = tuple(inputs), tuple(weights), length(out)
-    if len(operands) <= FUSED:
-        write_products(operands, factors, divisor, scale, out, n)
-    else:
-        write_products((summed(operands, factors, n),), (ONE,), divisor, scale, out, n)
-
-
-def summed(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], n: int) -> F32s:
-    """Return the weighted sum of more inputs than are combined in one pass."""
-    total = np.empty(n, np.float32)
-    write_products(inputs[:FUSED], weights[:FUSED], ONE, ONE, total, n)
-    for k in range(FUSED, len(inputs), FUSED):
-        add_products(inputs[k : k + FUSED], weights[k : k + FUSED], total, n)
-    return total
-
-
 @kernel
 def agrees(product: Scalar, positive: Scalar) -> Scalar:
     """Tell whether a product is strictly on the elected side."""
@@ -83,7 +58,7 @@ def agrees(product: Scalar, positive: Scalar) -> Scalar:
 
 @kernel
 def consensus_fused(
-    deltas: tuple[Operand, ...], weights: tuple[np.float32, ...], normalize: bool, scale: np.float32, out: Operand, n: int
+    deltas: tuple[Operand, ...], weights: tuple[np.float32, ...], normalize: int, scale: np.float32, out: Operand, n: int
 ) -> None:
     """Elect, gather and divide in one pass."""
     for i in range(n):
@@ -117,22 +92,10 @@ def gather(deltas: tuple[Operand, ...], weights: tuple[np.float32, ...], elected
 
 
 @kernel
-def finish(mixed: F32s, divisor: F32s, normalize: bool, scale: np.float32, out: Operand, n: int) -> None:
+def finish(mixed: F32s, divisor: F32s, normalize: int, scale: np.float32, out: Operand, n: int) -> None:
     """Divide what was gathered, and scale it."""
     for i in range(n):
         result = mixed[i]
         if normalize:
             result /= ONE if divisor[i] == ZERO else divisor[i]
         store(out, i, scale * result)
-
-
-def consensus(deltas: Sequence[Operand], weights: Sequence[np.float32], normalize: bool, scale: np.float32, out: Operand) -> None:
-    """Write the TIES consensus of any number of inputs."""
-    operands, factors, n = tuple(deltas), tuple(weights), length(out)
-    if len(operands) <= FUSED:
-        consensus_fused(operands, factors, normalize, scale, out, n)
-        return
-    elected, mixed, divisor = summed(operands, factors, n), np.zeros(n, np.float32), np.zeros(n, np.float32)
-    for k in range(0, len(operands), FUSED):
-        gather(operands[k : k + FUSED], factors[k : k + FUSED], elected, mixed, divisor, n)
-    finish(mixed, divisor, normalize, scale, out, n)

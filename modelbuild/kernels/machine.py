@@ -1,0 +1,196 @@
+"""Machine code of the loops: found on disk, or compiled once and kept there.
+
+numba compiles, but what it compiled is loaded and called without it: llvmlite links the object code and ctypes calls it, so
+that a build spends 30 ms on what importing numba and its own cache would spend 250.  Machine code is found by the text of
+this package, the compiler's version and the processor; nobody deletes it after an edit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache, cached_property, partial
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from blake3 import blake3
+from llvmlite import binding
+
+Entry = Callable[..., int]
+
+NUMBERS: Final = {
+    int: ctypes.c_int64,
+    np.float32: ctypes.c_float,
+    np.int32: ctypes.c_int32,
+    np.uint32: ctypes.c_uint32,
+    np.uint64: ctypes.c_uint64,
+}
+"""How numbers are passed; no others are."""
+
+ARRAY: Final = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_void_p)
+"""What numba passes for an array, before its shape and strides: owner, Python's object, elements, bytes of one, address."""
+
+DIGEST_SIZE: Final = 32
+
+
+class Loop:
+    """A compiled loop: a function of `modelbuild.kernels.loops`, for whatever types it is called with.
+
+    Args:
+        name: "module.function".
+
+    """
+
+    def __init__(self, name: str) -> None:
+        """Load nothing yet."""
+        self.name = name
+        self._entries: dict[str, Entry] = {}
+
+    def __call__(self, *args: Any) -> None:
+        """Run without the GIL.
+
+        Args:
+            args: contiguous arrays, numbers of `NUMBERS`, and tuples and named tuples of such.
+
+        """
+        kinds: list[str] = []
+        flat: list[Any] = []
+        for arg in args:
+            flatten(arg, kinds, flat)
+        kind = " ".join(kinds)
+        entry = self._entries.get(kind) or self._found(kind, args)
+        if entry(*flat):
+            raise RuntimeError(f"`{self.name}` failed on {kind}")
+
+    def _found(self, kind: str, args: tuple[Any, ...]) -> Entry:
+        with _linker.lock:
+            if kind not in self._entries:
+                address = _linker.address(*_code(self.name, kind, args))
+                self._entries[kind] = _entry(address, args)
+            return self._entries[kind]
+
+
+def flatten(x: Any, kinds: list[str], flat: list[Any]) -> None:
+    """Append what is passed for an argument, and what tells its type."""
+    if isinstance(x, np.ndarray):
+        if not x.flags.c_contiguous:
+            raise ValueError("an array that is not contiguous")
+        kinds.append(f"{x.dtype.str}{x.ndim}")
+        flat += (None, None, x.size, x.itemsize, x.__array_interface__["data"][0], *x.shape, *x.strides)
+    elif isinstance(x, tuple):
+        kinds.append(type(x).__name__)
+        kinds.append("(")
+        for part in x:
+            flatten(part, kinds, flat)
+        kinds.append(")")
+    else:
+        kinds.append(type(x).__name__)
+        flat.append(x if type(x) is int else x.item())
+
+
+def types(x: Any) -> tuple[Any, ...]:
+    """Return the types of what `flatten` appends."""
+    if isinstance(x, np.ndarray):
+        return (*ARRAY, *(ctypes.c_ssize_t,) * (2 * x.ndim))
+    if isinstance(x, tuple):
+        return tuple(kind for part in x for kind in types(part))
+    return (NUMBERS[type(x)],)
+
+
+def _entry(address: int, args: tuple[Any, ...]) -> Entry:
+    """Return the function at an address; numba's take room for a result and for an exception before their arguments."""
+    passed = (kind for arg in args for kind in types(arg))
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *passed)(address)
+    room = np.empty(8, np.uint64)
+    return partial(_run, function, room, room.ctypes.data, room.ctypes.data + 32)
+
+
+def _run(function: Entry, _room: object, result: int, error: int, *flat: Any) -> int:
+    return function(result, error, *flat)
+
+
+class _Linker:
+    """LLVM's loader."""
+
+    def __init__(self) -> None:
+        """Load nothing yet."""
+        self.lock = threading.RLock()
+
+    def address(self, symbol: str, code: bytes) -> int:
+        """Link object code, and return the address of its function."""
+        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        address: int = self._engine.get_function_address(symbol)
+        return address
+
+    @cached_property
+    def _engine(self) -> Any:
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        target = binding.Target.from_default_triple()
+        machine = target.create_target_machine(cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten())
+        return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+
+
+_linker = _Linker()
+
+
+def _code(name: str, kind: str, args: tuple[Any, ...]) -> tuple[str, bytes]:
+    """Return a loop's symbol and object code, from disk if they are there."""
+    file = f"{name}-{blake3(f'{_compiler()} {name} {kind}'.encode()).hexdigest(16)}.o"
+    for directory in _directories():
+        if found := _read(directory / file):
+            return found
+    from modelbuild.kernels.loops.compiled import compiled
+
+    module, function = name.split(".")
+    symbol, code = compiled(getattr(import_module(f"modelbuild.kernels.loops.{module}"), function), args)
+    _write(file, symbol.encode() + b"\n" + code)
+    return symbol, code
+
+
+@cache
+def _compiler() -> str:
+    """Return what decides the machine code of a loop beside its types: this package's text, versions, the processor."""
+    text = blake3()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        text.update(path.read_bytes())
+    versions = [metadata.version("numba"), metadata.version("llvmlite"), sys.version, np.__version__]
+    return " ".join([text.hexdigest(), *versions, binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()])
+
+
+def _directories() -> tuple[Path, ...]:
+    """Return where machine code may lie: beside the source, else in the user's cache."""
+    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(__file__).parent / "__pycache__", Path(own) / "modelbuild" / "kernels"
+
+
+def _read(path: Path) -> tuple[str, bytes] | None:
+    """Read machine code; None where there is none, or it is not what was written."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = data[:DIGEST_SIZE], data[DIGEST_SIZE:]
+    if blake3(content).digest() != digest:
+        return None
+    symbol, _, code = content.partition(b"\n")
+    return symbol.decode(), code
+
+
+def _write(file: str, content: bytes) -> None:
+    """Keep machine code in the first place that takes it; without one it is compiled again next time."""
+    for directory in _directories():
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            unfinished = directory / f".{file}.{os.getpid()}"
+            unfinished.write_bytes(blake3(content).digest() + content)
+            unfinished.replace(directory / file)  # its digest tells whether all of it got to disk
+        except OSError:
+            continue
+        return
