@@ -17,6 +17,9 @@ from modelbuild.kernels import Operand, Place
 from modelbuild.kernels.operands import Delta, Plus, length
 from modelbuild.plan import Action, Ref
 
+Run = tuple[int, int]
+"""(index of the first, number) of elements that follow each other"""
+
 Write = Callable[[int, memoryview], None]
 """write(offset in bytes from the tensor's start, bytes)"""
 
@@ -171,12 +174,23 @@ class _Reader:
 
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return one operand per input."""
+        return self._read([(offset, count)], which)
+
+    def sample(self, runs: int, length: int, *which: int) -> tuple[Operand, ...]:
+        """Return one operand per input, of runs from all over it."""
+        return self._read([(run * (self.numel // runs), length) for run in range(runs)], which)
+
+    def _read(self, runs: Sequence[Run], which: tuple[int, ...]) -> tuple[Operand, ...]:
         first = 1 if self.delta else 0
-        chosen = which or tuple(range(len(self._dtypes) - first))
-        arrays = tuple(self._load(i + first, offset, count) for i in chosen)
+        chosen = [i + first for i in which] or range(first, len(self._dtypes))
+        read = [*chosen, 0] if self.delta else chosen
+        arrays = [self._load(i, runs) for i in read]
+        if self._counting:
+            for i, count in zip(read, self.kernels.not_finite(*arrays), strict=True):
+                self._nonfinite[i] += count
         if not self.delta:
-            return arrays
-        self.base = self._load(0, offset, count)
+            return tuple(arrays)
+        self.base = arrays.pop()
         return tuple(Delta(array, self.base) for array in arrays)
 
     def last_pass(self) -> Iterator[tuple[int, tuple[Operand, ...]]]:
@@ -188,16 +202,16 @@ class _Reader:
         """Return the digests of what was read: of each need, once the last pass is over."""
         return tuple(passing.digest for passing in self._passing)
 
-    def _load(self, i: int, offset: int, count: int) -> Operand:
+    def _load(self, i: int, runs: Sequence[Run]) -> Operand:
         width = SIZES[self._dtypes[i]]
         staged, view = self.workspace.staging(i, width)
-        nbytes = count * width
-        self._job.regions[i].read_into(view[:nbytes], offset * width)
-        self._passing[i].see(offset * width, view[:nbytes])
-        loaded = self.kernels.stored(self.workspace.device.upload(staged, nbytes), self._dtypes[i])
-        if self._counting:
-            self._nonfinite[i] += self.kernels.not_finite(loaded)
-        return loaded
+        filled = 0
+        for offset, count in runs:
+            part = view[filled : filled + count * width]
+            self._job.regions[i].read_into(part, offset * width)
+            self._passing[i].see(offset * width, part)
+            filled += len(part)
+        return self.kernels.stored(self.workspace.device.upload(staged, filled), self._dtypes[i])
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
@@ -249,7 +263,8 @@ class _Out:
 
     def put(self, offset: int, written: Place) -> None:
         """Take what was written there."""
-        self._nonfinite += self._workspace.device.kernels.not_finite(written)
+        (count,) = self._workspace.device.kernels.not_finite(written)
+        self._nonfinite += count
         self._workspace.device.landed(self._staged, self._raw)
         done = self._view[: len(written) * self._width]
         self._hasher.update(done)

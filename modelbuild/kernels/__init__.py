@@ -91,6 +91,9 @@ class Stream(Protocol):
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return elements from `offset` on, one operand per input; at most as many as a chunk has."""
 
+    def sample(self, runs: int, length: int, *which: int) -> tuple[Operand, ...]:
+        """Return `runs` runs of `length` elements one after another, spread evenly over the tensor; at most BLOCK elements."""
+
 
 class Kernels(Protocol):
     """What both implementations offer.
@@ -112,8 +115,8 @@ class Kernels(Protocol):
         """
         ...
 
-    def not_finite(self, x: Array) -> Any:
-        """Count what is NaN, or infinite as float32: a number that adds up, and need not be known at once."""
+    def not_finite(self, *arrays: Array) -> tuple[Any, ...]:
+        """Count in each what is NaN, or infinite as float32: numbers that add up, and need not be known at once."""
         ...
 
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
@@ -142,6 +145,14 @@ class Kernels(Protocol):
             count: elements.
 
         """
+        ...
+
+    def packed(self, mask: Array) -> Array:
+        """Return a mask in a form to keep for a later pass, and to give to `unpacked`."""
+        ...
+
+    def unpacked(self, packed: Array, count: int) -> Array:
+        """Return the mask of `count` elements that was packed."""
         ...
 
     def masked(self, x: Operand, mask: Array, factor: float) -> Operand:
@@ -183,8 +194,13 @@ class Kernels(Protocol):
         """
         ...
 
-    def abs_sums(self, x: Operand) -> Host:
-        """Sum |x| within each block, in float64, by the tree of `products`; shape (ceil(n / BLOCK),)."""
+    def abs_sums(self, x: Operand, mask: Array) -> Host:
+        """Sum |x| within each block, in float64, by the tree of `products`: of all, and of what is in the mask.
+
+        Returns:
+            float64 on the host, shape (ceil(n / BLOCK), 2).
+
+        """
         ...
 
     def total(self, partials: Iterable[float]) -> float:

@@ -61,11 +61,13 @@ class Cpu:
         """See bytes as numbers."""
         return raw.view(STORED[dtype])
 
-    def not_finite(self, x: Stored) -> int:
-        """Count NaN and infinity."""
-        found = np.empty(1, np.int64)
-        not_finite[x.dtype](x, found)
-        return int(found[0])
+    def not_finite(self, *arrays: Stored) -> tuple[int, ...]:
+        """Count NaN and infinity: of arrays of one type in one go."""
+        if len({x.dtype for x in arrays}) > 1:
+            return tuple(count for x in arrays for count in self.not_finite(x))
+        found = np.zeros(len(arrays), np.int64)
+        not_finite[arrays[0].dtype](arrays, found)
+        return tuple(found.tolist())
 
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
         """Drop what the cut drops."""
@@ -79,6 +81,14 @@ class Cpu:
         k0, k1 = map(np.uint64, key(stream))
         mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
         return kept
+
+    def packed(self, mask: Bools) -> NDArray[np.uint8]:
+        """Keep one bit of each byte."""
+        return np.packbits(mask)
+
+    def unpacked(self, packed: NDArray[np.uint8], count: int) -> Bools:
+        """Write the bits as bytes again."""
+        return np.unpackbits(packed, count=count).view(np.bool_)
 
     def masked(self, x: Operand, mask: Bools, factor: float) -> Operand:
         """Drop what is not in the mask."""
@@ -121,11 +131,11 @@ class Cpu:
         products(x, y, n, lanes[0], lanes[1], lanes[2], sums)
         return sums
 
-    def abs_sums(self, x: Operand) -> F64s:
+    def abs_sums(self, x: Operand, mask: Bools) -> F64s:
         """Sum magnitudes by block."""
-        n = length(x)
-        sums = np.empty(-(-n // BLOCK), np.float64)
-        abs_sums(x, n, np.empty(LANES, np.float64), sums)
+        n = same_length(x, mask)
+        sums, lanes = np.empty((-(-n // BLOCK), 2), np.float64), np.empty((2, LANES), np.float64)
+        abs_sums(x, mask, n, lanes[0], lanes[1], sums)
         return sums
 
     def magnitudes(self, x: Operand) -> I32s:

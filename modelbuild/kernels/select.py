@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     Patterns = NDArray[np.int32]
 
-PIECES = 16
+RUNS = 16
 """A sample is taken in so many runs of elements, spread evenly."""
 SAMPLE_SHARE = 64
 SAMPLE_LEAST, SAMPLE_MOST = 4096, 65536
-"""Elements to bracket from: one in SAMPLE_SHARE, within these."""
+"""Elements to bracket from: one in SAMPLE_SHARE, within these.  Tensors of no more than the most are collected whole."""
 
 DEVIATIONS = 4.0
 """Half the width of the bracket, in standard deviations of the sample's rank."""
@@ -102,28 +102,31 @@ def largest(stream: Stream, keeps: Sequence[int]) -> tuple[Cut, ...]:
 def brackets(stream: Stream, wanted: Mapping[int, int]) -> dict[int, Bracket]:
     """Bracket the thresholds of inputs from samples of them."""
     total = stream.numel
-    size = min(total, max(total // SAMPLE_SHARE, SAMPLE_LEAST), SAMPLE_MOST)
-    pieces = min(PIECES, max(1, size // 256))
-    length, step = size // pieces, total // pieces
-    samples: dict[int, list[Patterns]] = {i: [] for i in wanted}
-    for piece in range(pieces):
-        for i, x in zip(wanted, stream.read(piece * step, length, *wanted), strict=True):
-            samples[i].append(stream.kernels.magnitudes(x))
-    return {i: ends(samples[i], keep / total) for i, keep in wanted.items()}
+    if total <= SAMPLE_MOST:
+        return dict.fromkeys(wanted, Bracket(-1, TOP))
+    length = max(min(total // SAMPLE_SHARE, SAMPLE_MOST), SAMPLE_LEAST) // RUNS
+    samples = stream.sample(RUNS, length, *wanted)
+    return {
+        i: ends(stream.kernels.magnitudes(x).reshape(RUNS, length), keep / total)
+        for (i, keep), x in zip(wanted.items(), samples, strict=True)
+    }
 
 
-def ends(pieces: Sequence[Patterns], share: float) -> Bracket:
+def ends(runs: Patterns, share: float) -> Bracket:
     """Bracket the pattern above which `share` of the tensor lies.
 
-    A tensor's rows differ, so its pieces may: half the width is the larger of what single elements and what pieces let
-    expect.
+    A tensor's rows differ, so its runs may: half the width is the larger of what single elements and what runs let expect.
+
+    Args:
+        runs: (runs, elements).
+        share: in [0, 1].
+
     """
-    sample = np.concatenate(pieces)
+    sample = runs.reshape(-1)
     rank = share * len(sample)
     place = min(max(len(sample) - 1 - floor(rank), 0), len(sample) - 1)
     guess = np.partition(sample, place)[place]
-    of_pieces = np.array([np.count_nonzero(piece > guess) for piece in pieces])
-    deviation = max(sqrt(rank * (1 - share)), sqrt(len(pieces)) * float(np.std(of_pieces)))
+    deviation = max(sqrt(rank * (1 - share)), sqrt(len(runs)) * float(np.std(np.count_nonzero(runs > guess, axis=1))))
     margin = DEVIATIONS * deviation + 2
     upper, lower = len(sample) - 1 - floor(rank - margin), len(sample) - 1 - ceil(rank + margin)
     places = [at for at in (lower, upper) if 0 <= at < len(sample)]

@@ -48,9 +48,9 @@ class Torch:
         """See bytes as numbers; of no bytes at all torch would refuse the view."""
         return raw.view(STORED[dtype]) if len(raw) else raw.new_empty(0, dtype=STORED[dtype])
 
-    def not_finite(self, x: Tensor) -> Tensor:
+    def not_finite(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         """Count NaN and infinity."""
-        return torch.count_nonzero(~torch.isfinite(x.float()))
+        return tuple(torch.count_nonzero(~torch.isfinite(x.float())) for x in arrays)
 
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
         """Drop what the cut drops."""
@@ -63,6 +63,14 @@ class Torch:
         none = torch.zeros_like(counters)
         words = torch.stack(philox((counters & WORD, counters >> 32, none, none), key(stream)), dim=1)  # (n / 4, 4)
         return words.reshape(-1)[:count] < limit(probability)
+
+    def packed(self, mask: Tensor) -> Tensor:
+        """Keep a mask as it is."""
+        return mask
+
+    def unpacked(self, packed: Tensor, count: int) -> Tensor:
+        """Return it as it is."""
+        return packed[:count]
 
     def masked(self, x: Operand, mask: Tensor, factor: float) -> Operand:
         """Drop what is not in the mask."""
@@ -107,9 +115,10 @@ class Torch:
         a, b = blocks(self.floats(x)), blocks(self.floats(y))
         return np.stack([folded(a * a), folded(a * b), folded(b * b)], axis=1)
 
-    def abs_sums(self, x: Operand) -> NDArray[np.float64]:
+    def abs_sums(self, x: Operand, mask: Tensor) -> NDArray[np.float64]:
         """Sum magnitudes by block."""
-        return folded(blocks(self.floats(x)).abs())
+        a = blocks(self.floats(x)).abs()
+        return np.stack([folded(a), folded(torch.where(blocks(mask.float()) > 0, a, 0.0))], axis=1)
 
     def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand) -> None:
         """Elect signs and add up who agrees."""

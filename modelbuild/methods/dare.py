@@ -8,9 +8,10 @@ keeps each task vector's L1 norm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild.kernels import divisor, load
+from modelbuild.kernels.masks import Masks
 from modelbuild.kernels.operands import length
 from modelbuild.method import Param, method
 
@@ -103,7 +104,7 @@ def _dropped(
     for delta, share, stream in zip(deltas, density, streams, strict=True):
         flat = delta.reshape(-1)
         mask = kernels.mask(stream, share, 0, len(flat))
-        sums = [kernels.total(kernels.abs_sums(some)) for some in (flat, kernels.masked(flat, mask, 1.0))]
+        sums = [kernels.total(some) for some in kernels.abs_sums(flat, mask).T]
         dropped.append(kernels.floats(kernels.masked(flat, mask, _factor(rescale, share, *sums))))
     return kernels, dropped, dropped[0].new_empty(dropped[0].shape)
 
@@ -114,43 +115,43 @@ def _factor(rescale: str, density: float, before: float, after: float) -> float:
     return 1.0 / density if rescale == "inverse_density" and density > 0 else 1.0
 
 
-def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: object) -> tuple[tuple[int, float], ...]:
-    """Return (stream, factor) for each input."""
-    kernels = stream.kernels
+class _Seen(NamedTuple):
+    """What the last pass needs: the masks, and what each input is multiplied with."""
+
+    masks: Masks
+    factors: Sequence[float]
+
+
+def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: object) -> _Seen:
+    total, masks = stream.kernels.total, Masks(stream.kernels, stream.streams, density)
     sums = [(0.0, 0.0)] * len(density)
     measured = [i for i, share in enumerate(density) if share < 1.0 and rescale == "l1"]
     for offset, deltas in stream.chunks(*measured) if measured else ():
         for i, delta in zip(measured, deltas, strict=True):
-            before, after = sums[i]
-            mask = kernels.mask(stream.streams[i], density[i], offset, length(delta))
-            sums[i] = (
-                kernels.total((before, *kernels.abs_sums(delta))),
-                kernels.total((after, *kernels.abs_sums(kernels.masked(delta, mask, 1.0)))),
-            )
-    return tuple((stream.streams[i], _factor(rescale, share, *sums[i])) for i, share in enumerate(density))
+            found = stream.kernels.abs_sums(delta, masks.draw(i, offset, length(delta)))
+            sums[i] = total((sums[i][0], *found[:, 0])), total((sums[i][1], *found[:, 1]))
+    return _Seen(masks, [_factor(rescale, share, *both) for share, both in zip(density, sums, strict=True)])
 
 
-def _drop(
-    kernels: Kernels, inputs: Sequence[Operand], state: Sequence[tuple[int, float]], offset: int, density: Sequence[float]
-) -> list[Operand]:
+def _drop(kernels: Kernels, inputs: Sequence[Operand], state: _Seen, offset: int) -> list[Operand]:
     return [
-        kernels.masked(delta, kernels.mask(stream, share, offset, length(delta)), factor)
-        for delta, (stream, factor), share in zip(inputs, state, density, strict=True)
+        kernels.masked(delta, state.masks.again(i, offset, length(delta)), factor)
+        for i, (delta, factor) in enumerate(zip(inputs, state.factors, strict=True))
     ]
 
 
 def _apply_sum(
-    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Sequence[tuple[int, float]], offset: int,
-    *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float, **_: object,
+    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: _Seen, offset: int,
+    *, weight: Sequence[float], normalize: bool, scale: float, **_: object,
 ) -> None:  # fmt: skip
-    kernels.weighted_sum(_drop(kernels, inputs, state, offset, density), weight, divisor(weight, normalize), scale, out)
+    kernels.weighted_sum(_drop(kernels, inputs, state, offset), weight, divisor(weight, normalize), scale, out)
 
 
 def _apply_consensus(
-    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Sequence[tuple[int, float]], offset: int,
-    *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float, **_: object,
+    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: _Seen, offset: int,
+    *, weight: Sequence[float], normalize: bool, scale: float, **_: object,
 ) -> None:  # fmt: skip
-    kernels.consensus(_drop(kernels, inputs, state, offset, density), weight, normalize, scale, out)
+    kernels.consensus(_drop(kernels, inputs, state, offset), weight, normalize, scale, out)
 
 
 dare_linear = dare_linear.streamed(stats=_stats, apply=_apply_sum)

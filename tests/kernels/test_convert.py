@@ -19,14 +19,14 @@ def widened(on, stored, dtype):
     """Widen an array of patterns; return the floats and the count."""
     out, raw = np.empty(stored.size, np.float32), Raw(stored.view(np.uint8), dtype)
     on.copy(raw, out)
-    return out, int(on.not_finite(raw))
+    return out, int(on.not_finite(raw)[0])
 
 
 def narrowed(on, x, dtype):
     """Narrow floats; return the patterns and the count."""
     raw = np.empty(x.size * SIZE[dtype], np.uint8)
     on.copy(x, Raw(raw, dtype))
-    return raw.view(INTEGER[dtype]), int(on.not_finite(Raw(raw, dtype)))
+    return raw.view(INTEGER[dtype]), int(on.not_finite(Raw(raw, dtype))[0])
 
 
 def floats(patterns):

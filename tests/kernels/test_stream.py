@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelbuild.kernels import stream
+from modelbuild.kernels import masks, stream
 from modelbuild.kernels.operands import Masked
 
 ONES = 0xFFFFFFFF
@@ -123,3 +123,15 @@ def test_a_chunk_starts_with_a_first_word(on):
     """Elsewhere it would need words that it throws away."""
     with pytest.raises(ValueError, match="a chunk starts at element 6, not at a multiple of 4"):
         dropped(on, 4, offset=6)
+
+
+@pytest.mark.parametrize("room", [masks.KEPT_MOST, 1000, 0])
+def test_masks_come_again_as_they_were_drawn(on, monkeypatch, room):
+    """Whether all, some or none of their chunks are kept, and where chunks end within a byte."""
+    monkeypatch.setattr(masks, "KEPT_MOST", room)
+    drawn = masks.Masks(on.kernels, (3, 1 << 63), (0.25, 0.75))
+    chunks = [(i, offset, count) for offset, count in ((0, 4096), (4096, 4096), (8192, 13)) for i in (0, 1)]
+    first = [np.array(drawn.draw(*chunk).tolist()) for chunk in chunks]
+
+    assert [mask.tolist() for mask in first] == [drawn.again(*chunk).tolist() for chunk in chunks]
+    assert [mask.tolist() for mask in first] == [drawn.again(*chunk).tolist() for chunk in chunks]

@@ -71,27 +71,30 @@ def float_as_bf16(pattern: Scalar) -> Scalar:
 
 
 @kernel
-def not_finite_bf16(raw: NDArray[Any], found: I64s) -> None:
-    """Count NaN and infinity."""
-    count = u32(0)
-    for i in range(raw.size):
-        count = u32(count + u32(u32(u32(raw[i]) & BF16_INFINITY) == BF16_INFINITY))
-    found[0] = count
+def not_finite_bf16(raws: tuple[NDArray[Any], ...], found: I64s) -> None:
+    """Count NaN and infinity, array by array."""
+    for k in range(len(raws)):
+        raw, count = raws[k], u32(0)
+        for i in range(raw.size):
+            count = u32(count + u32(u32(u32(raw[i]) & BF16_INFINITY) == BF16_INFINITY))
+        found[k] = count
 
 
 @kernel
-def not_finite_half(raw: NDArray[Any], found: I64s) -> None:
-    """Count NaN and infinity."""
-    count = u32(0)
-    for i in range(raw.size):
-        count = u32(count + u32(u32(u32(raw[i]) & HALF_INFINITY) == HALF_INFINITY))
-    found[0] = count
+def not_finite_half(raws: tuple[NDArray[Any], ...], found: I64s) -> None:
+    """Count NaN and infinity, array by array."""
+    for k in range(len(raws)):
+        raw, count = raws[k], u32(0)
+        for i in range(raw.size):
+            count = u32(count + u32(u32(u32(raw[i]) & HALF_INFINITY) == HALF_INFINITY))
+        found[k] = count
 
 
 @kernel
-def not_finite_float(raw: NDArray[Any], found: I64s) -> None:
-    """Count NaN and what is infinite as float32."""
-    count = u32(0)
-    for i in range(raw.size):
-        count = u32(count + u32(u32(bits(f32(raw[i])) & INFINITY) == INFINITY))
-    found[0] = count
+def not_finite_float(raws: tuple[NDArray[Any], ...], found: I64s) -> None:
+    """Count NaN and what is infinite as float32, array by array."""
+    for k in range(len(raws)):
+        raw, count = raws[k], u32(0)
+        for i in range(raw.size):
+            count = u32(count + u32(u32(bits(f32(raw[i])) & INFINITY) == INFINITY))
+        found[k] = count

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Bools = NDArray[np.bool_]
     F64s = NDArray[np.float64]
 
 Operand = Any
@@ -53,11 +54,15 @@ def products(x: Operand, y: Operand, n: int, xx: F64s, xy: F64s, yy: F64s, sums:
 
 
 @kernel
-def abs_sums(x: Operand, n: int, lanes: F64s, sums: F64s) -> None:
-    """Write the sum of magnitudes of every block."""
-    for block in range(sums.size):
+def abs_sums(x: Operand, mask: Bools, n: int, lanes: F64s, kept: F64s, sums: F64s) -> None:
+    """Write the sums of magnitudes of every block: of all, and of what is in the mask."""
+    for block in range(sums.shape[0]):
         clear(lanes)
+        clear(kept)
         for row in range(block * BLOCK, min(n, (block + 1) * BLOCK), LANES):
             for i in range(min(LANES, n - row)):
-                lanes[i] += f64(abs(load(x, u64(row) + u64(i))))
-        sums[block] = fold(lanes)
+                at = u64(row) + u64(i)
+                magnitude = f64(abs(load(x, at)))
+                lanes[i] += magnitude
+                kept[i] += magnitude if mask[at] else 0.0
+        sums[block, 0], sums[block, 1] = fold(lanes), fold(kept)
