@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from modelbuild.engine.crew import work
 from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.publish import content_of, publish, refuse_foreign
+from modelbuild.engine.sealing import Sealer
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -50,7 +50,8 @@ class Run:
         judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running = judged.running
         self._budget = share_out(running, options.memory, options.jobs)
-        self._shelves = Shelves(cache, plan, running)
+        self._sealer = Sealer(cache.close)
+        self._shelves = Shelves(cache, plan, running, self._sealer)
         reads = {**uses(plan.actions)}
         for target in plan.targets.values():
             for ref in target.tensors.values():
@@ -59,8 +60,6 @@ class Run:
         self._engine = Engine(cache, self._shelves, self._sources, device, told, self._budget, reads, report, force=options.force)
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
-        self._sealer = ThreadPoolExecutor(1, "sealer")
-        self._sealing: list[Future[None]] = []
         report(
             Started(
                 tuple(plan.targets),
@@ -78,14 +77,14 @@ class Run:
             failed = self._crew(
                 partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan)
             )
-            failed = (*failed, *self._sealed())
+            failed = (*failed, *self._sealer.wait())
             self._engine.go_on()
             broken = self._broken() if failed else frozenset()
             self._equal()
             states, more = self._finish(broken)
             complete = not (failed or more)
         finally:
-            self._sealer.shutdown(cancel_futures=True)
+            self._sealer.close()
             self._engine.flush()
             self._shelves.close(complete=complete)
             self._engine.close()
@@ -112,20 +111,10 @@ class Run:
         if last and self._shelves.targets[target.name, file].filled:
             for name in target.files[file]:
                 self._fill(target, file, name)
-            with self._lock:
-                self._sealing.append(self._sealer.submit(self._complete, target, file))
+            self._sealer.submit(partial(self._complete, target, file))
 
     def _crew(self, tasks: Iterable[partial[None]]) -> tuple[ModelbuildError, ...]:
         return work(tasks, self._budget.jobs, self._engine.stop, self._cache.close, keep_going=self._options.keep_going)
-
-    def _sealed(self) -> tuple[ModelbuildError, ...]:
-        """Wait for the files that are brought to disk while others are computed, and return what failed."""
-        failed = [error for future in self._sealing if (error := future.exception())]
-        self._sealer.submit(self._cache.close).result()
-        for error in failed:
-            if not isinstance(error, ModelbuildError):
-                raise error
-        return tuple(error for error in failed if isinstance(error, ModelbuildError))
 
     def _broken(self) -> frozenset[str]:
         """Return the targets with a tensor that could not be settled."""

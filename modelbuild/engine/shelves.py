@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from modelbuild import files
@@ -14,6 +15,7 @@ from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.drawing import draw
 from modelbuild.engine.regions import FileRegion, Region, blocks
+from modelbuild.engine.sealing import Sealer
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import human_bytes
 from modelbuild.plan import Action, Plan
@@ -156,11 +158,12 @@ class Shelves:
         cache: takes the packs in.
         plan: what is built.
         running: the actions that may run; those of kept nodes get a place in a pack.
+        sealer: takes in packs of intermediates when they are full.
 
     """
 
-    def __init__(self, cache: Cache, plan: Plan, running: frozenset[Action]) -> None:
-        self._cache, self._desk = cache, Desk(cache)
+    def __init__(self, cache: Cache, plan: Plan, running: frozenset[Action], sealer: Sealer) -> None:
+        self._cache, self._desk, self._sealer = cache, Desk(cache), sealer
         self._salvage = cache.salvage()
         self._salvaged = {tensor.entry.key: tensor.entry.digest for tensor in self._salvage.tensors if tensor.entry.key}
         self._found = {tensor.entry.digest: tensor.location for tensor in self._salvage.tensors}
@@ -235,7 +238,7 @@ class Shelves:
         )
 
     def finished(self, action: Action, key: str, digest: str) -> int:
-        """Note that an action's result is written in its places; a pack of intermediates that is full now is taken in.
+        """Note that an action's result is written in its places; a pack of intermediates that is full now will be taken in.
 
         Returns:
             The bytes of that pack, else 0.
@@ -262,7 +265,7 @@ class Shelves:
     def _filled(self, shelf: Shelf) -> int:
         if shelf not in self._kept:
             return 0  # a target's: what completes it knows more
-        self.take_in(shelf)
+        self._sealer.submit(partial(self.take_in, shelf))
         return shelf.layout.size
 
     def take_in_kept(self) -> int:

@@ -1,0 +1,45 @@
+"""Full files brought to disk by a thread of their own, while others are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from modelbuild.errors import ModelbuildError
+
+
+class Sealer:
+    """Does what waits for the disk.
+
+    Args:
+        leave: called by the thread when there is nothing left to wait for.
+
+    """
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        """Start no thread yet."""
+        self._leave = leave
+        self._thread = ThreadPoolExecutor(1, "sealer")
+        self._begun: list[Future[object]] = []
+
+    def submit(self, seal: Callable[[], object]) -> None:
+        """Have something done soon; threads may call this at once."""
+        self._begun.append(self._thread.submit(seal))
+
+    def wait(self) -> tuple[ModelbuildError, ...]:
+        """Wait for all that was submitted, and return what failed.
+
+        Raises:
+            BaseException: whatever was raised that is no ModelbuildError.
+
+        """
+        errors = [error for future in self._begun if (error := future.exception())]
+        self._thread.submit(self._leave).result()
+        for error in errors:
+            if not isinstance(error, ModelbuildError):
+                raise error
+        return tuple(error for error in errors if isinstance(error, ModelbuildError))
+
+    def close(self) -> None:
+        """Finish what is being done, and forget the rest."""
+        self._thread.shutdown(cancel_futures=True)
