@@ -42,9 +42,10 @@ class Forecast:
         """Judge a plan; reads no tensor."""
         self.plan, self.cache = plan, cache
         self.sources = SourceFiles(cache)
-        self.device = identity(choose(options.device), plan.actions)
+        device = choose(options.device)
+        self.device = identity(device, plan.actions)
         self.judged: Judged = judge_plan(plan, cache, self.sources, self.device, force=options.force)
-        self.budget = share_out(self.judged.running, options.memory, options.jobs)
+        self.budget = share_out(self.judged.running, options.memory, options.jobs, device)
         self.drawing: Drawing = draw(plan, self.judged.running)
         self.outputs = OutputTable(cache.index)
         self.read: set[Ref] = {leaf for leaf in self.leaves() if not self.sources.known(leaf)}

@@ -49,7 +49,7 @@ class Run:
         told = identity(device, plan.actions)
         judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running = judged.running
-        self._budget = share_out(running, options.memory, options.jobs)
+        self._budget = share_out(running, options.memory, options.jobs, device)
         self._sealer = Sealer(cache.close)
         self._shelves = Shelves(cache, plan, running, self._sealer)
         reads = {**uses(plan.actions)}

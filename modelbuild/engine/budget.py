@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild.checkpoint.dtypes import SIZES
+from modelbuild.engine.devices import class_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK
 from modelbuild.names import human_bytes
 from modelbuild.plan import Action
-
-LARGEST_CHUNK = 1 << 19
-"""Elements.  Larger chunks leave the core's own cache; see docs/performance.md."""
-
 
 _FILES = 65_536
 
@@ -65,13 +62,14 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
+def share_out(actions: Iterable[Action], memory: int, jobs: int, device: str) -> Budget:
     """Fit a build into `memory` bytes: smaller chunks first, then fewer workers.
 
     Args:
         actions: what may run.
         memory: bytes for buffers and intermediates; 0 for half of what is available.
         jobs: workers wanted; 0 for one per core.
+        device: the name of what computes.
 
     Raises:
         ModelbuildError: exit 6 if even one worker with the smallest chunk does not fit, or a method of the short form.
@@ -79,7 +77,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
     """
     memory, jobs = memory or available() // 2, jobs or cores()
     actions = tuple(actions)
-    per_element = max(map(bytes_per_element, actions), default=16)
+    per_element = max(map(bytes_per_element, actions), default=16) * class_of(device).depth
     whole = (
         max(((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.method.streaming)
         if any(not action.method.streaming for action in actions)
@@ -94,7 +92,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int) -> Budget:
         jobs = max(1, min(jobs, memory // whole[0]))
     while jobs > 1 and jobs * per_element * BLOCK > memory:
         jobs -= 1
-    chunk = max(BLOCK, min(LARGEST_CHUNK, memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
+    chunk = max(BLOCK, min(class_of(device).largest_chunk, memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
     return Budget(jobs, chunk, min(_SCRATCH, max(0, memory - jobs * per_element * chunk) // 2))
 
 

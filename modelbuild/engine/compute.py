@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,10 +12,10 @@ from blake3 import blake3
 
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.digest import tensor_hasher
-from modelbuild.engine.devices import Device, Torch
+from modelbuild.engine.devices import Device, Staged, Torch
 from modelbuild.engine.regions import Region
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.kernels import Operand, Place
+from modelbuild.kernels import BLOCK, Operand, Place
 from modelbuild.kernels.operands import Delta, Plus, length
 from modelbuild.plan import Action, Ref
 
@@ -69,22 +71,49 @@ class Workspace:
     def __init__(self, device: Device, chunk: int) -> None:
         """Allocate nothing yet."""
         self.device, self.chunk = device, chunk
-        self._staged: dict[tuple[int, int], tuple[Any, memoryview]] = {}
+        self.line = device.line()
+        self._staged: dict[tuple[int, int], deque[Staged]] = {}
 
-    def staging(self, i: int, width: int) -> tuple[Any, memoryview]:
-        """Return the i-th host buffer for a chunk of elements of `width` bytes."""
-        if (i, width) not in self._staged:
-            self._staged[i, width] = self.device.staging(self.chunk * width)
-        return self._staged[i, width]
+    def staging(self, i: int, width: int) -> Staged:
+        """Return a host buffer for a chunk of the i-th tensor, of elements of `width` bytes: the one used longest ago."""
+        ring = self._staged.setdefault((i, width), deque())
+        if len(ring) < self.device.depth:
+            ring.append(self.device.staging(self.chunk * width))
+        else:
+            self.device.wait(ring[0])
+            ring.rotate(-1)
+        return ring[-1]
+
+    def shrink(self) -> bool:
+        """Go on with chunks of half the size, and tell whether they can be any smaller."""
+        if self.chunk == BLOCK:
+            return False
+        self.chunk = max(BLOCK, self.chunk // 2 // BLOCK * BLOCK)
+        self._staged.clear()
+        self.device.tidy()
+        return True
 
 
 def compute(job: Job, workspace: Workspace) -> Computed:
     """Run an action in the form its method has, and return the digests of what was written and of what was read.
 
+    Where memory gets full, it starts again with smaller chunks: they change no byte.
+
     Raises:
-        ModelbuildError: exit 1 if there are NaN or Inf in what is read or in what would be written.
+        ModelbuildError: exit 1 if there are NaN or Inf in what is read or in what would be written; exit 6 if there is too
+            little memory even so.
 
     """
+    while True:
+        with suppress(*workspace.device.exhausted), workspace.line:
+            return _computed(job, workspace)
+        if not (job.action.method.streaming and workspace.shrink()):
+            fact = f"merging `{job.action.label}` needs more"
+            hint = "use fewer --jobs, or --device cpu"
+            raise ModelbuildError(Problem(f"the memory of {workspace.device.name} is full", facts=(fact,), hint=hint), Exit.LOCAL_IO)
+
+
+def _computed(job: Job, workspace: Workspace) -> Computed:
     action = job.action
     out = _Out(job, workspace)
     reader = _Reader(job, workspace)
@@ -123,8 +152,11 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
             base[offset : offset + length(inputs[0])] = torch.as_tensor(reader.kernels.floats(reader.base))
     if action.method.random:
         params = {**params, "streams": job.streams}
+    device = reader.workspace.device
     try:
         result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params)
+    except device.exhausted:
+        raise
     except (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:  # a stranger's
         fact = f"{type(error).__name__}: {error}"
         problem = Problem(f"the method `{action.method.name}` failed on `{action.label}`", facts=(fact,), hint="mend the method")
@@ -146,7 +178,7 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
     for offset in range(0, action.numel, chunk):
         piece = merged[offset : offset + chunk]
         raw = out.place(len(piece))
-        reader.kernels.copy(piece if isinstance(reader.workspace.device, Torch) else piece.numpy(), raw)
+        reader.kernels.copy(piece if isinstance(device, Torch) else piece.numpy(), raw)
         out.put(offset, raw)
 
 
@@ -204,10 +236,9 @@ class _Reader:
 
     def _load(self, i: int, runs: Sequence[Run]) -> Operand:
         width = SIZES[self._dtypes[i]]
-        staged, view = self.workspace.staging(i, width)
-        filled = 0
+        staged, filled = self.workspace.staging(i, width), 0
         for offset, count in runs:
-            part = view[filled : filled + count * width]
+            part = staged.view[filled : filled + count * width]
             self._job.regions[i].read_into(part, offset * width)
             self._passing[i].see(offset * width, part)
             filled += len(part)
@@ -249,28 +280,40 @@ class _Out:
     """The result of one action: rounded, hashed and written chunk by chunk."""
 
     def __init__(self, job: Job, workspace: Workspace) -> None:
-        self._job, self._workspace = job, workspace
+        self._job, self._workspace, self._device = job, workspace, workspace.device
         self._hasher: blake3 = tensor_hasher(job.action.dtype, job.action.shape)
         self._nonfinite: Any = 0
         self._width = SIZES[job.action.dtype]
-        self._staged, self._view = workspace.staging(-1, self._width)
         self._raw: Any = None
+        self._staged: Staged
+        self._landing: deque[tuple[int, int, Staged]] = deque()
 
     def place(self, count: int) -> Place:
         """Return where the result of a chunk is to be written."""
-        self._raw = self._workspace.device.download(self._staged, count * self._width)
-        return self._workspace.device.kernels.stored(self._raw, self._job.action.dtype)
+        self._staged = self._workspace.staging(-1, self._width)
+        self._raw = self._device.download(self._staged, count * self._width)
+        return self._device.kernels.stored(self._raw, self._job.action.dtype)
 
     def put(self, offset: int, written: Place) -> None:
         """Take what was written there."""
-        (count,) = self._workspace.device.kernels.not_finite(written)
+        (count,) = self._device.kernels.not_finite(written)
         self._nonfinite += count
-        self._workspace.device.landed(self._staged, self._raw)
-        done = self._view[: len(written) * self._width]
-        self._hasher.update(done)
-        self._job.write(offset * self._width, done)
+        self._device.landing(self._staged, self._raw)
+        self._landing.append((offset * self._width, len(written) * self._width, self._staged))
+        while len(self._landing) >= self._device.depth:
+            self._land()
+
+    def _land(self) -> None:
+        """Hash and write the chunk that was computed longest ago."""
+        start, nbytes, staged = self._landing.popleft()
+        self._device.wait(staged)
+        self._hasher.update(staged.view[:nbytes])
+        self._job.write(start, staged.view[:nbytes])
 
     def digest(self) -> str:
+        """Write what is left, and return the digest of all."""
+        while self._landing:
+            self._land()
         action = self._job.action
         if self._nonfinite:
             facts = (f"{int(self._nonfinite)} of {action.numel} elements are, in {action.dtype}",)

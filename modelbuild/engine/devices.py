@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import Array, Kernels, load
@@ -16,30 +18,57 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(slots=True)
+class Staged:
+    """A buffer on the host: as the device takes it, and as files do."""
+
+    raw: Any
+    view: memoryview
+    copied: Any = None
+    """When the last copy from it or to it is over."""
+
+
 class Device(Protocol):
     """Buffers of one device, and the kernels that work on them."""
 
     name: str
     kernels: Kernels
+    depth: int
+    """Chunks of one worker that are under way at once: while one is computed, the next is read."""
+    largest_chunk: int
+    """Elements."""
+    exhausted: tuple[type[BaseException], ...]
+    """What is raised when memory is full."""
 
-    def floats(self, count: int) -> Array:
-        """Allocate `count` float32 elements where kernels work."""
+    def line(self) -> AbstractContextManager[object]:
+        """Return what a worker works inside of: its own order of transfers and kernels."""
 
-    def staging(self, nbytes: int) -> tuple[Any, memoryview]:
-        """Allocate host bytes: as the device takes them, and as files do."""
+    def staging(self, nbytes: int) -> Staged:
+        """Allocate host bytes."""
 
-    def upload(self, staged: Any, nbytes: int) -> Array:
-        """Bring the first `nbytes` of a staging buffer to where kernels work."""
+    def upload(self, staged: Staged, nbytes: int) -> Array:
+        """Begin to bring the first `nbytes` to where kernels work; the buffer is taken until `wait` returns."""
 
-    def download(self, staged: Any, nbytes: int) -> Array:
-        """Return where kernels are to leave `nbytes`; `landed` brings them into the staging buffer."""
+    def download(self, staged: Staged, nbytes: int) -> Array:
+        """Return where kernels are to leave `nbytes`; `landing` brings them into the buffer."""
 
-    def landed(self, staged: Any, raw: Array) -> None:
-        """Wait until what kernels left in `raw` stands in the staging buffer."""
+    def landing(self, staged: Staged, raw: Array) -> None:
+        """Begin to bring what kernels leave in `raw` into the buffer; it is there when `wait` returns."""
+
+    def wait(self, staged: Staged) -> None:
+        """Wait for what was begun with a buffer."""
+
+    def tidy(self) -> None:
+        """Give back memory that nothing uses."""
 
 
 class Cpu:
     """The CPU, with compiled kernels; imports no torch."""
+
+    depth = 1
+    largest_chunk = 1 << 19
+    """Larger ones leave the core's caches; with smaller ones workers wait for each other's Python.  See docs/performance.md."""
+    exhausted: tuple[type[BaseException], ...] = (MemoryError,)
 
     def __init__(self) -> None:
         """Load the kernels."""
@@ -49,29 +78,42 @@ class Cpu:
         self.kernels = load("cpu")
         self._numpy = numpy
 
-    def floats(self, count: int) -> Array:
-        """Allocate float32 elements."""
-        return self._numpy.empty(count, self._numpy.float32)
+    def line(self) -> AbstractContextManager[object]:
+        """Need none."""
+        return nullcontext()
 
-    def staging(self, nbytes: int) -> tuple[Any, memoryview]:
+    def staging(self, nbytes: int) -> Staged:
         """Allocate bytes."""
         raw = self._numpy.empty(nbytes, self._numpy.uint8)
-        return raw, memoryview(raw.data)
+        return Staged(raw, memoryview(raw.data))
 
-    def upload(self, staged: Any, nbytes: int) -> Array:
+    def upload(self, staged: Staged, nbytes: int) -> Array:
         """Use the bytes where they are."""
-        return staged[:nbytes]
+        return staged.raw[:nbytes]
 
-    def download(self, staged: Any, nbytes: int) -> Array:
+    def download(self, staged: Staged, nbytes: int) -> Array:
         """Let kernels write where files read."""
-        return staged[:nbytes]
+        return staged.raw[:nbytes]
 
-    def landed(self, staged: Any, raw: Array) -> None:
+    def landing(self, staged: Staged, raw: Array) -> None:
         """Do nothing: they are there."""
+
+    def wait(self, staged: Staged) -> None:
+        """Wait for nothing."""
+
+    def tidy(self) -> None:
+        """Leave that to Python."""
 
 
 class Torch:
-    """A torch device, with the torch twins of the kernels."""
+    """A torch device, with the torch twins of the kernels.
+
+    On CUDA each worker has a stream, so that transfers of one overlap with kernels of another, and two pinned buffers for
+    every tensor it reads or writes, so that files are read and written while the device works.
+    """
+
+    depth = 2
+    largest_chunk = 1 << 21
 
     def __init__(self, name: str) -> None:
         """Load the kernels for a torch device such as "cuda:0"."""
@@ -79,31 +121,52 @@ class Torch:
 
         self.name = name
         self.kernels = load(f"torch:{name}")
-        self._torch = torch
+        self.exhausted: tuple[type[BaseException], ...] = (MemoryError, torch.OutOfMemoryError)
+        self._torch, self._cuda = torch, cast("Any", torch.cuda)
         self._device = torch.device(name)
-        self._pin = self._device.type == "cuda"
+        self._is_cuda = self._device.type == "cuda"
 
-    def floats(self, count: int) -> torch.Tensor:
-        """Allocate float32 elements on the device."""
-        return self._torch.empty(count, dtype=self._torch.float32, device=self._device)
+    def line(self) -> AbstractContextManager[object]:
+        """Open a stream."""
+        if not self._is_cuda:
+            return nullcontext()
+        context: AbstractContextManager[object] = self._cuda.stream(self._cuda.Stream(self._device))
+        return context
 
-    def staging(self, nbytes: int) -> tuple[Any, memoryview]:
+    def staging(self, nbytes: int) -> Staged:
         """Allocate pinned bytes on the host."""
-        raw = self._torch.empty(nbytes, dtype=self._torch.uint8, pin_memory=self._pin)
-        return raw, memoryview(raw.numpy().data)
+        raw = self._torch.empty(nbytes, dtype=self._torch.uint8, pin_memory=self._is_cuda)
+        return Staged(raw, memoryview(raw.numpy().data))
 
-    def upload(self, staged: Any, nbytes: int) -> torch.Tensor:
-        """Copy the bytes to the device; they are there when this returns, so that the buffer may be filled again."""
-        uploaded: torch.Tensor = staged[:nbytes].to(self._device)
+    def upload(self, staged: Staged, nbytes: int) -> torch.Tensor:
+        """Begin to copy to the device; kernels of this worker that come later see all of it."""
+        uploaded: torch.Tensor = staged.raw[:nbytes].to(self._device, non_blocking=True, copy=True)
+        self._begun(staged)
         return uploaded
 
-    def download(self, staged: Any, nbytes: int) -> torch.Tensor:  # noqa: ARG002 - the CPU hands it back
+    def download(self, staged: Staged, nbytes: int) -> torch.Tensor:  # noqa: ARG002 - the CPU hands it back
         """Allocate bytes on the device."""
         return self._torch.empty(nbytes, dtype=self._torch.uint8, device=self._device)
 
-    def landed(self, staged: Any, raw: Any) -> None:
-        """Copy the bytes back."""
-        staged[: raw.numel()].copy_(raw)
+    def landing(self, staged: Staged, raw: Any) -> None:
+        """Begin to copy back what the kernels so far have left."""
+        staged.raw[: raw.numel()].copy_(raw, non_blocking=True)
+        self._begun(staged)
+
+    def wait(self, staged: Staged) -> None:
+        """Wait for the last copy to or from a buffer."""
+        if staged.copied:
+            staged.copied.synchronize()
+
+    def tidy(self) -> None:
+        """Empty torch's cache of device memory."""
+        if self._is_cuda:
+            self._cuda.empty_cache()
+
+    def _begun(self, staged: Staged) -> None:
+        if self._is_cuda:
+            staged.copied = self._cuda.Event()
+            staged.copied.record()
 
 
 def choose(name: str) -> str:
@@ -140,6 +203,11 @@ def identity(name: str, actions: Iterable[Action]) -> str:
     if all(action.method.numerics == "exact" for action in actions):
         return ""
     return f"{name} torch {metadata.version('torch')}"
+
+
+def class_of(name: str) -> type[Cpu | Torch]:
+    """Return the class of a device that `choose` returned."""
+    return Cpu if name == "cpu" else Torch
 
 
 def open_device(name: str) -> Device:
