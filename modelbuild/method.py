@@ -109,6 +109,8 @@ Apply = Callable[..., None]
 """apply(kernels, inputs, out, state, offset, **params): fill `out`, the place of one chunk, from its inputs, in one call of a kernel."""
 Alias = Callable[[Params, int], int | None]
 """alias(params, number of inputs) -> the input whose bytes are the result as they are, or None."""
+Whole = Callable[[Params], bool]
+"""whole(params) -> whether these values need whole tensors, though others stream."""
 Check = Callable[[Params, int], str]
 """check(params, number of inputs) -> what is wrong with these values together, or ""."""
 
@@ -130,6 +132,9 @@ class Method:
         random: whether it draws masks; then the seed is part of its key and `streams=` is passed.
         alias: when an input's bytes are the result.
         check: what cannot be computed, said before any work.
+        stats: of the streaming form, or None.
+        apply: of the streaming form; None if there is none.
+        whole: which values need the short form all the same.
 
     """
 
@@ -146,15 +151,15 @@ class Method:
     check: Check = field(default=lambda params, count: "")
     stats: Stats | None = None
     apply: Apply | None = None
+    whole: Whole = field(default=lambda params: False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the short form."""
         return self.short(*args, **kwargs)
 
-    @property
-    def streaming(self) -> bool:
-        """Whether it has the streaming form."""
-        return self.apply is not None
+    def streams(self, params: Params) -> bool:
+        """Tell whether it is computed in the streaming form."""
+        return self.apply is not None and not self.whole(params)
 
     @property
     def text(self) -> str:
@@ -170,9 +175,9 @@ class Method:
         """Return the parameter of that name, or None."""
         return next((param for param in self.params if param.name == name), None)
 
-    def streamed(self, *, apply: Apply, stats: Stats | None = None) -> Method:
+    def streamed(self, *, apply: Apply, stats: Stats | None = None, whole: Whole = lambda params: False) -> Method:
         """Return the method with a streaming form as well."""
-        return replace(self, apply=apply, stats=stats)
+        return replace(self, apply=apply, stats=stats, whole=whole)
 
 
 def method(

@@ -276,7 +276,7 @@ def methods(name: str) -> tuple[MethodView, ...]:
 
 
 def _viewed(method: Method) -> MethodView:
-    forms = ("streaming", "short") if method.streaming else ("short",)
+    forms = ("streaming", "short") if method.apply else ("short",)
     params = tuple(
         (
             param.name,

@@ -78,10 +78,8 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, device: str) ->
     memory, jobs = memory or available() // 2, jobs or cores()
     actions = tuple(actions)
     per_element = max(map(bytes_per_element, actions), default=16) * class_of(device).depth
-    whole = (
-        max(((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.method.streaming)
-        if any(not action.method.streaming for action in actions)
-        else (0, "")
+    whole = max(
+        (((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.streaming), default=(0, "")
     )
     if whole[0] > memory:
         raise _too_little(memory, whole[0], f"`{whole[1]}` is merged by a method that needs the whole tensor")

@@ -107,7 +107,7 @@ def compute(job: Job, workspace: Workspace) -> Computed:
     while True:
         with suppress(*workspace.device.exhausted), workspace.line:
             return _computed(job, workspace)
-        if not (job.action.method.streaming and workspace.shrink()):
+        if not (job.action.streaming and workspace.shrink()):
             fact = f"merging `{job.action.label}` needs more"
             hint = "use fewer --jobs, or --device cpu"
             raise ModelbuildError(Problem(f"the memory of {workspace.device.name} is full", facts=(fact,), hint=hint), Exit.LOCAL_IO)
@@ -117,8 +117,8 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     action = job.action
     out = _Out(job, workspace)
     reader = _Reader(job, workspace)
-    params = {param.python_name: value for param in action.method.params for name, value in action.params if name == param.name}
-    if action.method.streaming:
+    params = action.arguments
+    if action.streaming:
         _streamed(action, reader, out, params)
     else:
         _whole(job, reader, out, params)

@@ -84,6 +84,17 @@ class Action:
         return self.inputs if self.base is None else (self.base, *self.inputs)
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """The parameters by Python name, as the method takes them; inert ones are left out."""
+        given = dict(self.params)
+        return {param.python_name: given[param.name] for param in self.method.params if param.name in given}
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it is computed chunk by chunk; else its inputs are held whole."""
+        return self.method.streams(self.arguments)
+
+    @property
     def label(self) -> str:
         """How people call it."""
         return f"{self.node}::{self.tensor}"
