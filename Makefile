@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity check bench clean
+.PHONY: install demo test test-slow test-parity check docs bench clean
 
 install: $(VENV)/installed
 
@@ -41,6 +41,9 @@ check: install  ## style, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install  ## write the pages of the methods anew
+	$(BIN)/python docs/pages.py
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -49,6 +50,18 @@ MODELFILES = [
 @pytest.mark.parametrize("text", MODELFILES)
 def test_every_modelfile_shown_parses_and_binds(text: str):
     assert bind(parse(Path("Modelfile.toml"), text)).nodes
+
+
+def test_the_pages_of_methods_are_what_their_docstrings_say():
+    """`python docs/pages.py` writes them."""
+    spec = spec_from_file_location("pages", ROOT / "docs" / "pages.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    written = {path.name: path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md") if path.name != "README.md"}
+    assert module.pages() == written
 
 
 def test_there_are_modelfiles_to_check():

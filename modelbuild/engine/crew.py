@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from modelbuild.engine.compute import Interrupted
 from modelbuild.errors import ModelbuildError
@@ -34,8 +34,9 @@ def work(
         BaseException: whatever a task raised that is no ModelbuildError.
 
     """
+    tasks = tuple(tasks)
     crew = _Crew(tasks, stop, leave, keep_going=keep_going)
-    threads = [threading.Thread(target=crew.work, name=f"worker-{i}") for i in range(jobs)]
+    threads = [threading.Thread(target=crew.work, name=f"worker-{i}") for i in range(min(jobs, len(tasks)))]
     for thread in threads:
         thread.start()
     try:
@@ -55,8 +56,8 @@ def work(
 class _Crew:
     """What workers share."""
 
-    def __init__(self, tasks: Iterable[Task], stop: Callable[[], None], leave: Callable[[], None], *, keep_going: bool) -> None:
-        self._waiting, self._lock = iter(tuple(tasks)), threading.Lock()
+    def __init__(self, tasks: Sequence[Task], stop: Callable[[], None], leave: Callable[[], None], *, keep_going: bool) -> None:
+        self._waiting, self._lock = iter(tasks), threading.Lock()
         self._stop, self._leave, self._keep_going = stop, leave, keep_going
         self.failed: dict[str, ModelbuildError] = {}
         self.broken: list[BaseException] = []

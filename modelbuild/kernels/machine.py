@@ -11,7 +11,8 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache, cached_property, partial
 from importlib import import_module, metadata
 from pathlib import Path
@@ -175,10 +176,11 @@ def _compiler() -> str:
     return " ".join([text.hexdigest(), *versions, binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()])
 
 
-def _directories() -> tuple[Path, ...]:
-    """Return where machine code may lie: beside the source, else in the user's cache."""
-    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(__file__).parent / "__pycache__", Path(own) / "modelbuild" / "kernels"
+def _directories() -> Iterator[Path]:
+    """Yield where machine code may lie: beside the source, else in the user's cache."""
+    yield Path(__file__).parent / "__pycache__"
+    with suppress(RuntimeError):  # a user without a home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelbuild" / "kernels"
 
 
 def _read(path: Path) -> tuple[str, bytes] | None:
