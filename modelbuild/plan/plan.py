@@ -12,6 +12,7 @@ from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import Graph
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
+from modelbuild.plan.lints import lints
 from modelbuild.plan.model import Model
 from modelbuild.plan.node import plan_node
 from modelbuild.sources.local import TOKENIZER_FILES, Checkpoint
@@ -105,7 +106,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
             continue
         models[name] = planned.model
         equal += planned.equal
-        warnings += planned.warnings
+        warnings += (*planned.warnings, *lints(node, graph, models, planned.actions))
         own += planned.actions
         aliased += len(planned.model.tensors) - len(planned.actions)
     if problems:
