@@ -1,0 +1,92 @@
+"""What methods should give, in float64 from their formulas, element by element; written without the project's kernels.
+
+Random masks and the entries that a selection keeps are discrete: they are taken from float32 deltas, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelbuild import kernels
+from tests.engine.jobs import Case
+
+F64s = NDArray[np.float64]
+Reference = Callable[[Case, list[F64s], Mapping[str, object]], F64s]
+"""reference(case, inputs or deltas, parameters by Python name) -> the result, or the merged delta."""
+
+
+UNDECIDED = 2.0**-20
+"""Votes that cancel to less than this share of them may come out on either side."""
+
+
+def average(case, xs, p):
+    """Sum of w x, over the sum of w."""
+    return sum(w * x for w, x in zip(p["weight"], xs, strict=True)) / (sum(p["weight"]) if p["normalize"] else 1.0)
+
+
+def arc(case, xs, p):
+    """Shoemake's formula."""
+    a, b = xs
+    angle = np.arccos(np.clip(np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))
+    if abs(np.cos(angle)) > 0.9995:
+        return (1 - p["t"]) * a + p["t"] * b
+    return (np.sin((1 - p["t"]) * angle) * a + np.sin(p["t"] * angle) * b) / np.sin(angle)
+
+
+def scaled(case, xs, p):
+    """One number."""
+    return p["scale"][0] * xs[0]
+
+
+def summed(case, ds, p):
+    """Lambda times the sum of w d."""
+    return p["scale"] * average(case, ds, p)
+
+
+def agreed(case, ds, p):
+    """The mean or sum of those on the elected side; NaN where float32 may see another side."""
+    weighted = [w * d for w, d in zip(p["weight"], ds, strict=True)]
+    votes, all_votes = sum(weighted), sum(map(np.abs, weighted))
+    agree = [np.where(votes >= 0, one > 0, one < 0) for one in weighted]
+    mixed = sum(np.where(mine, one, 0.0) for mine, one in zip(agree, weighted, strict=True))
+    if p["normalize"]:
+        share = sum(np.where(mine, w, 0.0) for mine, w in zip(agree, p["weight"], strict=True))
+        mixed = mixed / np.where(share == 0, 1.0, share)
+    return np.where((np.abs(votes) < UNDECIDED * all_votes), np.nan, p["scale"] * mixed)
+
+
+def trimmed(case, ds, p):
+    """TIES: of each the largest, the lowest index among equals; then as `agreed`."""
+    kept = []
+    for d, density in zip(ds, p["density"], strict=True):
+        order = np.argsort(-np.abs(d.astype(np.float32)).reshape(-1), kind="stable")
+        keep = max(1, int(density * d.size)) if density < 1 else d.size
+        out = np.zeros(d.size)
+        out[order[:keep]] = d.reshape(-1)[order[:keep]]
+        kept.append(out.reshape(d.shape))
+    return agreed(case, kept, p)
+
+
+def dropped(case, ds, p):
+    """DARE's first half: masks are the project's, factors from sums in float64."""
+    twin = kernels.load("torch:cpu")
+    for d, density, stream in zip(ds, p["density"], case.streams, strict=True):
+        mask = twin.mask(stream, density, 0, d.size).numpy().reshape(d.shape)
+        rest = np.abs(d)[mask].sum()
+        factor = {"l1": np.abs(d).sum() / rest if rest else 1.0, "none": 1.0, "inverse_density": 1 / density if density else 1.0}
+        yield np.where(mask, d * factor[p["rescale"]], 0.0)
+
+
+REFERENCES: dict[str, Reference] = {
+    "dare_linear": lambda case, ds, p: summed(case, list(dropped(case, ds, p)), p),
+    "dare_ties": lambda case, ds, p: agreed(case, list(dropped(case, ds, p)), p),
+    "linear": average,
+    "passthrough": scaled,
+    "slerp": arc,
+    "task_arithmetic": summed,
+    "ties": trimmed,
+}
+"""By method."""
