@@ -11,7 +11,13 @@ from hypothesis.extra.numpy import arrays
 
 from modelbuild.method import Method
 from modelbuild.methods.dare import dare_linear, dare_ties
+from modelbuild.methods.ema import ema
+from modelbuild.methods.extrapolate import extrapolate
+from modelbuild.methods.geometric_median import geometric_median
+from modelbuild.methods.karcher import karcher
 from modelbuild.methods.linear import linear
+from modelbuild.methods.multislerp import multislerp
+from modelbuild.methods.nearswap import nearswap
 from modelbuild.methods.nuslerp import nuslerp
 from modelbuild.methods.passthrough import passthrough
 from modelbuild.methods.slerp import slerp
@@ -44,6 +50,16 @@ WAYS = [
     (on_a_base(nuslerp), 2, {"weight": (0.7, -0.2)}),
     (nuslerp, 2, {"weight": (0.7, 0.4), "nuslerp_flatten": False}),
     (on_a_base(nuslerp), 2, {"weight": (0.7, 0.4), "nuslerp_flatten": False, "nuslerp_row_wise": True}),
+    (multislerp, 3, {"weight": (0.7, -0.2, 1.1)}),
+    (on_a_base(multislerp), 3, {"weight": (0.7, 0.4, 0.2), "normalize_weights": False}),
+    (karcher, 3, {}),
+    (karcher, 7, {"max_iter": 3}),
+    (geometric_median, 3, {"weight": (0.7, 0.4, 1.0)}),
+    (geometric_median, 7, {}),
+    (ema, 4, {"decay": 0.7}),
+    (ema, 3, {"decay": 0.9, "debias": True}),
+    (extrapolate, 1, {"alpha": 0.3}),
+    (nearswap, 2, {"t": 0.02}),
 ]
 """Every method, in the ways that take different turns: (method, number of inputs, parameters by Python name)."""
 
