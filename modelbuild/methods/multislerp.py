@@ -51,7 +51,8 @@ def multislerp(tensors: Sequence[Tensor], *, weight: Sequence[float], normalize_
 
     With u_i = x_i / (|x_i| + eps) and m = sum of w_i u_i, brought to length 1: v = sum of w_i (u_i - (u_i m) m) lies in the
     tangent space at m, and the result is (m cos |v| + v sin |v| / |v|) times the sum of w_i |x_i|.  Where the sum of w_i u_i is
-    shorter than `eps`, or than 2^-23, the result is the sum of w_i x_i.
+    shorter than `eps`, or than 2^-23, the result is the sum of w_i x_i.  As m is the mean of these u_i with these weights, v is
+    0 but for rounding: the result is m times the sum of w_i |x_i|.
 
     Args:
         tensors: n tensors x_i, float32, each of shape (*S), each one vector; task vectors where a base is named.
