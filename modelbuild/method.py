@@ -124,8 +124,9 @@ class Method:
         short: the pure function, `f(tensors, **params) -> Tensor`.
         space: "delta" if it merges differences to the base (the engine subtracts and adds it), else "weight".
         base: "required" in delta space; in weight space "first" (one of the inputs, the first where none is named; it
-            stands first among them) or "none".
-        inputs: smallest and largest number of inputs, the base not counted in delta space.
+            stands first among them), "optional" (where one is named, it merges differences to it, and its result is one),
+            or "none".
+        inputs: smallest and largest number of inputs; a base that differences are taken to is not counted.
         params: what it takes.
         revision: raised by hand whenever the bits of its results change.
         numerics: "exact" if its bytes depend on neither threads, chunks nor device.
@@ -141,7 +142,7 @@ class Method:
     name: str
     short: Callable[..., Any]
     space: Literal["weight", "delta"]
-    base: Literal["required", "first", "none"]
+    base: Literal["required", "first", "optional", "none"]
     inputs: tuple[int, int]
     params: tuple[Param, ...]
     revision: int
@@ -183,7 +184,7 @@ class Method:
 def method(
     *,
     space: Literal["weight", "delta"] = "weight",
-    base: Literal["first", "none"] = "none",
+    base: Literal["first", "optional", "none"] = "none",
     inputs: tuple[int, int] = (1, 1 << 30),
     params: Sequence[Param] = (),
     revision: int,

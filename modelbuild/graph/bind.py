@@ -142,12 +142,12 @@ class _Binder:
     def based(
         self, method: Method, inputs: tuple[Input, ...], base: str, path: KeyPath, base_path: KeyPath
     ) -> tuple[tuple[Input, ...], str]:
-        """Settle the base: required, first among the inputs, or none."""
-        if method.base == "required":
-            if not base:
-                self.say(f"`{method.name}` merges differences to a base, and none is named", path, hint="add `base = …`")
+        """Settle the base: what differences are taken to, first among the inputs, or none."""
+        if method.base == "required" and not base:
+            self.say(f"`{method.name}` merges differences to a base, and none is named", path, hint="add `base = …`")
+        if method.base in ("required", "optional"):
             deltas = tuple(one for one in inputs if one.model != base)
-            if len(deltas) < len(inputs):
+            if base and len(deltas) < len(inputs):
                 self.notes.append(f"`{base}` is the base and its difference to itself is nothing: skipped as an input")
             return deltas, base
         if method.base == "first" and base:

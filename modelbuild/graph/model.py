@@ -34,7 +34,7 @@ class BoundSlice:
 
     Args:
         method: the node's, or passthrough for a slice of a single model.
-        base: the base's name; "" where the method takes none.
+        base: the name of what differences are taken to; "" where weights are merged.
         inputs: in order; with base "first" the base stands first among them.
         chains: for each node-wide parameter.
         path: where it stands.

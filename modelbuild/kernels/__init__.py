@@ -67,6 +67,10 @@ def divisor(weights: Sequence[float], normalize: bool) -> float:
     return summed if abs(summed) >= 1e-8 else 1.0
 
 
+NEAREST = 1e-6
+"""Distances below count as this much where a share is divided by them."""
+
+
 class Stream(Protocol):
     """One output tensor's inputs, to be run over in chunks as often as a method's statistics need it.
 
@@ -222,6 +226,10 @@ class Kernels(Protocol):
             out: n elements.
 
         """
+        ...
+
+    def near(self, x: Operand, y: Operand, t: float, out: Place) -> None:
+        """Write (w y) + ((1 - w) x), where w = t / |x - y| but at most 1, every operation rounded; |x - y| counts as 1e-6 at least."""
         ...
 
     def magnitudes(self, x: Operand) -> Host:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelbuild.kernels import BLOCK, LANES, total
+from modelbuild.kernels import BLOCK, LANES, NEAREST, total
 from modelbuild.kernels.machine import Loop
 from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
@@ -49,6 +49,7 @@ mask = Loop("philox.mask")
 magnitudes, bracket, magnitude_histogram, refine_histogram, count_equal, nth_equal = (
     Loop(f"rank.{name}") for name in ("magnitudes", "bracket", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
 )
+near = Loop("swap.near")
 products, abs_sums = Loop("reduce.products"), Loop("reduce.abs_sums")
 
 
@@ -137,6 +138,10 @@ class Cpu:
         sums, lanes = np.empty((-(-n // BLOCK), 2), np.float64), np.empty((2, LANES), np.float64)
         abs_sums(x, mask, n, lanes[0], lanes[1], sums)
         return sums
+
+    def near(self, x: Operand, y: Operand, t: float, out: Operand) -> None:
+        """Approach y by about t."""
+        near(x, y, *singles((t, NEAREST)), out, same_length(out, x, y))
 
     def magnitudes(self, x: Operand) -> I32s:
         """Return all patterns."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from modelbuild.kernels import BLOCK, LANES, total
+from modelbuild.kernels import BLOCK, LANES, NEAREST, total
 from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL, WORD, counter, key, limit
@@ -134,6 +134,14 @@ class Torch:
         if normalize:
             mixed /= torch.where(divisor == 0, one, divisor)
         self.copy(mixed * self.single(scale), out)
+
+    def near(self, x: Operand, y: Operand, t: float, out: Operand) -> None:
+        """Approach y by about t."""
+        a, b, least, one = self.floats(x), self.floats(y), self.single(NEAREST), self.single(1.0)
+        apart = (a - b).abs()
+        w = self.single(t) / torch.where(apart > least, apart, least)
+        w = torch.where(w < one, w, one)
+        self.copy(w * b + (one - w) * a, out)
 
     def magnitudes(self, x: Operand) -> NDArray[np.int32]:
         """Return all patterns."""

@@ -139,7 +139,11 @@ def _default(text: str) -> str:
 def _inputs(one: MethodView) -> str:
     low, high = one.inputs
     count = f"{counted(low, 'input')}" if low == high else f"{low} or more inputs" if high >= ANY_NUMBER else f"{low} to {high} inputs"
-    base = {"required": ", and a base", "first": "; the base is one of them, the first where none is named", "none": ""}.get(one.base, "")
+    base = {
+        "required": ", and a base",
+        "first": "; the base is one of them, the first where none is named",
+        "optional": "; where a base is named, differences to it are merged",
+    }.get(one.base, "")
     return f"takes {count}{base}"
 
 

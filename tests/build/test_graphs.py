@@ -85,6 +85,41 @@ def test_the_base_of_a_passthrough_gives_config_and_tokenizer(project: Project):
     assert '{"of": "math"}' == (project.root / "out" / "out" / "tokenizer.json").read_text()
 
 
+@pytest.mark.parametrize("inputs", ['["code", "math"]', '["base", "code", "math"]'], ids=["apart", "listed, and skipped"])
+def test_an_optional_base_is_what_differences_are_taken_to(project: Project, inputs: str):
+    """By hand: base + (c + m) / (2 cos(a / 2)), half way between the differences c and m, which are at the angle a."""
+    out = built(project, f'method = "nuslerp"\nbase = "base"\ninputs = {inputs}\n')
+
+    name = "model.layers.1.mlp.up_proj.weight"
+    base, *models = (read_model(project.root / model)[name].astype(np.float64) for model in ("base", "code", "math"))
+    c, m = (model - base for model in models)
+    angle = np.arccos(np.sum(c * m) / np.linalg.norm(c) / np.linalg.norm(m))
+    assert np.allclose(base + (c + m) / (2 * np.cos(angle / 2)), out[name], atol=2**-12, rtol=2**-8)
+
+
+def test_without_the_optional_base_weights_are_merged(project: Project):
+    """By hand: (c + m) / (2 cos(a / 2)), for models c and m."""
+    out = built(project, 'method = "nuslerp"\ninputs = ["code", "math"]\n')
+
+    name = "model.layers.1.mlp.up_proj.weight"
+    c, m = (read_model(project.root / model)[name].astype(np.float64) for model in ("code", "math"))
+    angle = np.arccos(np.sum(c * m) / np.linalg.norm(c) / np.linalg.norm(m))
+    assert np.allclose((c + m) / (2 * np.cos(angle / 2)), out[name], atol=2**-12, rtol=2**-8)
+
+
+def test_an_optional_base_is_in_the_key(project: Project):
+    """Naming one makes everything stale, and so does naming another; coming back to it runs nothing."""
+    project.family()
+    run = []
+    for base in ("", 'base = "base"\n', 'base = "code"\n', 'base = "base"\n'):
+        others = '"base", "math"' if "code" in base else '"code", "math"'
+        project.write(SOURCES + f'[merge.out]\nmethod = "nuslerp"\n{base}inputs = [{others}]\n')
+        run.append(project.build().actions.run)
+
+    assert [run[0]] * 3 + [0] == run
+    assert run[0] > 0
+
+
 @pytest.mark.parametrize(
     ("merge", "message"),
     [

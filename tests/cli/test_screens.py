@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,14 @@ Args:
     density: share of entries that each of them keeps, by
     magnitude."""
     assert expected == screens.method(METHOD, Look(60))
+
+
+def test_a_method_says_what_a_base_is_to_it():
+    lines = {base: screens.method(replace(METHOD, base=base), Look(100)) for base in ("first", "optional", "none")}
+
+    assert "takes 1 or more inputs; the base is one of them, the first where none is named\n" in lines["first"]
+    assert "takes 1 or more inputs; where a base is named, differences to it are merged\n" in lines["optional"]
+    assert "takes 1 or more inputs\n" in lines["none"]
 
 
 def test_a_tree_names_again_what_it_has_drawn():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -10,12 +11,25 @@ from hypothesis.extra.numpy import arrays
 
 from modelbuild.method import Method
 from modelbuild.methods.dare import dare_linear, dare_ties
+from modelbuild.methods.ema import ema
+from modelbuild.methods.extrapolate import extrapolate
+from modelbuild.methods.geometric_median import geometric_median
+from modelbuild.methods.karcher import karcher
 from modelbuild.methods.linear import linear
+from modelbuild.methods.multislerp import multislerp
+from modelbuild.methods.nearswap import nearswap
+from modelbuild.methods.nuslerp import nuslerp
 from modelbuild.methods.passthrough import passthrough
 from modelbuild.methods.slerp import slerp
 from modelbuild.methods.task_arithmetic import task_arithmetic
 from modelbuild.methods.ties import ties
 from tests.engine.jobs import Case
+
+
+def on_a_base(method: Method) -> Method:
+    """A method that takes a base or none, as it is where a base is named."""
+    return replace(method, space="delta", base="required")
+
 
 WAYS = [
     (linear, 3, {"weight": (0.3, 0.9, 0.55)}),
@@ -32,6 +46,20 @@ WAYS = [
     (dare_ties, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, -0.3, 0.6), "scale": 0.7}),
     (dare_ties, 2, {"density": (0.1, 0.9), "rescale": "inverse_density", "normalize": True}),
     (passthrough, 1, {"scale": (0.7,)}),
+    (nuslerp, 2, {"weight": (0.7, 0.4)}),
+    (on_a_base(nuslerp), 2, {"weight": (0.7, -0.2)}),
+    (nuslerp, 2, {"weight": (0.7, 0.4), "nuslerp_flatten": False}),
+    (on_a_base(nuslerp), 2, {"weight": (0.7, 0.4), "nuslerp_flatten": False, "nuslerp_row_wise": True}),
+    (multislerp, 3, {"weight": (0.7, -0.2, 1.1)}),
+    (on_a_base(multislerp), 3, {"weight": (0.7, 0.4, 0.2), "normalize_weights": False}),
+    (karcher, 3, {}),
+    (karcher, 7, {"max_iter": 3}),
+    (geometric_median, 3, {"weight": (0.7, 0.4, 1.0)}),
+    (geometric_median, 7, {}),
+    (ema, 4, {"decay": 0.7}),
+    (ema, 3, {"decay": 0.9, "debias": True}),
+    (extrapolate, 1, {"alpha": 0.3}),
+    (nearswap, 2, {"t": 0.02}),
 ]
 """Every method, in the ways that take different turns: (method, number of inputs, parameters by Python name)."""
 
