@@ -111,8 +111,30 @@ Alias = Callable[[Params, int], int | None]
 """alias(params, number of inputs) -> the input whose bytes are the result as they are, or None."""
 Whole = Callable[[Params], bool]
 """whole(params) -> whether these values need whole tensors, though others stream."""
+Surveying = Callable[..., Sequence[float]]
+"""take(streams, **params) -> one number or more: see `Survey`."""
 Check = Callable[[Params, int], str]
 """check(params, number of inputs) -> what is wrong with these values together, or ""."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a method has to know of all tensors of a node before it merges one of them: an action of its own, and cached.
+
+    Args:
+        name: what it is called.
+        take: the function, `f(streams, **params) -> numbers`, of one stream for each tensor; it may run over them often.
+        params: names of the method's parameters that it depends on.
+        wanted: whether a tensor with these parameters needs it.  Those whose `params` are equal are surveyed together.
+        revision: raised by hand whenever its numbers change.
+
+    """
+
+    name: str
+    take: Surveying
+    params: tuple[str, ...]
+    wanted: Whole
+    revision: int
 
 
 @dataclass(frozen=True)
@@ -136,6 +158,9 @@ class Method:
         stats: of the streaming form, or None.
         apply: of the streaming form; None if there is none.
         whole: which values need the short form all the same.
+        survey: what it has to know of all tensors, or None; `stats` finds it in `stream.survey`.
+        scaled_by: the parameter that multiplies the merged task vector in the end, of a method that is dear to compute; "" for
+            none.  The plan takes it out, so that its task vector is kept and another factor costs no other run.
 
     """
 
@@ -153,6 +178,8 @@ class Method:
     stats: Stats | None = None
     apply: Apply | None = None
     whole: Whole = field(default=lambda params: False)
+    survey: Survey | None = None
+    scaled_by: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the short form."""
@@ -176,9 +203,11 @@ class Method:
         """Return the parameter of that name, or None."""
         return next((param for param in self.params if param.name == name), None)
 
-    def streamed(self, *, apply: Apply, stats: Stats | None = None, whole: Whole = lambda params: False) -> Method:
+    def streamed(
+        self, *, apply: Apply, stats: Stats | None = None, whole: Whole = lambda params: False, survey: Survey | None = None
+    ) -> Method:
         """Return the method with a streaming form as well."""
-        return replace(self, apply=apply, stats=stats, whole=whole)
+        return replace(self, apply=apply, stats=stats, whole=whole, survey=survey)
 
 
 def method(
@@ -193,6 +222,7 @@ def method(
     alias: Alias = lambda params, count: None,
     check: Check = lambda params, count: "",
     name: str = "",
+    scaled_by: str = "",
 ) -> Callable[[Callable[..., Any]], Method]:
     """Declare a merge method around its short form; see `Method` for the arguments."""
 
@@ -209,6 +239,7 @@ def method(
             random,
             alias,
             check,
+            scaled_by=scaled_by,
         )
 
     return declare

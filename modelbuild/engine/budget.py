@@ -13,7 +13,7 @@ from modelbuild.engine.devices import class_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK
 from modelbuild.names import human_bytes
-from modelbuild.plan import Action
+from modelbuild.plan import Action, Survey
 
 _FILES = 65_536
 
@@ -99,7 +99,9 @@ def bytes_per_element(action: Action) -> int:
 
     That is at most a float32 array and a mask for each input, where types differ, and three more where many are combined.
     """
-    return sum(SIZES[need.dtype] + 5 for need in action.needs) + SIZES[action.dtype] + 12
+    if isinstance(action, Survey):
+        return max(map(bytes_per_element, action.parts))
+    return sum(SIZES[need.dtype] + 5 for need in (*action.inputs, action.base) if need) + SIZES[action.dtype] + 12
 
 
 def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from blake3 import blake3
 
 from modelbuild.checkpoint.dtypes import SIZES
@@ -17,7 +18,7 @@ from modelbuild.engine.regions import Region
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK, Operand, Place
 from modelbuild.kernels.operands import Delta, Plus, length
-from modelbuild.plan import Action, Ref
+from modelbuild.plan import Action, Ref, Survey
 
 Run = tuple[int, int]
 """(index of the first, number) of elements that follow each other"""
@@ -115,6 +116,8 @@ def compute(job: Job, workspace: Workspace) -> Computed:
 
 def _computed(job: Job, workspace: Workspace) -> Computed:
     action = job.action
+    if isinstance(action, Survey):
+        return _surveyed(action, job, workspace)
     out = _Out(job, workspace)
     reader = _Reader(job, workspace)
     params = action.arguments
@@ -126,13 +129,26 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     return Computed(out.digest(), reader.digests())
 
 
+def _surveyed(action: Survey, job: Job, workspace: Workspace) -> Computed:
+    readers, at = [], 0
+    for part in action.parts:
+        to = at + len(part.needs)
+        readers.append(_Reader(replace(job, action=part, regions=job.regions[at:to], digests=job.digests[at:to]), workspace))
+        at = to
+    found = np.asarray(action.method.short(readers, **action.arguments), "<f8").tobytes()
+    job.write(0, memoryview(found))
+    hasher = tensor_hasher(action.dtype, action.shape)
+    hasher.update(found)
+    return Computed(hasher.hexdigest(), tuple(digest for reader in readers for digest in reader.digests()))
+
+
 def _streamed(action: Action, reader: _Reader, out: _Out, params: dict[str, Any]) -> None:
     method, kernels = action.method, reader.kernels
     assert method.apply is not None
     state = method.stats(reader, **params) if method.stats else None
     for offset, inputs in reader.last_pass():
         raw = out.place(length(inputs[0]))
-        place = Plus(raw, reader.base) if reader.delta else raw
+        place = Plus(raw, reader.base) if reader.delta and not action.bare else raw
         method.apply(kernels, inputs, place, state, offset, **params)
         out.put(offset, raw)
 
@@ -144,17 +160,17 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
     action = job.action
     target = torch.device(reader.workspace.device.name)
     whole = [torch.empty(action.numel, dtype=torch.float32, device=target) for _ in action.inputs]
-    base = torch.empty(action.numel, dtype=torch.float32, device=target) if reader.delta else None
+    base = torch.empty(action.numel, dtype=torch.float32, device=target) if reader.delta and not action.bare else None
     for offset, inputs in reader.last_pass():
         for tensor, chunk in zip(whole, inputs, strict=True):
             tensor[offset : offset + length(chunk)] = torch.as_tensor(reader.kernels.floats(chunk))
         if base is not None:
             base[offset : offset + length(inputs[0])] = torch.as_tensor(reader.kernels.floats(reader.base))
-    if action.method.random:
-        params = {**params, "streams": job.streams}
+    more = {"streams": job.streams} if action.method.random else {}
+    more |= {"survey": reader.survey} if action.survey else {}
     device = reader.workspace.device
     try:
-        result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params)
+        result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params, **more)
     except device.exhausted:
         raise
     except (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:  # a stranger's
@@ -172,8 +188,7 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
             Exit.ACTION_FAILED,
         )
     merged = result.detach().to(torch.float32).reshape(-1)
-    if base is not None:
-        merged = base + merged
+    merged = merged if base is None else base + merged
     chunk = reader.workspace.chunk
     for offset in range(0, action.numel, chunk):
         piece = merged[offset : offset + chunk]
@@ -189,6 +204,7 @@ class _Reader:
         action = job.action
         self.workspace, self.kernels = workspace, workspace.device.kernels
         self.numel, self.shape, self.streams = action.numel, action.shape, job.streams
+        self.survey = _numbers(job.regions[-1]) if action.survey else ()
         self.delta = action.base is not None
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
@@ -214,7 +230,7 @@ class _Reader:
 
     def _read(self, runs: Sequence[Run], which: tuple[int, ...]) -> tuple[Operand, ...]:
         first = 1 if self.delta else 0
-        chosen = [i + first for i in which] or range(first, len(self._dtypes))
+        chosen = [i + first for i in which] or range(first, first + len(self._job.action.inputs))
         read = [*chosen, 0] if self.delta else chosen
         arrays = [self._load(i, runs) for i in read]
         if self._counting:
@@ -256,6 +272,13 @@ class _Reader:
                 Problem(f"NaN or Inf in what `{self._job.action.label}` is merged from", facts=facts, hint="use another checkpoint"),
                 Exit.ACTION_FAILED,
             )
+
+
+def _numbers(region: Region) -> tuple[float, ...]:
+    """Read what a survey found."""
+    held = bytearray(region.nbytes)
+    region.read_into(memoryview(held), 0)
+    return tuple(np.frombuffer(held, "<f8").tolist())
 
 
 class _Passing:

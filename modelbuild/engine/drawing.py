@@ -48,13 +48,11 @@ def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
     for node, model in plan.models.items():
         if node not in plan.graph.nodes or not plan.graph.nodes[node].merge.keep:
             continue
-        own = {
-            name: ref
-            for name, ref in model.tensors.items()
-            if isinstance(ref, Action) and ref.node == node and ref in running and ref not in own_files
-        }
-        for group in packs({name: ref.nbytes for name, ref in own.items()}, model.anatomy, frozenset()):
-            for name in group:
-                places.setdefault(own[name], []).insert(0, (len(kept), name))
-            kept.append(lay_out([(name, own[name].dtype, own[name].shape) for name in group]))
+        results = {name: ref for name, ref in model.tensors.items() if isinstance(ref, Action) and ref.node == node}
+        for table in (results, model.aside):
+            own = {name: ref for name, ref in table.items() if ref in running and ref not in own_files}
+            for group in packs({name: ref.nbytes for name, ref in own.items()}, model.anatomy, frozenset()):
+                for name in group:
+                    places.setdefault(own[name], []).insert(0, (len(kept), name))
+                kept.append(lay_out([(name, own[name].dtype, own[name].shape) for name in group]))
     return Drawing(targets, tuple(kept), {action: tuple(found) for action, found in places.items()})

@@ -203,8 +203,8 @@ class Engine:
         self.check()
         regions = tuple(map(self.region, action.needs))
         started = time.perf_counter()
-        inputs = digests[1:] if action.base is not None else digests
-        streams = masks(action.seed, inputs) if action.method.random else ()
+        first = 0 if action.base is None else 1
+        streams = masks(action.seed, digests[first : first + len(action.inputs)]) if action.method.random else ()
         has_place = self._shelves.has_place(action)
         region, write = self._shelves.room(action) if has_place else self._room(action)
         computed = compute(Job(action, regions, digests, streams, write, self.check), self._workspace())

@@ -26,6 +26,9 @@ Place = Any
 Host = Any
 """A numpy array in host memory, whatever the device of the chunks."""
 
+NOTHING = 1e-7
+"""A sum of magnitudes below this is left as it is."""
+
 BLOCK = 65536
 """Elements of one reduction block.  All chunks of a tensor but its last hold a multiple of it."""
 
@@ -71,6 +74,11 @@ NEAREST = 1e-6
 """Distances below count as this much where a share is divided by them."""
 
 
+def restoring(before: float, after: float) -> float:
+    """Return what brings a sum of magnitudes back; 1 where there is nothing to scale."""
+    return before / after if before >= NOTHING and after >= NOTHING else 1.0
+
+
 class Stream(Protocol):
     """One output tensor's inputs, to be run over in chunks as often as a method's statistics need it.
 
@@ -82,6 +90,8 @@ class Stream(Protocol):
     shape: tuple[int, ...]
     streams: tuple[int, ...]
     """One 64-bit number per input, from the seed and the input's digest: keys of random masks."""
+    survey: tuple[float, ...]
+    """What the method's survey of all tensors found; () where there was none."""
 
     def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
         """Yield (index of the chunk's first element, one operand per input), in order.
@@ -211,7 +221,9 @@ class Kernels(Protocol):
         """Add block results left to right in float64."""
         ...
 
-    def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Place) -> None:
+    def consensus(
+        self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Place, *, count: bool = False
+    ) -> None:
         """Elect a sign per element and add up who agrees (TIES, section 3), every operation rounded.
 
         p_i = w_i * d_i; s = p_0 + p_1 + ... left to right; the sign is + where s >= 0, else -.  p_i agrees where it is
@@ -224,6 +236,7 @@ class Kernels(Protocol):
             normalize: whether to divide.
             scale: the paper's lambda.
             out: n elements.
+            count: let each p_i vote with 1, 0 or -1, by its sign.
 
         """
         ...

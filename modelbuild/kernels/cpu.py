@@ -38,8 +38,8 @@ FUSED = 6
 TILE = 4096
 """Elements whose random words are drawn at a time; they stay in the nearest cache."""
 
-copy, write_products, add_products, consensus_fused, gather, finish = (
-    Loop(f"combine.{name}") for name in ("copy", "write_products", "add_products", "consensus_fused", "gather", "finish")
+copy, write_products, add_products, add_signs, consensus_fused, gather, finish = (
+    Loop(f"combine.{name}") for name in ("copy", "write_products", "add_products", "add_signs", "consensus_fused", "gather", "finish")
 )
 not_finite = {
     np.dtype(stored): Loop(f"convert.not_finite_{name}")
@@ -114,13 +114,16 @@ class Cpu:
             operands, factors = (self._summed(operands, factors),), (ONE,)
         write_products(operands, factors, np.float32(divisor), np.float32(scale), out, n)
 
-    def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand) -> None:
+    def consensus(
+        self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand, *, count: bool = False
+    ) -> None:
         """Elect signs and add up who agrees."""
         n, operands, factors = same_length(out, *deltas), self._alike(deltas), singles(weights)
-        if len(operands) <= FUSED:
+        if len(operands) <= FUSED and not count:
             consensus_fused(operands, factors, int(normalize), np.float32(scale), out, n)
             return
-        elected, mixed, divisor = self._summed(operands, factors), np.zeros(n, np.float32), np.zeros(n, np.float32)
+        elected = self._counted(operands, factors) if count else self._summed(operands, factors)
+        mixed, divisor = np.zeros(n, np.float32), np.zeros(n, np.float32)
         for k in range(0, len(operands), FUSED):
             gather(operands[k : k + FUSED], factors[k : k + FUSED], elected, mixed, divisor, n)
         finish(mixed, divisor, int(normalize), np.float32(scale), out, n)
@@ -185,6 +188,14 @@ class Cpu:
         for k in range(FUSED, len(inputs), FUSED):
             add_products(inputs[k : k + FUSED], weights[k : k + FUSED], total, n)
         return total
+
+    def _counted(self, inputs: tuple[Operand, ...], weights: tuple[np.float32, ...]) -> F32s:
+        """Return how many products are positive, less those that are negative."""
+        n = length(inputs[0])
+        balance = np.zeros(n, np.float32)
+        for k in range(0, len(inputs), FUSED):
+            add_signs(inputs[k : k + FUSED], weights[k : k + FUSED], balance, n)
+        return balance
 
     def _alike(self, inputs: Sequence[Operand]) -> tuple[Operand, ...]:
         """Return operands of one type: a loop over a tuple unrolls for such alone."""

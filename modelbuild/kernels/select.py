@@ -99,6 +99,25 @@ def largest(stream: Stream, keeps: Sequence[int]) -> tuple[Cut, ...]:
     return tuple(cuts.get(i, EVERYTHING) for i in range(len(keeps)))
 
 
+def at_least(magnitude: float) -> Cut:
+    """Return the cut that keeps what is of this magnitude or above, all of it."""
+    return Cut(magnitude, TOP) if magnitude >= 0 else EVERYTHING
+
+
+def threshold(streams: Sequence[Stream], i: int, keep: int) -> float:
+    """Return the keep-th largest magnitude of input `i` in several tensors together."""
+    highs, lows = np.zeros(1 << 15, np.int64), np.zeros(1 << 16, np.int64)
+    for stream in streams:
+        for _, (x,) in stream.chunks(i):
+            stream.kernels.magnitude_histogram(x, highs)
+    high, wanted = bin_of(highs, keep)
+    for stream in streams:
+        for _, (x,) in stream.chunks(i):
+            stream.kernels.refine_histogram(x, high, lows)
+    low, _ = bin_of(lows, wanted)
+    return magnitude_of(high << 16 | low)
+
+
 def brackets(stream: Stream, wanted: Mapping[int, int]) -> dict[int, Bracket]:
     """Bracket the thresholds of inputs from samples of them."""
     total = stream.numel

@@ -120,10 +120,15 @@ class Torch:
         a = blocks(self.floats(x)).abs()
         return np.stack([folded(a), folded(torch.where(blocks(mask.float()) > 0, a, 0.0))], axis=1)
 
-    def consensus(self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand) -> None:
+    def consensus(
+        self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand, *, count: bool = False
+    ) -> None:
         """Elect signs and add up who agrees."""
         values = list(map(self.floats, deltas))
-        positive = self.summed(values, weights) >= 0
+        votes = [delta * self.single(weight) for delta, weight in zip(values, weights, strict=True)]
+        if count:
+            votes = [(vote > 0).float() - (vote < 0).float() for vote in votes]
+        positive = self.summed(votes, [1.0] * len(votes)) >= 0
         zero, one = self.single(0.0), self.single(1.0)
         mixed, divisor = torch.zeros_like(values[0]), torch.zeros_like(values[0])
         for delta, weight in zip(values, map(self.single, weights), strict=True):

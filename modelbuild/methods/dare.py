@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelbuild.kernels import divisor, load
+from modelbuild.kernels import divisor, load, restoring
 from modelbuild.kernels.masks import Masks
 from modelbuild.kernels.operands import length
 from modelbuild.method import Param, method
@@ -28,9 +28,6 @@ PARAMS = (
     Param("lambda", float, default=1.0, arg="scale"),
     Param("int8_mask", bool, default=False, inert=True),
 )
-
-_NOTHING = 1e-7
-"""A sum of magnitudes below this is left as it is: there is nothing to scale."""
 
 
 @method(space="delta", params=PARAMS, random=True, revision=1)
@@ -111,7 +108,7 @@ def _dropped(
 
 def _factor(rescale: str, density: float, before: float, after: float) -> float:
     if rescale == "l1":
-        return before / after if before >= _NOTHING and after >= _NOTHING else 1.0
+        return restoring(before, after)
     return 1.0 / density if rescale == "inverse_density" and density > 0 else 1.0
 
 

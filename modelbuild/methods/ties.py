@@ -1,15 +1,18 @@
 """TIES: trim each task vector, elect a sign per entry, average who agrees.
 
 Source: Yadav et al., "TIES-Merging: Resolving Interference When Merging Models", 2023,
-https://arxiv.org/abs/2306.01708, section 3.  Trimming is per tensor, as mergekit does it.
+https://arxiv.org/abs/2306.01708, section 3.  The paper trims a task vector as a whole, which is `trim = "model"`; the
+default trims each tensor for itself, as mergekit does it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from modelbuild.method import Param, method
+from modelbuild.kernels import load, restoring
+from modelbuild.kernels.operands import length
+from modelbuild.method import Param, Survey, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,13 +26,27 @@ if TYPE_CHECKING:
     params=(
         Param("density", float, per="input", default=1.0, low=0.0, high=1.0),
         Param("weight", float, per="input", default=1.0),
+        Param("trim", str, default="tensor", choices=("tensor", "model")),
+        Param("elect", str, default="sum", choices=("sum", "count")),
+        Param("rescale", str, default="none", choices=("l1", "none"), also=((True, "l1"), (False, "none"))),
         Param("normalize", bool, default=True),
         Param("lambda", float, default=1.0, arg="scale"),
         Param("int8_mask", bool, default=False, inert=True),
     ),
     revision=1,
 )
-def ties(deltas: Sequence[Tensor], *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float) -> Tensor:
+def ties(
+    deltas: Sequence[Tensor],
+    *,
+    density: Sequence[float],
+    weight: Sequence[float],
+    trim: str = "tensor",
+    elect: str = "sum",
+    rescale: str = "none",
+    normalize: bool,
+    scale: float,
+    survey: Sequence[float] = (),
+) -> Tensor:
     """Merge task vectors that disagree, without letting them cancel out.
 
     Args:
@@ -37,8 +54,13 @@ def ties(deltas: Sequence[Tensor], *, density: Sequence[float], weight: Sequence
         density: share of entries each keeps, by magnitude, in [0, 1]; the paper's k.  Of equal magnitudes the lowest
             indices are kept; at least one entry is.
         weight: how much each counts, before the sign is elected.
+        trim: what `density` is a share of: "tensor", or "model" for all tensors with the same densities together, of which
+            those of the magnitude at the threshold are kept all.
+        elect: "sum" gives each a vote of its weighted entry, as the paper does; "count" one vote of its sign.
+        rescale: "l1" restores the sum of magnitudes that trimming took away, "none" does not.
         normalize: divide by the summed weight of those who agree.
         scale: multiplies the merged task vector; the paper's lambda.
+        survey: the threshold of each, where the whole model is trimmed.
 
     Returns:
         The merged task vector, shape (*S).  Entries nobody keeps are 0.
@@ -46,9 +68,15 @@ def ties(deltas: Sequence[Tensor], *, density: Sequence[float], weight: Sequence
     """
     from torch import where, zeros_like
 
-    weighted = [_largest(delta, keep) * share for delta, keep, share in zip(deltas, density, weight, strict=True)]
-    votes = weighted[0]
-    for one in weighted[1:]:
+    trimmed = [
+        _above(delta, survey[i]) if survey else _largest(delta, keep) for i, (delta, keep) in enumerate(zip(deltas, density, strict=True))
+    ]
+    if rescale == "l1":
+        trimmed = [one * _factor(delta, one) for delta, one in zip(deltas, trimmed, strict=True)]
+    weighted = [one * share for one, share in zip(trimmed, weight, strict=True)]
+    ballots = [one.sign().nan_to_num(0.0) for one in weighted] if elect == "count" else weighted
+    votes = ballots[0]
+    for one in ballots[1:]:
         votes = votes + one
     positive = votes >= 0
     merged, divisor = zeros_like(votes), zeros_like(votes)
@@ -75,26 +103,63 @@ def _largest(delta: Tensor, density: float) -> Tensor:
     return out.reshape(delta.shape)
 
 
-def _stats(stream: Stream, *, density: Sequence[float], weight: Sequence[float], normalize: bool, scale: float) -> tuple[Cut, ...]:
-    from modelbuild.kernels.select import largest
+def _above(delta: Tensor, threshold: float) -> Tensor:
+    from torch import where
 
-    return largest(stream, [kept(stream.numel, share) for share in density])
+    return where(delta.abs() >= threshold, delta, 0.0)
+
+
+def _factor(delta: Tensor, trimmed: Tensor) -> float:
+    kernels = load(f"torch:{delta.device}")
+    before, after = (kernels.total(kernels.abs_sums(one.reshape(-1), one.reshape(-1) != 0)[:, 0]) for one in (delta, trimmed))
+    return restoring(before, after)
+
+
+def _thresholds(streams: Sequence[Stream], *, density: Sequence[float]) -> list[float]:
+    """Find the magnitude from which on each input keeps its share of all tensors together; -1 for everything."""
+    from modelbuild.kernels.select import threshold
+
+    count = sum(stream.numel for stream in streams)
+    return [threshold(streams, i, kept(count, share)) if share < 1.0 else -1.0 for i, share in enumerate(density)]
+
+
+class _Seen(NamedTuple):
+    """What the last pass needs: where each selection ends, and what is left of it multiplied with."""
+
+    cuts: Sequence[Cut]
+    factors: Sequence[float]
+
+
+def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: object) -> _Seen:
+    from modelbuild.kernels.select import at_least, largest
+
+    cuts = tuple(map(at_least, stream.survey)) or largest(stream, [kept(stream.numel, share) for share in density])
+    if rescale == "none":
+        return _Seen(cuts, ())
+    kernels = stream.kernels
+    sums = [(0.0, 0.0)] * len(cuts)
+    for offset, deltas in stream.chunks():
+        for i, delta in enumerate(deltas):
+            everything = kernels.mask(0, 1.0, offset, length(delta))
+            found = (kernels.abs_sums(one, everything)[:, 0] for one in (delta, kernels.trimmed(delta, cuts[i], offset)))
+            before, after = (kernels.total((so_far, *more)) for so_far, more in zip(sums[i], found, strict=True))
+            sums[i] = before, after
+    return _Seen(cuts, [restoring(*both) for both in sums])
 
 
 def _apply(
-    kernels: Kernels,
-    inputs: Sequence[Operand],
-    out: Place,
-    state: Sequence[Cut],
-    offset: int,
-    *,
-    density: Sequence[float],
-    weight: Sequence[float],
-    normalize: bool,
-    scale: float,
-) -> None:
-    trimmed = [kernels.trimmed(delta, cut, offset) for delta, cut in zip(inputs, state, strict=True)]
-    kernels.consensus(trimmed, weight, normalize, scale, out)
+    kernels: Kernels, inputs: Sequence[Operand], out: Place, state: _Seen, offset: int,
+    *, weight: Sequence[float], elect: str, normalize: bool, scale: float, **_: object,
+) -> None:  # fmt: skip
+    trimmed = [kernels.trimmed(delta, cut, offset) for delta, cut in zip(inputs, state.cuts, strict=True)]
+    if state.factors:
+        everything = kernels.mask(0, 1.0, offset, length(inputs[0]))
+        trimmed = [kernels.masked(delta, everything, factor) for delta, factor in zip(trimmed, state.factors, strict=True)]
+    kernels.consensus(trimmed, weight, normalize, scale, out, count=elect == "count")
 
 
-ties = ties.streamed(stats=_stats, apply=_apply)
+ties = ties.streamed(
+    stats=_stats,
+    apply=_apply,
+    survey=Survey("thresholds of the model", _thresholds, ("density",), lambda params: bool(params["trim"] == "model"), 1),
+)

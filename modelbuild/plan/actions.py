@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -11,6 +11,9 @@ from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.digest import Sink, Value
 from modelbuild.method import Method
 from modelbuild.methods import load
+
+SURVEYED = "F64"
+"""The type of what a survey finds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +58,8 @@ class Action:
         dtype: what the result is rounded to, safetensors code.
         shape: of the result and of every input.
         seed: of the random masks; part of the key for random methods only.
+        survey: what it has to know of other tensors, or None.
+        bare: whether its result is a task vector as it is, to which the base is not added.
 
     """
 
@@ -67,6 +72,8 @@ class Action:
     dtype: str
     shape: tuple[int, ...]
     seed: int
+    survey: Survey | None = None
+    bare: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -80,8 +87,9 @@ class Action:
 
     @property
     def needs(self) -> tuple[Ref, ...]:
-        """Everything it reads, the base first."""
-        return self.inputs if self.base is None else (self.base, *self.inputs)
+        """Everything it reads: the base, the inputs, the survey."""
+        base, survey = () if self.base is None else (self.base,), () if self.survey is None else (self.survey,)
+        return (*base, *self.inputs, *survey)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -100,8 +108,50 @@ class Action:
         return f"{self.node}::{self.tensor}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey(Action):
+    """The action of a method's survey: numbers from many tensors.
+
+    Args:
+        parts: one for each tensor, that says what is read of it and is never run; complete when its node is planned.
+
+    """
+
+    parts: list[Action] = field(default_factory=list)
+
+    @property
+    def needs(self) -> tuple[Ref, ...]:
+        """Everything it reads, tensor by tensor."""
+        return tuple(need for part in self.parts for need in part.needs)
+
+    @property
+    def streaming(self) -> bool:
+        """Always: no tensor is held whole."""
+        return True
+
+
 Ref = Leaf | Action
 """Where a tensor comes from."""
+
+
+def surveyed(node: str, method: Method, params: tuple[tuple[str, Any], ...], count: int) -> Survey:
+    """Make the action of a method's survey of `count` inputs, with no parts yet."""
+    survey = method.survey
+    assert survey is not None
+    given = tuple((name, value) for name, value in params if name in survey.params)
+    taken = Method(survey.name, survey.take, method.space, method.base, method.inputs, method.params, survey.revision)
+    return Survey(node, f"({survey.name})", taken, given, None, (), SURVEYED, (count,), 0)
+
+
+def scaled_apart(action: Action) -> tuple[Action, Action]:
+    """Split an action of a method whose task vector is scaled in the end: into that task vector, and base + factor times it."""
+    method = action.method
+    factor = dict(action.params)[method.scaled_by]
+    rest = tuple((name, value) for name, value in action.params if name != method.scaled_by)
+    vector = replace(action, node=f"{action.node} (task vector)", params=rest, dtype="F32", bare=True)
+    assert action.base is not None
+    weights = (("weight", (1.0, factor)), ("normalize", False))
+    return vector, Action(action.node, action.tensor, load("linear"), weights, None, (action.base, vector), action.dtype, action.shape, 0)
 
 
 def rounded(node: str, tensor: str, ref: Ref, dtype: str) -> Action:
@@ -132,6 +182,11 @@ def describe(action: Action, digests: tuple[str, ...], device: str, sink: Sink) 
     if action.base is not None:
         sink.field("base", digests[0])
         digests = digests[1:]
+    if action.survey is not None:
+        sink.field("survey", digests[-1])
+        digests = digests[:-1]
+    if action.bare:
+        sink.field("bare", action.bare)
     sink.field("inputs", digests)
     sink.field("dtype", action.dtype)
     sink.field("shape", action.shape)

@@ -40,7 +40,8 @@ def lints(node: Node, graph: Graph, models: Mapping[str, Model], actions: Iterab
 
     """
     distinct = {action.params: action for action in actions}.values()
-    weighted = [action for action in distinct if "weight" in action.arguments]
+    own = [part.method for part in node.slices]
+    weighted = [action for action in distinct if action.method in own and "weight" in action.arguments]
     found = [*_weights(node, weighted), *_chained(node, graph), *_unlike(node, models)]
     return tuple(dict.fromkeys(f"`{node.name}` {what}" for what in found))
 

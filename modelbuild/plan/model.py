@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelbuild.checkpoint.anatomy import Anatomy
 from modelbuild.checkpoint.config import Config
-from modelbuild.plan.actions import Leaf, Ref
+from modelbuild.plan.actions import Action, Leaf, Ref
 from modelbuild.sources.local import Checkpoint
 
 
@@ -23,6 +23,7 @@ class Model:
         anatomy: its stack of layers.
         config: config.json as it would be, or {}.
         carried: the files that go along, by file name.
+        aside: what its tensors are computed from beside its inputs, by name; kept where the model is.
 
     """
 
@@ -31,6 +32,7 @@ class Model:
     anatomy: Anatomy
     config: Config = field(repr=False)
     carried: Mapping[str, Path]
+    aside: Mapping[str, Action] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_layer(self) -> Mapping[int, tuple[str, ...]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config, with_layers
@@ -13,10 +14,12 @@ from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import Rule
 from modelbuild.names import KeyPath
-from modelbuild.plan.actions import Action, Ref, rounded
+from modelbuild.plan.actions import Action, Ref, Survey, rounded, scaled_apart, surveyed
 from modelbuild.plan.model import Model
 from modelbuild.plan.part import SlicePart
 from modelbuild.plan.resolve import Spot, Unset, unmatched
+
+Key = tuple[tuple[str, Any], ...]
 
 _SHOWN = 3
 """Of many tensors that are wrong in the same way, how many an error names."""
@@ -48,7 +51,9 @@ class _Planner:
         self.equal: list[tuple[str, tuple[Ref, ...]]] = []
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.aside: dict[str, Action] = {}
         self.parts = [SlicePart(part, models) for part in node.slices]
+        self.surveys: dict[tuple[SlicePart, Key], Survey] = {}
         self.unfit: dict[tuple[str, str, str], list[str]] = {}
 
     def say(self, what: str, path: KeyPath, *, facts: tuple[str, ...] = (), hint: str = "") -> None:
@@ -227,8 +232,24 @@ class _Planner:
         if alias is not None:
             return self.handed_on(spot.name, inputs[alias], dtype)
         action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, shape, self.node.seed)
+        if method.survey and method.survey.wanted(params):
+            action = self.after_survey(part, action)
+        if method.scaled_by:
+            vector, action = scaled_apart(action)
+            self.aside[vector.tensor] = vector
+            self.actions.append(vector)
         self.actions.append(action)
         return action
+
+    def after_survey(self, part: SlicePart, action: Action) -> Action:
+        """Add a tensor to the survey of all that are merged like it, and have its action wait for that."""
+        empty = surveyed(self.node.name, action.method, action.params, len(action.inputs))
+        survey = self.surveys.setdefault((part, empty.params), empty)
+        if survey is empty:
+            self.aside[f"{empty.tensor} {len(self.surveys)}"] = survey
+            self.actions.append(survey)
+        survey.parts.append(action)
+        return replace(action, survey=survey)
 
     def handed_on(self, name: str, ref: Ref, dtype: str = "") -> Ref:
         """Take a tensor as it is, rounded if the node has another type."""
@@ -271,7 +292,7 @@ class _Planner:
                 )
 
     def model(self, lead: Model, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
-        return Model(self.node.name, tensors, anatomy, config, self.donor(lead).carried)
+        return Model(self.node.name, tensors, anatomy, config, self.donor(lead).carried, self.aside)
 
     def donor(self, lead: Model) -> Model:
         """Return the model whose config, tokenizer and other files go along: the base, or the first input."""

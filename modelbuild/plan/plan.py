@@ -108,7 +108,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         equal += planned.equal
         warnings += (*planned.warnings, *lints(node, graph, models, planned.actions))
         own += planned.actions
-        aliased += len(planned.model.tensors) - len(planned.actions)
+        aliased += len(planned.model.tensors) + len(planned.model.aside) - len(planned.actions)
     if problems:
         raise ModelbuildError(problems)
     planned_targets = {name: _target(graph, models, name, root) for name in targets}

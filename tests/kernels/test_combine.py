@@ -54,15 +54,16 @@ def summed(inputs, weights, divisor):
     return result / np.float32(divisor) if divisor != 1 else result
 
 
-def elected(deltas, weights, normalize, scale):
+def elected(deltas, weights, normalize, scale, count=False):
     """Reach the consensus of one element after another, as the contract says."""
     out = np.empty_like(deltas[0])
     singles = [np.float32(weight) for weight in weights]
     for i in range(out.size):
         products = [weight * delta[i] for weight, delta in zip(singles, deltas, strict=True)]
-        total = products[0]
-        for product in products[1:]:
-            total = total + product
+        votes = [(product > 0) * 1.0 - (product < 0) * 1.0 for product in products] if count else products
+        total = votes[0]
+        for vote in votes[1:]:
+            total = total + vote
         agreeing = [product > 0 if total >= 0 else product < 0 for product in products]
         mixed = divisor = np.float32(0)
         for product, weight, agrees in zip(products, singles, agreeing, strict=True):
@@ -120,16 +121,16 @@ def test_weighted_sums_follow_the_formula(cpu, twin, case, divisor):
         assert same(expected, out)
 
 
-@given(inputs_and_weights(), st.booleans(), st.sampled_from([1.0, 0.3, -2.0]))
+@given(inputs_and_weights(), st.booleans(), st.sampled_from([1.0, 0.3, -2.0]), st.booleans())
 @settings(deadline=None)
-def test_consensus_follows_the_formula(cpu, twin, case, normalize, scale):
+def test_consensus_follows_the_formula(cpu, twin, case, normalize, scale, count):
     """Any number of inputs, any floats: both implementations are the formula, bit for bit."""
     deltas, weights = case
     with np.errstate(all="ignore"):
-        expected = elected(deltas, weights, normalize, scale)
+        expected = elected(deltas, weights, normalize, scale, count)
     for implementation in (cpu, twin):
         out = np.empty_like(deltas[0])
-        implementation.consensus(deltas, weights, normalize, scale, out)
+        implementation.consensus(deltas, weights, normalize, scale, out, count=count)
 
         assert same(expected, out)
 

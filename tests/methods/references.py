@@ -49,13 +49,14 @@ def summed(case, ds, p):
 def agreed(case, ds, p):
     """The mean or sum of those on the elected side; NaN where float32 may see another side."""
     weighted = [w * d for w, d in zip(p["weight"], ds, strict=True)]
-    votes, all_votes = sum(weighted), sum(map(np.abs, weighted))
+    ballots = list(map(np.sign, weighted)) if p.get("elect") == "count" else weighted
+    votes, all_votes = sum(ballots), sum(map(np.abs, ballots))
     agree = [np.where(votes >= 0, one > 0, one < 0) for one in weighted]
     mixed = sum(np.where(mine, one, 0.0) for mine, one in zip(agree, weighted, strict=True))
     if p["normalize"]:
         share = sum(np.where(mine, w, 0.0) for mine, w in zip(agree, p["weight"], strict=True))
         mixed = mixed / np.where(share == 0, 1.0, share)
-    return np.where((np.abs(votes) < UNDECIDED * all_votes), np.nan, p["scale"] * mixed)
+    return np.where(np.abs(votes) < UNDECIDED * all_votes, np.nan, p["scale"] * mixed)
 
 
 def trimmed(case, ds, p):
@@ -66,7 +67,8 @@ def trimmed(case, ds, p):
         keep = max(1, int(density * d.size)) if density < 1 else d.size
         out = np.zeros(d.size)
         out[order[:keep]] = d.reshape(-1)[order[:keep]]
-        kept.append(out.reshape(d.shape))
+        factor = np.abs(d).sum() / np.abs(out).sum() if p["rescale"] == "l1" else 1.0
+        kept.append(factor * out.reshape(d.shape))
     return agreed(case, kept, p)
 
 

@@ -54,6 +54,21 @@ def test_without_normalize_those_who_agree_are_summed():
     assert [8.0, -5.0] == case.merged().tolist()
 
 
+def test_a_vote_may_count_by_its_size_or_by_its_sign():
+    """5 outweighs -1 and -2, and is outvoted by them; a tie goes to plus."""
+    deltas = [5.0, 1.0], [-1.0, -3.0], [-2.0, 0.0]
+
+    assert [5.0, -3.0] == of_deltas(ties, *deltas).merged().tolist()
+    assert [-1.5, 1.0] == of_deltas(ties, *deltas, elect="count").merged().tolist()
+
+
+def test_what_trimming_took_away_may_be_restored():
+    """Half of 3, -1, 1, 0 is 3 and -1; the sum of magnitudes stays 5 with a factor of 5 / 4."""
+    merged = of_deltas(ties, [3.0, -1.0, 1.0, 0.0], density=(0.5,), rescale="l1").merged()
+
+    assert [3.75, -1.25, 0.0, 0.0] == merged.tolist()
+
+
 def test_negative_weights_vote_for_the_other_side():
     """Weights 1 and -1: of (1, 3) and (2, 2) the entries become 1 and -2, minus wins; then 3 and -2, plus wins."""
     deltas = [1.0, 3.0], [2.0, 2.0]

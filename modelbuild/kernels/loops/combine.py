@@ -51,6 +51,18 @@ def add_products(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], o
 
 
 @kernel
+def add_signs(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], out: F32s, n: int) -> None:
+    """Go on with a count: out + 1 where w0 * x0 is positive, - 1 where it is negative, and so on."""
+    for i in range(n):
+        result = out[i]
+        for k in range(len(inputs)):
+            product = weights[k] * load(inputs[k], i)
+            result += ONE if product > ZERO else ZERO
+            result -= ONE if product < ZERO else ZERO
+        out[i] = result
+
+
+@kernel
 def agrees(product: Scalar, positive: Scalar) -> Scalar:
     """Tell whether a product is strictly on the elected side."""
     return ((product > ZERO) & positive) | ((product < ZERO) & (not positive))
