@@ -166,7 +166,7 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
             tensor[offset : offset + length(chunk)] = torch.as_tensor(reader.kernels.floats(chunk))
         if base is not None:
             base[offset : offset + length(inputs[0])] = torch.as_tensor(reader.kernels.floats(reader.base))
-    more = {"streams": job.streams} if action.method.random else {}
+    more: dict[str, Any] = {"streams": job.streams} if action.method.random else {}
     more |= {"survey": reader.survey} if action.survey else {}
     device = reader.workspace.device
     try:

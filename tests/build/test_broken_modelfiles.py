@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.methods import installed
 from tests.support.checkpoints import random_tensors
 from tests.support.projects import Project
 
@@ -46,17 +47,17 @@ hint: text stands in quotes; numbers, `true` and `false` do not
         """\
 error: unknown key `densitee`
   --> Modelfile.toml:11:1, at `merge.skills.densitee`
-  `ties` takes: density, weight, normalize, lambda, int8_mask
+  `ties` takes: density, weight, trim, elect, rescale, normalize, lambda, int8_mask
 hint: did you mean `density`?
 """,
     ),
     "unknown method": (
         ('method = "ties"', 'method = "tie"'),
         Exit.USAGE,
-        """\
+        f"""\
 error: no merge method is called `tie`
   --> Modelfile.toml:8:10, at `merge.skills.method`
-  installed: dare_linear, dare_ties, linear, passthrough, slerp, task_arithmetic, ties
+  installed: {", ".join(sorted(installed()))}
 hint: did you mean `ties`?
 """,
     ),

@@ -22,12 +22,12 @@ class On:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return lambda *arguments: self.call(name, *arguments)
+        return lambda *arguments, **options: self.call(name, *arguments, **options)
 
-    def call(self, name: str, *arguments: Any) -> Any:
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Call one kernel; chunks and bytes move to the device and back."""
         sent: dict[int, tuple[Any, Any]] = {}
-        result = getattr(self.kernels, name)(*(self.send(argument, sent) for argument in arguments))
+        result = getattr(self.kernels, name)(*(self.send(argument, sent) for argument in arguments), **options)
         for array, tensor in sent.values():
             array[...] = tensor.cpu().numpy()
         return result if not self.twin or not hasattr(result, "cpu") else result.cpu().numpy()

@@ -49,8 +49,9 @@ def summed(case, ds, p):
 def agreed(case, ds, p):
     """The mean or sum of those on the elected side; NaN where float32 may see another side."""
     weighted = [w * d for w, d in zip(p["weight"], ds, strict=True)]
-    ballots = list(map(np.sign, weighted)) if p.get("elect") == "count" else weighted
-    votes, all_votes = sum(ballots), sum(map(np.abs, ballots))
+    counted = p.get("elect") == "count"
+    ballots = list(map(np.sign, weighted)) if counted else weighted
+    votes, all_votes = sum(ballots), 0.0 if counted else sum(map(np.abs, ballots))
     agree = [np.where(votes >= 0, one > 0, one < 0) for one in weighted]
     mixed = sum(np.where(mine, one, 0.0) for mine, one in zip(agree, weighted, strict=True))
     if p["normalize"]:
@@ -82,10 +83,81 @@ def dropped(case, ds, p):
         yield np.where(mask, d * factor[p["rescale"]], 0.0)
 
 
+def along(a, b, t):
+    """Shoemake's formula for each vector along the last dimension, beyond its ends as well."""
+    lengths = np.linalg.norm(a, axis=-1, keepdims=True) * np.linalg.norm(b, axis=-1, keepdims=True)
+    angle = np.arccos(np.clip((a * b).sum(-1, keepdims=True) / lengths, -1, 1))
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def arc_by_share(case, xs, p):
+    """NuSLERP: of whole tensors, of rows or of columns."""
+    t = p["weight"][1] / sum(p["weight"])
+    if p["nuslerp_flatten"]:
+        return along(*(x.reshape(-1) for x in xs), t).reshape(xs[0].shape)
+    return along(xs[0].T, xs[1].T, t).T if p["nuslerp_row_wise"] else along(*xs, t)
+
+
+def spherical(case, xs, p):
+    """The weighted mean of directions, times the weighted sum of lengths: one step on the sphere from there goes nowhere."""
+    weight = np.array(p["weight"]) / (sum(p["weight"]) if p["normalize_weights"] else 1.0)
+    lengths = [np.linalg.norm(x) for x in xs]
+    mean = sum(w * x / length for w, x, length in zip(weight, xs, lengths, strict=True))
+    return mean / np.linalg.norm(mean) * np.dot(weight, lengths)
+
+
+def frechet(case, xs, p):
+    """Karcher's iteration on vectors."""
+    lengths = [np.linalg.norm(x) for x in xs]
+    units = [x / length for x, length in zip(xs, lengths, strict=True)]
+    mean = sum(units) / np.linalg.norm(sum(units))
+    for _ in range(p["max_iter"]):
+        angles = [np.arccos(np.clip(np.vdot(u, mean), -1, 1)) for u in units]
+        step = sum(a / np.sin(a) * (u - np.cos(a) * mean) for u, a in zip(units, angles, strict=True)) / len(units)
+        size = np.linalg.norm(step)
+        if size < p["tol"]:
+            break
+        mean = np.cos(size) * mean + np.sin(size) * step / size
+    return mean * np.mean(lengths)
+
+
+def weiszfeld(case, xs, p):
+    """The geometric median, from the mean on."""
+    y = sum(w * x for w, x in zip(p["weight"], xs, strict=True)) / sum(p["weight"])
+    for _ in range(p["max_iter"]):
+        pull = [w / np.linalg.norm(x - y) for w, x in zip(p["weight"], xs, strict=True)]
+        moved = sum(w * x for w, x in zip(pull, xs, strict=True)) / sum(pull)
+        moved, y = np.linalg.norm(moved - y), moved
+        if moved < p["tol"] * max(np.linalg.norm(a - b) for a in xs for b in xs):
+            break
+    return y
+
+
+def moving(case, xs, p):
+    """The exponential moving average, step by step, divided by what its weights come to."""
+    average, held = (0.0, 0.0) if p["debias"] else (xs[0], 1.0)
+    for x in xs if p["debias"] else xs[1:]:
+        average, held = p["decay"] * average + (1 - p["decay"]) * x, p["decay"] * held + (1 - p["decay"])
+    return average / held
+
+
+def nearing(case, xs, p):
+    """NearSwap."""
+    share = np.minimum(p["t"] / np.maximum(np.abs(xs[0] - xs[1]), 1e-6), 1.0)
+    return share * xs[1] + (1 - share) * xs[0]
+
+
 REFERENCES: dict[str, Reference] = {
     "dare_linear": lambda case, ds, p: summed(case, list(dropped(case, ds, p)), p),
     "dare_ties": lambda case, ds, p: agreed(case, list(dropped(case, ds, p)), p),
+    "ema": moving,
+    "extrapolate": lambda case, ds, p: (1 + p["alpha"]) * ds[0],
+    "geometric_median": weiszfeld,
+    "karcher": frechet,
     "linear": average,
+    "multislerp": spherical,
+    "nearswap": nearing,
+    "nuslerp": arc_by_share,
     "passthrough": scaled,
     "slerp": arc,
     "task_arithmetic": summed,

@@ -40,7 +40,7 @@ WAYS = [
     (ties, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, 1.3, 0.6), "scale": 0.7}),
     (ties, 3, {"density": (0.2, 0.9, 0.01), "weight": (1.0, -0.5, 0.7), "normalize": False}),
     (ties, 7, {"density": (0.5,) * 7}),
-    (ties, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, -1.3, 0.6), "elect": "count"}),
+    (ties, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, 1.3, 0.6), "elect": "count"}),
     (ties, 7, {"density": (0.4,) * 7, "elect": "count", "normalize": False}),
     (ties, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, 1.3, 0.6), "rescale": "l1"}),
     (dare_linear, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, -0.3, 0.6), "scale": 0.7}),
