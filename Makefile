@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity check docs bench clean
+.PHONY: install demo test test-slow test-parity check docs bench bench-check clean
 
 install: $(VENV)/installed
 
@@ -47,6 +47,10 @@ docs: install  ## write the pages of the methods anew
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py
+
+bench-check: install  ## compare a new run with the committed results, by ratios
+	$(BIN)/python benchmarks/run.py --no-mergekit --output out/bench
+	$(BIN)/python benchmarks/check.py out/bench/results.json
 
 clean:
 	rm -rf $(VENV) .venv-* out .mypy_cache .pytest_cache .ruff_cache

@@ -28,7 +28,8 @@ INDEX = 0.05
 """Share of a layer's packs that may be written beside them: the index of the cache, config.json and the like."""
 
 Results = dict[str, Any]
-"""{"format": 1, "shapes": {shape: {"machine", "workloads": {workload: {contender: [run]}}, "rebuilds", "threads", "startup"}}}"""
+"""{"format": 1, "shapes": {shape: {"machine", "workloads": {workload: {contender: [run]}}, "rebuilds", "threads", "chunks",
+"planning", "startup"}}}"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def of(results: Results, shape: str) -> tuple[Figure, ...]:
         *_of_workloads(results, shape),
         *_of_rebuilds(found),
         *_of_threads(found.get("threads", {})),
+        *_of_chunks(found.get("chunks", {})),
+        *_of_planning(found.get("planning", {})),
         *_of_startup(found.get("startup", {})),
     )
 
@@ -153,6 +156,18 @@ def _of_threads(threads: Mapping[str, Any]) -> Iterator[Figure]:
         one, two, four = (middle(by_jobs[jobs]) for jobs in ("1", "2", "4"))
         yield Figure(f"{WORKLOADS[name].title}: 1 thread / 2 threads", one / two, more=True)
         yield Figure(f"{WORKLOADS[name].title}: 4 threads / 2 threads", four / two, Wanted(1.1))
+
+
+def _of_chunks(chunks: Mapping[str, Any]) -> Iterator[Figure]:
+    for name, by_size in chunks.items():
+        best = min(map(middle, by_size.values()))
+        yield Figure(f"{WORKLOADS[name].title}: chunks of 2^19 / of the best size", middle(by_size[str(1 << 19)]) / best)
+
+
+def _of_planning(planning: Mapping[str, Sequence[float]]) -> Iterator[Figure]:
+    for name, title, limit in (("graph", "100 nodes of 300 tensors", 1.0), ("experts", "45,000 tensors of experts", 2.0)):
+        if name in planning:
+            yield Figure(f"planning {title}, s", median(planning[name]), Wanted(limit), kind="seconds")
 
 
 def _of_startup(startup: Mapping[str, Any]) -> Iterator[Figure]:

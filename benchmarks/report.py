@@ -63,7 +63,10 @@ def _shape(results: Results, shape: str) -> str:
             ("merge", *(f"{name}: {what}" for name in CONTENDERS[:2] for what in ("peak RSS, MB", "CPU, s", "written, MB"))),
             _costs(found["workloads"]),
         ),
-        _threads(found.get("threads", {})),
+        _hashing(found["workloads"]),
+        _by("Threads", "--jobs {}", found.get("threads", {})),
+        _by("Elements of a chunk at most", "{}", found.get("chunks", {})),
+        _rebuilds(found),
         "### What is asked",
         _FOR,
         _table(("figure", "must", "goal", "measured", "reached"), _asked(figures.of(results, shape))),
@@ -98,12 +101,46 @@ def _failed(workloads: Mapping[str, Any]) -> str:
     return f"mergekit ended with an error, after it had written all weights, in: {'; '.join(names)}." if names else ""
 
 
-def _threads(threads: Mapping[str, Any]) -> str:
-    if not threads:
+def _hashing(workloads: Mapping[str, Any]) -> str:
+    """Say what blake3 of the same bytes takes on one core, as a share of the processor time of the build."""
+    rows = (
+        (
+            workload.title,
+            _middle(runs["hashing"], "cpu", 1, 2),
+            f"{figures.middle(runs['hashing'], 'cpu') / figures.middle(runs[OURS], 'cpu'):.0%}",
+        )
+        for workload in WORKLOADS.values()
+        if "hashing" in (runs := workloads.get(workload.name, {}))
+    )
+    return "### Hashing\n\n" + _table(("merge", "blake3 of what is read and written, CPU s", "share of the build's CPU time"), rows)
+
+
+def _by(title: str, label: str, found: Mapping[str, Any]) -> str:
+    """Say how long merges take by a number they are given."""
+    if not found:
         return ""
-    jobs = sorted(next(iter(threads.values())), key=int)
-    rows = ([WORKLOADS[name].title, *(_spread(by_jobs[count]) for count in jobs)] for name, by_jobs in threads.items())
-    return "### Threads\n\n" + _table(("merge", *(f"`--jobs {count}`, s" for count in jobs)), rows)
+    numbers = sorted(next(iter(found.values())), key=int)
+    rows = ([WORKLOADS[name].title, *(_spread(by_number[number]) for number in numbers)] for name, by_number in found.items())
+    return f"### {title}\n\n" + _table(("merge", *(f"`{label.format(number)}`, s" for number in numbers)), rows)
+
+
+def _rebuilds(found: Mapping[str, Any]) -> str:
+    """Say what is done again after which change of the graph."""
+    rebuilds = found.get("rebuilds")
+    if not rebuilds:
+        return ""
+    clean = found["workloads"]["graph"][OURS]
+    kinds = {
+        "nothing changed": rebuilds["null"],
+        "t of the slerp": rebuilds["t"],
+        "t of one layer": rebuilds["layer"],
+        **rebuilds["others"],
+    }
+    rows = [("clean build", clean), *kinds.items()]
+    return "### Building the graph again\n\n" + _table(
+        ("after", "s", "of a clean build", "written, MB"),
+        ((title, _spread(runs), _ratio(runs, clean), _middle(runs, "written", 1e6, 1)) for title, runs in rows),
+    )
 
 
 def _asked(found: Sequence[Figure]) -> Iterator[Sequence[str]]:

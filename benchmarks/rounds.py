@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from workloads import Workload
 
 ROOT = Path(__file__).resolve().parents[1]
-COPYING = Path(__file__).resolve().parent / "copying.py"
+HERE = Path(__file__).resolve().parent
+COPYING, HASHING, PLANNING, CHUNKED = (str(HERE / f"{name}.py") for name in ("copying", "hashing", "planning", "chunked"))
 JOBS = (1, 2, 4)
+CHUNKS = tuple(1 << bits for bits in (16, 17, 18, 19, 20))
+"""Elements."""
 SCALED = ("linear", "ties")
-"""Workloads that are run with several numbers of threads: one that moves bytes, one that computes."""
+"""Workloads that are run with several numbers of threads and sizes of chunks: one that moves bytes, one that computes."""
+PLANNED = ("graph", "experts")
 OURS_HOLDS, MERGEKIT_HOLDS = 1 << 30, 6 << 30
 """Bytes of memory that a run takes beside what it writes, roughly: so much is touched before."""
 NULL_BUILDS = 3
@@ -51,10 +55,18 @@ class Rounds:
         self._log = work / "log.txt"
         names = {workload.name for workload in workloads}
         self._shared = {workload.name for workload in workloads if workload.peer in names}
-        self.found: Figures = {"workloads": {}, "threads": {}, "startup": {"python": [], "help": []}}
+        self.found: Figures = {"workloads": {}, "threads": {}, "chunks": {}, "planning": {}, "startup": {"python": [], "help": []}}
         if "graph" in names:
             sources = sum(path.stat().st_size for path in self._sources(WORKLOADS["graph"]))
-            self.found["rebuilds"] = {"null": [], "t": [], "layer": [], "t_sources": [], "layer_packs": [], "sources": sources}
+            self.found["rebuilds"] = {
+                "null": [],
+                "t": [],
+                "layer": [],
+                "t_sources": [],
+                "layer_packs": [],
+                "sources": sources,
+                "others": {},
+            }
 
     def warm_up(self) -> None:
         """Run everything once without measuring: kernels are compiled, programs and models come into the page cache."""
@@ -70,6 +82,7 @@ class Rounds:
     def once(self, number: int) -> None:
         """Do one round."""
         self._start_up()
+        self._plan()
         for workload in self._workloads:
             self._say(f"round {number}", workload.title)
             runs = self.found["workloads"].setdefault(workload.name, {"bytes": workload.copied_bytes(self._shape)})
@@ -81,6 +94,8 @@ class Rounds:
                 self._rebuild(workload)
             for contender in (COPY, COPY_FSYNC):
                 self._keep(runs, contender, self._copied(workload, fsync=contender == COPY_FSYNC))
+            hashed = sum(path.stat().st_size for path in self._sources(workload)) + workload.copied_bytes(self._shape)
+            self._keep(runs, "hashing", self._run([*_PYTHON[:2], HASHING, str(hashed)]))
             if workload.name in SCALED:
                 self._scale(workload)
 
@@ -108,11 +123,11 @@ class Rounds:
         assert total
         return total
 
-    def _build(self, workload: Workload, *more: str, **values: float) -> Run:
+    def _build(self, workload: Workload, *more: str, program: Sequence[str] = (), **values: float) -> Run:
         """Build with modelbuild."""
         text = workload.modelfile_text(self._shape, self._models, **values)
         (self._ours / "Modelfile.toml").write_text(text)
-        done = self._run([*_MODELBUILD, "build", workload.name, "-f", "Modelfile.toml", *_DEVICE, *more], self._ours)
+        done = self._run([*(program or _MODELBUILD), "build", workload.name, "-f", "Modelfile.toml", *_DEVICE, *more], self._ours)
         self._check(self._ours / "out" / workload.name, workload.output_bytes(self._shape))
         return done
 
@@ -121,7 +136,7 @@ class Rounds:
         self._settle(workload)
         output, inputs = str(self._copy / "copy.bin"), map(str, self._sources(workload))
         size = str(workload.copied_bytes(self._shape))
-        done = self._run([*_PYTHON, str(COPYING), *(["--fsync"] if fsync else []), size, output, *inputs])
+        done = self._run([*_PYTHON, COPYING, *(["--fsync"] if fsync else []), size, output, *inputs])
         shutil.rmtree(self._copy)
         return done
 
@@ -141,12 +156,43 @@ class Rounds:
         self._keep(found, "layer", self._build(workload, t=0.6, layer_t=0.3))
         new = [path for path in self._packs() - before if _holds(path, changed_layer(self._shape))]
         found["layer_packs"].append(sum(path.stat().st_size for path in new))
+        self._rebuild_otherwise(workload)
+
+    def _rebuild_otherwise(self, workload: Workload) -> None:
+        """Build again after changes beside the graph's numbers."""
+        others, values = self.found["rebuilds"]["others"], {"t": 0.6, "layer_t": 0.3}
+        source = self._sources(workload)[-1]
+        touched = ("a source touched, the same in content", source.touch)
+        deleted = ("the output deleted", lambda: shutil.rmtree(self._ours / "out"))
+        forgotten = ("the cache's index lost", lambda: shutil.rmtree(self._ours / "cache" / "index"))
+        for title, change in (touched, deleted, forgotten):
+            change()
+            measure.settle((), self._warm(workload))
+            self._keep(others, title, self._build(workload, **values))
+        whole = source.read_bytes()
+        try:
+            source.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1, whole[-1]]))
+            measure.settle((), self._warm(workload))
+            self._keep(others, "one element of a source changed", self._build(workload, **values))
+        finally:
+            source.write_bytes(whole)
+
+    def _plan(self) -> None:
+        for what in PLANNED:
+            root = self._ours.parent / "planning"
+            shutil.rmtree(root, ignore_errors=True)
+            self._run([sys.executable, PLANNING, what, str(root)])
+            self.found["planning"].setdefault(what, []).append(float((root / "seconds.txt").read_text()))
 
     def _scale(self, workload: Workload) -> None:
         by_jobs = self.found["threads"].setdefault(workload.name, {})
         for jobs in JOBS:
             self._settle(workload)
             self._keep(by_jobs, str(jobs), self._build(workload, "--jobs", str(jobs)))
+        by_chunk = self.found["chunks"].setdefault(workload.name, {})
+        for chunk in CHUNKS:
+            self._settle(workload)
+            self._keep(by_chunk, str(chunk), self._build(workload, program=(sys.executable, CHUNKED, str(chunk))))
 
     def _start_up(self) -> None:
         for _ in range(NULL_BUILDS):

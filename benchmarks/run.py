@@ -141,7 +141,7 @@ def _write(output: Path, shape: str, found: dict[str, Any], *, some: bool) -> No
     results = figures.read(path)
     before = results["shapes"].get(shape, {})
     if some and before.get("machine") == found["machine"]:
-        merged = {part: {**before.get(part, {}), **found[part]} for part in ("workloads", "threads")}
+        merged = {part: {**before.get(part, {}), **found[part]} for part in ("workloads", "threads", "chunks")}
         found = {**before, **found, **merged, "mergekit": found["mergekit"] or before["mergekit"]}
     results["shapes"][shape] = found
     figures.write(path, results)
