@@ -203,7 +203,7 @@ class _Reader:
     def __init__(self, job: Job, workspace: Workspace) -> None:
         action = job.action
         self.workspace, self.kernels = workspace, workspace.device.kernels
-        self.numel, self.shape, self.streams = action.numel, action.shape, job.streams
+        self.numel, self.shape, self.streams, self.chunk = action.numel, action.shape, job.streams, workspace.chunk
         self.survey = _numbers(job.regions[-1]) if action.survey else ()
         self.delta = action.base is not None
         self.base: Operand = None

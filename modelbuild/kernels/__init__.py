@@ -26,9 +26,6 @@ Place = Any
 Host = Any
 """A numpy array in host memory, whatever the device of the chunks."""
 
-NOTHING = 1e-7
-"""A sum of magnitudes below this is left as it is."""
-
 BLOCK = 65536
 """Elements of one reduction block.  All chunks of a tensor but its last hold a multiple of it."""
 
@@ -74,11 +71,6 @@ NEAREST = 1e-6
 """Distances below count as this much where a share is divided by them."""
 
 
-def restoring(before: float, after: float) -> float:
-    """Return what brings a sum of magnitudes back; 1 where there is nothing to scale."""
-    return before / after if before >= NOTHING and after >= NOTHING else 1.0
-
-
 class Stream(Protocol):
     """One output tensor's inputs, to be run over in chunks as often as a method's statistics need it.
 
@@ -88,6 +80,8 @@ class Stream(Protocol):
     kernels: Kernels
     numel: int
     shape: tuple[int, ...]
+    chunk: int
+    """Elements of every chunk but the last."""
     streams: tuple[int, ...]
     """One 64-bit number per input, from the seed and the input's digest: keys of random masks."""
     survey: tuple[float, ...]
@@ -144,6 +138,10 @@ class Kernels(Protocol):
         """
         ...
 
+    def dropped(self, x: Operand, cut: Cut, offset: int) -> Operand:
+        """Return +0.0 where `cut` keeps x, else x."""
+        ...
+
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Array:
         """Draw a mask: each element is kept with `probability`.
 
@@ -159,6 +157,24 @@ class Kernels(Protocol):
             count: elements.
 
         """
+        ...
+
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Sequence[int], offset: int) -> Array:
+        """Draw a mask by rank: an element is kept where its word, as `mask` draws it, is below the limit of its rank.
+
+        Args:
+            x: rows of `columns` elements, one after another; ranked by magnitude in each row, the smallest first, of equal
+                ones the lowest index.
+            columns: 1 or more.
+            stream: 64 bits; what makes two masks different.
+            limits: for each rank, of 2^32 words how many keep an element; none less than the one before.
+            offset: index in the tensor of the first element.
+
+        """
+        ...
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        """Return arrays one after another, as one."""
         ...
 
     def packed(self, mask: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from modelbuild.kernels import BLOCK, LANES, NEAREST, total
 from modelbuild.kernels.machine import Loop
-from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
+from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import counter, key, limit
 
@@ -45,7 +45,7 @@ not_finite = {
     np.dtype(stored): Loop(f"convert.not_finite_{name}")
     for stored, name in ((np.float64, "float"), (np.float32, "float"), (np.int16, "half"), (np.uint16, "bf16"))
 }
-mask = Loop("philox.mask")
+mask, draw, by_rank = Loop("philox.mask"), Loop("philox.draw"), Loop("ranked.by_rank")
 magnitudes, bracket, magnitude_histogram, refine_histogram, count_equal, nth_equal = (
     Loop(f"rank.{name}") for name in ("magnitudes", "bracket", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
 )
@@ -75,6 +75,10 @@ class Cpu:
         n = length(x)
         return Trimmed(x, np.int32(pattern_of(cut.magnitude)), np.uint32(min(max(cut.last + 1 - offset, 0), n)))
 
+    def dropped(self, x: Operand, cut: Cut, offset: int) -> Operand:
+        """Drop what the cut keeps."""
+        return Dropped(*self.trimmed(x, cut, offset))
+
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Bools:
         """Draw a mask."""
         kept = np.empty(count, np.bool_)
@@ -82,6 +86,21 @@ class Cpu:
         k0, k1 = map(np.uint64, key(stream))
         mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
         return kept
+
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Sequence[int], offset: int) -> Bools:
+        """Draw a mask by rank."""
+        patterns, first = self.magnitudes(x), offset // 4
+        ordered = np.sort(patterns.reshape(-1, columns), axis=1).reshape(-1)
+        words = np.empty(4 * ((offset + patterns.size + 3) // 4 - first), np.uint32)
+        k0, k1 = map(np.uint64, key(stream))
+        draw(np.uint64(first), k0, k1, words.size // 4, words)
+        kept = np.empty(patterns.size, np.bool_)
+        by_rank(patterns, ordered, words[offset - 4 * first :], np.array(limits, np.uint64), columns, kept)
+        return kept
+
+    def joined(self, arrays: Sequence[F32s]) -> F32s:
+        """Put arrays one after another."""
+        return np.concatenate(arrays)
 
     def packed(self, mask: Bools) -> NDArray[np.uint8]:
         """Keep one bit of each byte."""
@@ -204,7 +223,7 @@ class Cpu:
 
 def kind(operand: Operand) -> object:
     """Return what makes two operands the same to a compiled kernel."""
-    if isinstance(operand, Delta | Masked | Trimmed | Plus):
+    if isinstance(operand, Delta | Dropped | Masked | Trimmed | Plus):
         return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ()
     return operand.dtype
 

@@ -25,6 +25,14 @@ class Trimmed(NamedTuple):
     equals: Any
 
 
+class Dropped(NamedTuple):
+    """+0.0 where `Trimmed` would keep, else x."""
+
+    x: Any
+    threshold: Any
+    equals: Any
+
+
 class Masked(NamedTuple):
     """factor * x where the mask is set, else +0.0."""
 

@@ -7,7 +7,7 @@ missed, histograms of the bits decide.  The result never depends on the sample.
 
 from __future__ import annotations
 
-from math import ceil, floor, sqrt
+from math import ceil, floor, inf, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,7 +48,14 @@ class Cut(NamedTuple):
     last: int
 
 
-EVERYTHING = Cut(-1.0, -1)
+EVERYTHING, NOTHING = Cut(-1.0, -1), Cut(inf, -1)
+
+
+class Wanted(NamedTuple):
+    """A cut of an input that keeps so many of its elements."""
+
+    i: int
+    keep: int
 
 
 class Bracket(NamedTuple):
@@ -85,18 +92,21 @@ def magnitude_of(pattern: int) -> float:
     return float(np.int32(pattern).view(np.float32))
 
 
-def largest(stream: Stream, keeps: Sequence[int]) -> tuple[Cut, ...]:
-    """Find, for each input, the cut that keeps exactly so many of the largest magnitudes, the lowest indices among equals.
+def largest(stream: Stream, keeps: Sequence[int], of: Sequence[int] = ()) -> tuple[Cut, ...]:
+    """Find the cuts that keep exactly so many of the largest magnitudes, the lowest indices among equals; in one pass.
 
     Args:
         stream: one tensor's inputs.
-        keeps: how many of each, at least 1.
+        keeps: how many, at least 0.
+        of: the input that each is about; none means one cut for each input.
 
     """
-    wanted = {i: keep for i, keep in enumerate(keeps) if keep < stream.numel}
-    seen = sweep(stream, brackets(stream, wanted)) if wanted else {}
-    cuts = {i: seen[i].cut(stream, i, keep) or counted(stream, i, keep) for i, keep in wanted.items()}
-    return tuple(cuts.get(i, EVERYTHING) for i in range(len(keeps)))
+    of = of or range(len(keeps))
+    wanted = [Wanted(i, keep) for i, keep in zip(of, keeps, strict=True)]
+    open_ones = [one for one in wanted if 0 < one.keep < stream.numel]
+    seen = sweep(stream, brackets(stream, open_ones)) if open_ones else {}
+    cuts = {one: seen[one].cut(stream, *one) or counted(stream, *one) for one in seen}
+    return tuple(cuts.get(one, EVERYTHING if one.keep else NOTHING) for one in wanted)
 
 
 def at_least(magnitude: float) -> Cut:
@@ -118,17 +128,16 @@ def threshold(streams: Sequence[Stream], i: int, keep: int) -> float:
     return magnitude_of(high << 16 | low)
 
 
-def brackets(stream: Stream, wanted: Mapping[int, int]) -> dict[int, Bracket]:
-    """Bracket the thresholds of inputs from samples of them."""
+def brackets(stream: Stream, wanted: Sequence[Wanted]) -> dict[Wanted, Bracket]:
+    """Bracket thresholds from samples of inputs."""
     total = stream.numel
     if total <= SAMPLE_MOST:
         return dict.fromkeys(wanted, Bracket(-1, TOP))
     length = max(min(total // SAMPLE_SHARE, SAMPLE_MOST), SAMPLE_LEAST) // RUNS
-    samples = stream.sample(RUNS, length, *wanted)
-    return {
-        i: ends(stream.kernels.magnitudes(x).reshape(RUNS, length), keep / total)
-        for (i, keep), x in zip(wanted.items(), samples, strict=True)
-    }
+    inputs = sorted({one.i for one in wanted})
+    sampled = zip(inputs, stream.sample(RUNS, length, *inputs), strict=True)
+    runs = {i: stream.kernels.magnitudes(x).reshape(RUNS, length) for i, x in sampled}
+    return {one: ends(runs[one.i], one.keep / total) for one in wanted}
 
 
 def ends(runs: Patterns, share: float) -> Bracket:
@@ -155,11 +164,14 @@ def ends(runs: Patterns, share: float) -> Bracket:
     return Bracket(low, high)
 
 
-def sweep(stream: Stream, wanted: Mapping[int, Bracket]) -> dict[int, Sightings]:
+def sweep(stream: Stream, wanted: Mapping[Wanted, Bracket]) -> dict[Wanted, Sightings]:
     """Pass over some inputs once and note what lies around their brackets, chunk by chunk."""
-    seen = {i: Sightings(bracket) for i, bracket in wanted.items()}
-    for offset, inputs in stream.chunks(*wanted):
-        for sightings, x in zip(seen.values(), inputs, strict=True):
+    seen = {one: Sightings(bracket) for one, bracket in wanted.items()}
+    which = sorted({one.i for one in wanted})
+    for offset, inputs in stream.chunks(*which):
+        operands = dict(zip(which, inputs, strict=True))
+        for one, sightings in seen.items():
+            x = operands[one.i]
             sightings.note(offset, length(x), stream.kernels.bracket(x, *sightings.bracket) if sightings.fits else None)
     return seen
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from modelbuild.kernels import BLOCK, LANES, NEAREST, total
-from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed, length
+from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL, WORD, counter, key, limit
 
@@ -56,13 +56,31 @@ class Torch:
         """Drop what the cut drops."""
         return Trimmed(x, pattern_of(cut.magnitude), min(max(cut.last + 1 - offset, 0), length(x)))
 
+    def dropped(self, x: Operand, cut: Cut, offset: int) -> Operand:
+        """Drop what the cut keeps."""
+        return Dropped(*self.trimmed(x, cut, offset))
+
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Tensor:
         """Draw a mask."""
-        first = counter(offset)
+        return self._words(stream, counter(offset), count) < limit(probability)
+
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Sequence[int], offset: int) -> Tensor:
+        """Draw a mask by rank."""
+        rows = patterns(self.floats(x)).reshape(-1, columns)
+        ranks = rows.argsort(dim=1, stable=True).argsort(dim=1).reshape(-1)
+        words = self._words(stream, offset // 4, offset % 4 + len(ranks))[offset % 4 :]
+        return words < torch.tensor(limits, device=self.device)[ranks]
+
+    def _words(self, stream: int, first: int, count: int) -> Tensor:
+        """Return so many random words, from the first of a counter on."""
         counters = torch.arange(first, first + -(-count // 4), device=self.device)
         none = torch.zeros_like(counters)
         words = torch.stack(philox((counters & WORD, counters >> 32, none, none), key(stream)), dim=1)  # (n / 4, 4)
-        return words.reshape(-1)[:count] < limit(probability)
+        return words.reshape(-1)[:count]
+
+    def joined(self, arrays: Sequence[Tensor]) -> Tensor:
+        """Put arrays one after another."""
+        return torch.cat(list(arrays))
 
     def packed(self, mask: Tensor) -> Tensor:
         """Keep a mask as it is."""
@@ -82,11 +100,11 @@ class Torch:
             return self.floats(x.x) - self.floats(x.base)
         if isinstance(x, Masked):
             return torch.where(x.mask, self.floats(x.x) * self.single(x.factor), self.single(0.0))
-        if isinstance(x, Trimmed):
+        if isinstance(x, Trimmed | Dropped):
             values = self.floats(x.x)
             keep = (pattern := patterns(values)) > x.threshold
             keep[: x.equals] |= pattern[: x.equals] == x.threshold
-            return torch.where(keep, values, self.single(0.0))
+            return torch.where(keep if isinstance(x, Trimmed) else ~keep, values, self.single(0.0))
         widened: Tensor = x.float()
         return widened
 

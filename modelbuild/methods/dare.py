@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelbuild.kernels import divisor, load, restoring
+from modelbuild.kernels import divisor, load
 from modelbuild.kernels.masks import Masks
 from modelbuild.kernels.operands import length
+from modelbuild.kernels.rescale import restoring
 from modelbuild.method import Param, method
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ default trims each tensor for itself, as mergekit does it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelbuild.kernels import load, restoring
-from modelbuild.kernels.operands import length
+from modelbuild.kernels import load
+from modelbuild.kernels.rescale import factors, scaled
 from modelbuild.method import Param, Survey, method
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def ties(
         _above(delta, survey[i]) if survey else _largest(delta, keep) for i, (delta, keep) in enumerate(zip(deltas, density, strict=True))
     ]
     if rescale == "l1":
-        trimmed = [one * _factor(delta, one) for delta, one in zip(deltas, trimmed, strict=True)]
+        flat, kept_ones = [delta.reshape(-1) for delta in deltas], [one.reshape(-1) for one in trimmed]
+        found = factors(load(f"torch:{deltas[0].device}"), [(0, flat)], lambda *_: kept_ones)
+        trimmed = [one * factor for one, factor in zip(trimmed, found, strict=True)]
     weighted = [one * share for one, share in zip(trimmed, weight, strict=True)]
     ballots = [one.sign().nan_to_num(0.0) for one in weighted] if elect == "count" else weighted
     votes = ballots[0]
@@ -109,12 +112,6 @@ def _above(delta: Tensor, threshold: float) -> Tensor:
     return where(delta.abs() >= threshold, delta, 0.0)
 
 
-def _factor(delta: Tensor, trimmed: Tensor) -> float:
-    kernels = load(f"torch:{delta.device}")
-    before, after = (kernels.total(kernels.abs_sums(one.reshape(-1), one.reshape(-1) != 0)[:, 0]) for one in (delta, trimmed))
-    return restoring(before, after)
-
-
 def _thresholds(streams: Sequence[Stream], *, density: Sequence[float]) -> list[float]:
     """Find the magnitude from which on each input keeps its share of all tensors together; -1 for everything."""
     from modelbuild.kernels.select import threshold
@@ -134,27 +131,20 @@ def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: objec
     from modelbuild.kernels.select import at_least, largest
 
     cuts = tuple(map(at_least, stream.survey)) or largest(stream, [kept(stream.numel, share) for share in density])
-    if rescale == "none":
-        return _Seen(cuts, ())
-    kernels = stream.kernels
-    sums = [(0.0, 0.0)] * len(cuts)
-    for offset, deltas in stream.chunks():
-        for i, delta in enumerate(deltas):
-            everything = kernels.mask(0, 1.0, offset, length(delta))
-            found = (kernels.abs_sums(one, everything)[:, 0] for one in (delta, kernels.trimmed(delta, cuts[i], offset)))
-            before, after = (kernels.total((so_far, *more)) for so_far, more in zip(sums[i], found, strict=True))
-            sums[i] = before, after
-    return _Seen(cuts, [restoring(*both) for both in sums])
+    return _Seen(cuts, factors(stream.kernels, stream.chunks(), partial(_trimmed, cuts)) if rescale == "l1" else ())
+
+
+def _trimmed(cuts: Sequence[Cut], kernels: Kernels, inputs: Sequence[Operand], offset: int) -> list[Operand]:
+    return [kernels.trimmed(delta, cut, offset) for delta, cut in zip(inputs, cuts, strict=True)]
 
 
 def _apply(
     kernels: Kernels, inputs: Sequence[Operand], out: Place, state: _Seen, offset: int,
     *, weight: Sequence[float], elect: str, normalize: bool, scale: float, **_: object,
 ) -> None:  # fmt: skip
-    trimmed = [kernels.trimmed(delta, cut, offset) for delta, cut in zip(inputs, state.cuts, strict=True)]
+    trimmed = _trimmed(state.cuts, kernels, inputs, offset)
     if state.factors:
-        everything = kernels.mask(0, 1.0, offset, length(inputs[0]))
-        trimmed = [kernels.masked(delta, everything, factor) for delta, factor in zip(trimmed, state.factors, strict=True)]
+        trimmed = [scaled(kernels, delta, factor, offset) for delta, factor in zip(trimmed, state.factors, strict=True)]
     kernels.consensus(trimmed, weight, normalize, scale, out, count=elect == "count")
 
 

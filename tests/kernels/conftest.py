@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelbuild import kernels
-from modelbuild.kernels.operands import Delta, Masked, Plus, Trimmed
+from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed
 from tests.support.raw import Raw
 
 
@@ -36,7 +36,7 @@ class On:
         """Bring the arrays of an argument to the device, once each; leave the rest, counts among it."""
         if isinstance(argument, Raw):
             return self.kernels.stored(self.send(argument.data, sent), argument.dtype)
-        if isinstance(argument, (Delta, Masked, Plus, Trimmed)):
+        if isinstance(argument, (Delta, Dropped, Masked, Plus, Trimmed)):
             return type(argument)(*(self.send(part, sent) for part in argument))
         if isinstance(argument, (tuple, list)) and not hasattr(argument, "_fields"):
             return tuple(self.send(part, sent) for part in argument)

@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from modelbuild.kernels.loops.compiled import MAGNITUDE, QUIET_F32, QUIET_F64, ZERO, Scalar, bits, f32, f64, i32, kernel, number, u32
 from modelbuild.kernels.loops.convert import float_as_bf16, float_as_half, half_as_float, is_nan
-from modelbuild.kernels.operands import Delta, Masked, Plus
+from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,12 @@ def load_trimmed(operand: Any, i: int) -> Scalar:
     """Keep or drop."""
     value = load(operand.x, i)
     return value if pattern(value) > i32(operand.threshold - i32(u32(i) < operand.equals)) else ZERO
+
+
+def load_dropped(operand: Any, i: int) -> Scalar:
+    """Drop or keep."""
+    value = load(operand.x, i)
+    return ZERO if pattern(value) > i32(operand.threshold - i32(u32(i) < operand.equals)) else value
 
 
 def load_bf16(operand: Any, i: int) -> Scalar:
@@ -96,7 +102,7 @@ def store_double(out: Any, i: int, value: Scalar) -> None:
 def how_to_load(operand: Any, i: int) -> Callable[[Any, int], Scalar]:  # noqa: ARG001 - numba asks with the types of both
     """Choose by the type of the operand."""
     if shape := getattr(operand, "instance_class", None):
-        return load_delta if shape is Delta else load_masked if shape is Masked else load_trimmed
+        return {Delta: load_delta, Masked: load_masked, Trimmed: load_trimmed, Dropped: load_dropped}[shape]
     return {types.uint16: load_bf16, types.int16: load_half}.get(operand.dtype, load_float)
 
 
