@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelbuild.kernels.stream import limit
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modelbuild.kernels import Array, Kernels
+    from modelbuild.kernels import Array, Kernels, Stream
 
 KEPT_MOST = 32 << 20
 """Bytes of masks that are kept from one pass to the next; what is beyond is drawn again, which gives the same."""
@@ -43,3 +45,55 @@ class Masks:
         if packed is None:
             return self._kernels.mask(self._streams[i], self._probabilities[i], offset, count)
         return self._kernels.unpacked(packed, count)
+
+
+def columns_of(shape: Sequence[int]) -> int:
+    """Return the length of a row; one number is a row of one."""
+    return max(1, shape[-1]) if shape else 1
+
+
+def limits(columns: int, density: float, epsilon: float) -> list[int]:
+    """Return, for each rank in a row, of 2^32 words how many keep an element: from density - epsilon to density + epsilon.
+
+    Epsilon is at most what keeps both in [0, 1]; a row of one has the density.
+    """
+    epsilon = min(epsilon, density, 1.0 - density)
+    if columns == 1:
+        return [limit(density)]
+    return [limit(density - epsilon + 2.0 * epsilon * (rank / (columns - 1))) for rank in range(columns)]
+
+
+class RankedMasks:
+    """Masks by rank in rows; rows may be longer than chunks, and chunks end anywhere in them.
+
+    All masks are kept for the last pass, a bit for each element: to draw one again takes its rows.
+
+    Args:
+        stream: the inputs, and the keys of their masks.
+        densities: the mean probability for each.
+        epsilons: how far it goes up and down.
+
+    """
+
+    def __init__(self, stream: Stream, densities: Sequence[float], epsilons: Sequence[float]) -> None:
+        """Draw nothing yet."""
+        self._stream, self._columns = stream, columns_of(stream.shape)
+        self._limits = [limits(self._columns, *both) for both in zip(densities, epsilons, strict=True)]
+        self._kept: dict[tuple[int, int], Array] = {}
+
+    def draw(self, i: int, offset: int) -> tuple[Array, Array]:
+        """Return a chunk of input `i` and its mask, and keep that for `again`."""
+        stream, kernels = self._stream, self._stream.kernels
+        count = min(stream.chunk, stream.numel - offset)
+        first = offset // self._columns * self._columns
+        stop = min(-(-(offset + count) // self._columns) * self._columns, stream.numel)
+        pieces = [kernels.floats(*stream.read(start, min(stream.chunk, stop - start), i)) for start in range(first, stop, stream.chunk)]
+        rows = kernels.joined(pieces) if len(pieces) > 1 else pieces[0]
+        here = slice(offset - first, offset - first + count)
+        mask = kernels.ranked_mask(rows, self._columns, stream.streams[i], self._limits[i], first)[here]
+        self._kept[i, offset] = kernels.packed(mask)
+        return rows[here], mask
+
+    def again(self, i: int, offset: int, count: int) -> Array:
+        """Return a mask in the last pass."""
+        return self._stream.kernels.unpacked(self._kept.pop((i, offset)), count)

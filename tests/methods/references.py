@@ -147,14 +147,56 @@ def nearing(case, xs, p):
     return share * xs[1] + (1 - share) * xs[0]
 
 
+def stocked(case, ds, p):
+    """Model Stock: of the tensor, or of each row."""
+    vectors = ds if p["filter_wise"] else [d.reshape(1, -1) for d in ds]
+    cosines = [
+        (a * b).sum(-1, keepdims=True) / np.linalg.norm(a, axis=-1, keepdims=True) / np.linalg.norm(b, axis=-1, keepdims=True)
+        for i, a in enumerate(vectors)
+        for b in vectors[i + 1 :]
+    ]
+    cosine, count = sum(cosines) / len(cosines), len(ds)
+    t = count * cosine / (1 + (count - 1) * cosine)
+    return (t * sum(vectors) / count).reshape(ds[0].shape)
+
+
+def crumbs(case, ds, p):
+    """Breadcrumbs' first half: sorted by falling magnitude, the lowest index first among equals, the middle is kept."""
+    for d, density, gamma in zip(ds, p["density"], p["gamma"], strict=True):
+        order = np.argsort(-np.abs(d.astype(np.float32)).reshape(-1), kind="stable")
+        keep = int(density * d.size)
+        top = 0 if density == 1 else min(int(gamma * d.size), d.size - keep)
+        out = np.zeros(d.size)
+        out[order[top : top + keep]] = d.reshape(-1)[order[top : top + keep]]
+        yield (np.abs(d).sum() / np.abs(out).sum() if p["rescale"] == "l1" else 1.0) * out.reshape(d.shape)
+
+
+def sampled(case, ds, p):
+    """DELLA's first half: words are the project's, probabilities from ranks, factors from sums in float64."""
+    twin = kernels.load("torch:cpu")
+    for d, density, spread, stream in zip(ds, p["density"], p["epsilon"], case.streams, strict=True):
+        rows = np.abs(d.astype(np.float32)).reshape(-1, d.shape[-1])
+        ranks = np.argsort(np.argsort(rows, axis=1, kind="stable"), axis=1)
+        epsilon = min(spread, density, 1 - density)
+        probability = density - epsilon + 2 * epsilon * (ranks / (rows.shape[1] - 1))
+        words = twin._words(stream, 0, d.size).numpy().reshape(rows.shape)
+        mask = (words < np.floor(probability * 2.0**32)).reshape(d.shape)
+        yield np.where(mask, d * (np.abs(d).sum() / np.abs(d)[mask].sum() if p["rescale"] == "l1" else 1.0), 0.0)
+
+
 REFERENCES: dict[str, Reference] = {
+    "breadcrumbs": lambda case, ds, p: summed(case, list(crumbs(case, ds, p)), p),
+    "breadcrumbs_ties": lambda case, ds, p: agreed(case, list(crumbs(case, ds, p)), p),
     "dare_linear": lambda case, ds, p: summed(case, list(dropped(case, ds, p)), p),
     "dare_ties": lambda case, ds, p: agreed(case, list(dropped(case, ds, p)), p),
+    "della": lambda case, ds, p: agreed(case, list(sampled(case, ds, p)), p),
+    "della_linear": lambda case, ds, p: summed(case, list(sampled(case, ds, p)), p),
     "ema": moving,
     "extrapolate": lambda case, ds, p: (1 + p["alpha"]) * ds[0],
     "geometric_median": weiszfeld,
     "karcher": frechet,
     "linear": average,
+    "model_stock": stocked,
     "multislerp": spherical,
     "nearswap": nearing,
     "nuslerp": arc_by_share,

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from modelbuild.method import Method
+from modelbuild.methods.breadcrumbs import breadcrumbs, breadcrumbs_ties
 from modelbuild.methods.dare import dare_linear, dare_ties
+from modelbuild.methods.della import della, della_linear
 from modelbuild.methods.ema import ema
 from modelbuild.methods.extrapolate import extrapolate
 from modelbuild.methods.geometric_median import geometric_median
 from modelbuild.methods.karcher import karcher
 from modelbuild.methods.linear import linear
+from modelbuild.methods.model_stock import model_stock
 from modelbuild.methods.multislerp import multislerp
 from modelbuild.methods.nearswap import nearswap
 from modelbuild.methods.nuslerp import nuslerp
@@ -63,6 +66,15 @@ WAYS = [
     (ema, 3, {"decay": 0.9, "debias": True}),
     (extrapolate, 1, {"alpha": 0.3}),
     (nearswap, 2, {"t": 0.02}),
+    (model_stock, 3, {}),
+    (model_stock, 2, {"filter_wise": True}),
+    (breadcrumbs, 3, {"density": (0.37, 0.5, 1.0), "gamma": (0.05, 0.01, 0.1), "weight": (0.8, -0.3, 0.6), "scale": 0.7}),
+    (breadcrumbs, 2, {"density": (0.9, 0.3), "gamma": (0.2, 0.0), "rescale": "l1", "normalize": True}),
+    (breadcrumbs_ties, 3, {"density": (0.37, 0.5, 0.8), "weight": (0.8, 1.3, 0.6)}),
+    (breadcrumbs_ties, 2, {"density": (0.9, 0.3), "rescale": "l1", "normalize": True}),
+    (della, 3, {"density": (0.37, 0.5, 1.0), "weight": (0.8, 1.3, 0.6), "scale": 0.7}),
+    (della, 2, {"density": (0.1, 0.9), "epsilon": (0.05, 0.5), "rescale": "none", "normalize": False}),
+    (della_linear, 3, {"density": (0.37, 0.5, 1.0), "epsilon": (0.1, 0.0, 0.1), "weight": (0.8, -0.3, 0.6)}),
 ]
 """Every method, in the ways that take different turns: (method, number of inputs, parameters by Python name)."""
 
