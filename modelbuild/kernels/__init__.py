@@ -159,15 +159,17 @@ class Kernels(Protocol):
         """
         ...
 
-    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Sequence[int], offset: int) -> Array:
+    def ranked_mask(self, x: Array, columns: int, stream: int, limits: Array, offset: int) -> Array:
         """Draw a mask by rank: an element is kept where its word, as `mask` draws it, is below the limit of its rank.
 
+        Magnitudes of a row stand in places 0 to columns - 1, the smallest first.  The rank of an element is the sum of the
+        first and the last place of magnitudes equal to its own, 0 to 2 columns - 2: equals rank alike.
+
         Args:
-            x: rows of `columns` elements, one after another; ranked by magnitude in each row, the smallest first, of equal
-                ones the lowest index.
+            x: float32, rows of `columns` elements, one after another.
             columns: 1 or more.
             stream: 64 bits; what makes two masks different.
-            limits: for each rank, of 2^32 words how many keep an element; none less than the one before.
+            limits: uint64 on the host: for each rank, of 2^32 words how many keep an element; none less than the one before.
             offset: index in the tensor of the first element.
 
         """

@@ -87,15 +87,18 @@ class Cpu:
         mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
         return kept
 
-    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Sequence[int], offset: int) -> Bools:
-        """Draw a mask by rank."""
-        patterns, first = self.magnitudes(x), offset // 4
-        ordered = np.sort(patterns.reshape(-1, columns), axis=1).reshape(-1)
-        words = np.empty(4 * ((offset + patterns.size + 3) // 4 - first), np.uint32)
+    def ranked_mask(self, x: F32s, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Bools:
+        """Draw a mask by rank, some rows at a time, so that they stay in a near cache."""
+        kept, step = np.empty(x.size, np.bool_), max(1, BLOCK // columns) * columns
+        room = np.empty(columns + 1, np.uint32)
         k0, k1 = map(np.uint64, key(stream))
-        draw(np.uint64(first), k0, k1, words.size // 4, words)
-        kept = np.empty(patterns.size, np.bool_)
-        by_rank(patterns, ordered, words[offset - 4 * first :], np.array(limits, np.uint64), columns, kept)
+        for start in range(0, x.size, step):
+            patterns, here = self.magnitudes(x[start : start + step]), kept[start : start + step]
+            ordered = np.sort(patterns.reshape(-1, columns), axis=1).reshape(-1)
+            skipped = (offset + start) % 4
+            words = np.empty(-(-(skipped + here.size) // 4) * 4, np.uint32)
+            draw(np.uint64((offset + start) // 4), k0, k1, words.size // 4, words)
+            by_rank(patterns, ordered, words[skipped:], limits, columns, room, here)
         return kept
 
     def joined(self, arrays: Sequence[F32s]) -> F32s:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from modelbuild.kernels.stream import limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from modelbuild.kernels import Array, Kernels, Stream
 
@@ -52,15 +56,16 @@ def columns_of(shape: Sequence[int]) -> int:
     return max(1, shape[-1]) if shape else 1
 
 
-def limits(columns: int, density: float, epsilon: float) -> list[int]:
+def limits(columns: int, density: float, epsilon: float) -> NDArray[np.uint64]:
     """Return, for each rank in a row, of 2^32 words how many keep an element: from density - epsilon to density + epsilon.
 
     Epsilon is at most what keeps both in [0, 1]; a row of one has the density.
     """
     epsilon = min(epsilon, density, 1.0 - density)
     if columns == 1:
-        return [limit(density)]
-    return [limit(density - epsilon + 2.0 * epsilon * (rank / (columns - 1))) for rank in range(columns)]
+        return np.array([limit(density)], np.uint64)
+    probability = density - epsilon + 2.0 * epsilon * (np.arange(2 * columns - 1) / (2 * columns - 2))
+    return np.clip(np.floor(probability * 2.0**32), 0.0, 2.0**32).astype(np.uint64)
 
 
 class RankedMasks:

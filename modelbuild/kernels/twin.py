@@ -64,12 +64,13 @@ class Torch:
         """Draw a mask."""
         return self._words(stream, counter(offset), count) < limit(probability)
 
-    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Sequence[int], offset: int) -> Tensor:
+    def ranked_mask(self, x: Tensor, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
         """Draw a mask by rank."""
-        rows = patterns(self.floats(x)).reshape(-1, columns)
-        ranks = rows.argsort(dim=1, stable=True).argsort(dim=1).reshape(-1)
-        words = self._words(stream, offset // 4, offset % 4 + len(ranks))[offset % 4 :]
-        return words < torch.tensor(limits, device=self.device)[ranks]
+        rows = patterns(x).reshape(-1, columns)
+        ordered = rows.sort(dim=1).values
+        ranks = torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True) - 1
+        words = self._words(stream, offset // 4, offset % 4 + rows.numel())[offset % 4 :]
+        return words < torch.tensor(limits.astype(np.int64), device=self.device)[ranks.reshape(-1)]
 
     def _words(self, stream: int, first: int, count: int) -> Tensor:
         """Return so many random words, from the first of a counter on."""

@@ -50,7 +50,7 @@ def della(
         deltas: n task vectors (source minus base), float32, each of shape (*S).
         density: the mean probability with which entries are kept, in [0, 1]; with 1 all are.
         epsilon: in each row, along the last dimension, the probability rises with the rank of magnitudes from density - epsilon
-            to density + epsilon; at most as much as keeps both in [0, 1].  Of equal magnitudes the lowest index ranks lowest.
+            to density + epsilon; at most as much as keeps both in [0, 1].  Equal magnitudes have equal probabilities.
         weight: how much each counts, before the sign is elected.
         rescale: "l1" keeps the sum of magnitudes, "none" does nothing.
         normalize: divide by the summed weight of those who agree.
@@ -77,7 +77,7 @@ def della_linear(
         deltas: n task vectors (source minus base), float32, each of shape (*S).
         density: the mean probability with which entries are kept, in [0, 1]; with 1 all are.
         epsilon: in each row, along the last dimension, the probability rises with the rank of magnitudes from density - epsilon
-            to density + epsilon; at most as much as keeps both in [0, 1].  Of equal magnitudes the lowest index ranks lowest.
+            to density + epsilon; at most as much as keeps both in [0, 1].  Equal magnitudes have equal probabilities.
         weight: how much each counts; n numbers.
         rescale: r_i: "l1" keeps the sum of magnitudes, "none" is 1.
         normalize: divide by the sum of the weights.

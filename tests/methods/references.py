@@ -176,7 +176,7 @@ def sampled(case, ds, p):
     twin = kernels.load("torch:cpu")
     for d, density, spread, stream in zip(ds, p["density"], p["epsilon"], case.streams, strict=True):
         rows = np.abs(d.astype(np.float32)).reshape(-1, d.shape[-1])
-        ranks = np.argsort(np.argsort(rows, axis=1, kind="stable"), axis=1)
+        ranks = np.array([[((row < one).sum() + (row <= one).sum() - 1) / 2 for one in row] for row in rows])
         epsilon = min(spread, density, 1 - density)
         probability = density - epsilon + 2 * epsilon * (ranks / (rows.shape[1] - 1))
         words = twin._words(stream, 0, d.size).numpy().reshape(rows.shape)

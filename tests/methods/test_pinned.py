@@ -11,6 +11,31 @@ from tests.engine.jobs import DTYPES
 from tests.methods.values import WAYS, family, uniform
 
 PINNED: dict[tuple[str, int], tuple[str, str, str]] = {
+    ("breadcrumbs", 1): (
+        "a996887f6d5132ab5c1d69372446c5b2618807a2d1817845ab01b14d1b762660",
+        "6b7a390c498e8b7876b4de32f32064fa998b2077feee100b7c3d1432ec70d4a0",
+        "0521cba3059530d844180a1414954bf4da4db5821ca415f0aaf8ecfd0a8457ae",
+    ),
+    ("breadcrumbs_ties", 1): (
+        "b0862531edf47f3b1821c4aaf1c29db030a346316dc6e63a95f42c61ba9c468f",
+        "98cb8b3bb423dffab5fd1e5947546cdbb0f7d517a3629ac62d5f0de4d602f648",
+        "16d60040f180010d59a0ab111672d7e9cd5294e4611aaac3140bb32a166b0d35",
+    ),
+    ("della", 1): (
+        "39375403bef2e50e3883126829e705caaca1af7562842a9a605c1e075a374be9",
+        "357764a816b471c41894cb12717ec0c68f75646f576ae0cf90eeac5475a023b7",
+        "b045b4838ddd732f96e0a41facf72ad50fca4355d3f2adce3a88c11c4ee51ae2",
+    ),
+    ("della_linear", 1): (
+        "bcabfa915712cf3c6a6cbcdcd2b6478bd8b093513d51d4a020129ff405782e7b",
+        "6f415a9e7152c8ef3b2513d3f16247aa94608561afc83a2f18f03b6ac10a6cdb",
+        "38f456df58247b0c64b347802d938a90ad2d8f75874a83952972cd75e74b4eac",
+    ),
+    ("model_stock", 1): (
+        "c0518b65cbd5c40ed80d1f8992d1cfa982b98263a9e952732a8cccba670a5478",
+        "1563f9758bf3d012d15b76275b99cf35f7303deec6edce9a514a16db7eb12de7",
+        "ed0e8a87adda2e81e3f263dc99211df147390406c60f2bbe27c0ebadb30d76b7",
+    ),
     ("dare_linear", 1): (
         "092d5e5a74f635261035e5b6e9ec7e4e0c001d2bc4971cfc94d395d9379278a1",
         "f02462659ad6b3e52e0a8eab516ed810abfe6e6ff86a4bfc463b8eb4feb3a2e5",

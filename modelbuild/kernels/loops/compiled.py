@@ -32,6 +32,7 @@ binding.set_option("modelbuild", "--runtime-memory-check-threshold=64")
 u32: Scalar = np.uint32
 i32: Scalar = np.int32
 u64: Scalar = np.uint64
+i64: Scalar = np.int64
 f32: Scalar = np.float32
 f64: Scalar = np.float64
 
