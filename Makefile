@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity check docs bench bench-check clean
+.PHONY: install demo test test-slow test-parity check docs bench bench-check quality clean
 
 install: $(VENV)/installed
 
@@ -47,6 +47,9 @@ docs: install  ## write the pages of the methods anew
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py
+
+quality: install  ## merge the example family by every method, score the merges, write examples/README.md
+	$(BIN)/python benchmarks/quality.py --write
 
 bench-check: install  ## compare a new run with the committed results, by ratios
 	$(BIN)/python benchmarks/run.py --no-mergekit --output out/bench

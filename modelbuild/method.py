@@ -209,6 +209,10 @@ class Method:
         """Return the method with a streaming form as well."""
         return replace(self, apply=apply, stats=stats, whole=whole, survey=survey)
 
+    def surveyed(self, survey: Survey) -> Method:
+        """Return a method of the short form that knows something of all tensors: its argument `survey`."""
+        return replace(self, survey=survey)
+
 
 def method(
     *,

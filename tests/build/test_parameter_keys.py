@@ -10,7 +10,7 @@ import pytest
 from modelbuild.build.project import Project as Planned
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
-from modelbuild.plan import Action
+from modelbuild.plan import Action, Ref, Survey
 from modelbuild.stale import key_of
 from tests.support.projects import Project
 
@@ -67,6 +67,11 @@ def others(method: Method, param: Param) -> dict[str, object]:
     }
 
 
+def key(ref: Ref) -> str:
+    """Return the key of an action; a source's tensor, and a survey of many, go by their names."""
+    return key_of(ref, tuple(map(key, ref.needs)), "") if isinstance(ref, Action) and not isinstance(ref, Survey) else ref.label
+
+
 @pytest.fixture
 def keys(project: Project):
     """Return a function from a Modelfile to the key of each tensor of its merge."""
@@ -78,7 +83,7 @@ def keys(project: Project):
         tensors = planned.plan(["out"]).targets["out"].tensors
         actions = {name: ref for name, ref in tensors.items() if isinstance(ref, Action)}
         assert actions, text
-        return {name: key_of(action, tuple(need.label for need in action.needs), "") for name, action in actions.items()}
+        return {name: key(action) for name, action in actions.items()}
 
     return keys_of
 

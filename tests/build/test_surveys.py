@@ -74,3 +74,33 @@ def test_tensors_of_other_densities_are_surveyed_apart(project: Project):
         "density = 0.3", "weight = 1.0").replace("density = 0.6, ", ""))  # fmt: skip
 
     assert len(read_model(project.root / "base")) + 2 == project.build().actions.run
+
+
+SPECTRAL = """\
+[source]
+base.from = "base"
+code.from = "code"
+math.from = "math"
+[merge.out]
+method = "tsv_m"
+base = "base"
+inputs = ["code", "math"]
+lambda = 0.7
+"""
+
+
+def test_another_lambda_decomposes_nothing(project: Project):
+    """Two actions a tensor: the task vector, which is kept, and base + lambda times it; a third build knows both."""
+    project.family()
+    project.write(SPECTRAL)
+    tensors = len(read_model(project.root / "base"))
+
+    assert 2 * tensors == project.build().actions.run
+    first = read_model(project.root / "out/out")
+    project.edit("lambda = 0.7", "lambda = 1.4")
+    assert tensors == project.build().actions.run
+    base, second = read_model(project.root / "base"), read_model(project.root / "out/out")
+    for name in base:
+        assert np.allclose(2 * (first[name] - base[name]), second[name] - base[name], atol=0.01), name
+    project.edit("lambda = 1.4", "lambda = 0.7")
+    assert 0 == project.build().actions.run

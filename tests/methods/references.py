@@ -184,8 +184,51 @@ def sampled(case, ds, p):
         yield np.where(mask, d * (np.abs(d).sum() / np.abs(d)[mask].sum() if p["rescale"] == "l1" else 1.0), 0.0)
 
 
+def fused(case, ds, p):
+    """SCE; NaN where float32 may elect another side, or select other entries."""
+    variance = np.var(ds, axis=0).reshape(-1)
+    keep = int(np.count_nonzero(variance) * p["select_topk"])
+    order = np.argsort(-variance, kind="stable")
+    selected = np.zeros(variance.size, bool)
+    selected[order[:keep]] = True
+    near = np.abs(variance - variance[order[keep - 1]]) < 1e-5 * variance if p["select_topk"] < 1 else np.zeros(variance.size, bool)
+    ds = [np.where(selected.reshape(d.shape), d, 0.0) if p["select_topk"] < 1 else d for d in ds]
+    weights = np.array([np.mean(d * d) for d in ds])
+    weights /= weights.sum()
+    votes, all_votes = sum(ds), sum(map(np.abs, ds))
+    agree = [np.where(votes >= 0, d > 0, d < 0) for d in ds]
+    divisor = sum(w * mine for w, mine in zip(weights, agree, strict=True))
+    merged = sum(w * mine * d for w, mine, d in zip(weights, agree, ds, strict=True)) / np.where(divisor == 0, 1, divisor)
+    return np.where((np.abs(votes) < UNDECIDED * all_votes) | near.reshape(votes.shape), np.nan, merged)
+
+
+def agents(case, ds, p):
+    """RAM: what is unique times its factor, what is shared averaged; changes are seen in float32."""
+    changed = [np.abs(d.astype(np.float32)) > np.float32(p["epsilon"]) for d in ds]
+    count = sum(one.astype(int) for one in changed)
+    rho = [(mine & (count > 1)).sum() / max((mine & (count == 1)).sum(), p["epsilon"]) for mine in changed]
+    factors = [1 + p["r"] * min(one, p["alpha"]) if "r" in p else 1.0 for one in rho]
+    alone = sum(np.where(mine, d * factor, 0.0) for mine, d, factor in zip(changed, ds, factors, strict=True))
+    return np.where(count > 1, sum(np.where(mine, d, 0.0) for mine, d in zip(changed, ds, strict=True)) / np.maximum(count, 1), alone)
+
+
+def localized(case, ds, p):
+    """Consensus task arithmetic; NaN where float32 may count another number of tasks."""
+    weighted = [w * d for w, d in zip(p["weight"], ds, strict=True)]
+    together = sum(weighted)
+    margins = [np.abs(one) - share * np.abs(together - one) for one, share in zip(weighted, p["tall_mask_lambda"], strict=True)]
+    unclear = sum(np.abs(one) < 1e-5 for one in margins) > 0
+    kept = sum(one >= 0 for one in margins) >= p["consensus_threshold"]
+    return np.where(unclear, np.nan, np.where(kept, p["scale"] * together, 0.0))
+
+
 REFERENCES: dict[str, Reference] = {
     "breadcrumbs": lambda case, ds, p: summed(case, list(crumbs(case, ds, p)), p),
+    "consensus_ta": localized,
+    "ram": agents,
+    "ramplus": agents,
+    "ramplus_tl": agents,
+    "sce": fused,
     "breadcrumbs_ties": lambda case, ds, p: agreed(case, list(crumbs(case, ds, p)), p),
     "dare_linear": lambda case, ds, p: summed(case, list(dropped(case, ds, p)), p),
     "dare_ties": lambda case, ds, p: agreed(case, list(dropped(case, ds, p)), p),

@@ -19,6 +19,9 @@ from modelbuild.methods.geometric_median import geometric_median
 from modelbuild.methods.karcher import karcher
 from modelbuild.methods.linear import linear
 from modelbuild.methods.model_stock import model_stock
+from modelbuild.methods.consensus_ta import consensus_ta
+from modelbuild.methods.ram import ram, ramplus, ramplus_tl
+from modelbuild.methods.sce import sce
 from modelbuild.methods.multislerp import multislerp
 from modelbuild.methods.nearswap import nearswap
 from modelbuild.methods.nuslerp import nuslerp
@@ -66,6 +69,12 @@ WAYS = [
     (ema, 3, {"decay": 0.9, "debias": True}),
     (extrapolate, 1, {"alpha": 0.3}),
     (nearswap, 2, {"t": 0.02}),
+    (sce, 3, {}),
+    (sce, 3, {"select_topk": 0.3, "scale_invariant": True}),
+    (ram, 3, {"epsilon": 0.3}),
+    (ramplus, 3, {"epsilon": 0.3}),
+    (ramplus_tl, 3, {"epsilon": 0.9, "r": 0.7, "alpha": 2.0}),
+    (consensus_ta, 3, {"weight": (0.7, 0.4, 1.0), "tall_mask_lambda": (0.4, 0.2, 0.6), "scale": 0.7}),
     (model_stock, 3, {}),
     (model_stock, 2, {"filter_wise": True}),
     (breadcrumbs, 3, {"density": (0.37, 0.5, 1.0), "gamma": (0.05, 0.01, 0.1), "weight": (0.8, -0.3, 0.6), "scale": 0.7}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from . import reference, spheres
+from . import reference, sparse, spheres
 from .cases import Case
 from .comparing import NEGLIGIBLE, compare, floats, read, rounded
 
@@ -37,7 +37,7 @@ def two(base: str, other: str) -> dict[str, Any]:
     return {"base": base, "inputs": ((base, {}), (other, {}))}
 
 
-NEGLIGIBLE_IN = {"slerp": NEGLIGIBLE_IN_SLERP, "nuslerp": NEGLIGIBLE_IN_SLERP, "multislerp": 2.0**-13, "karcher": 2.0**-14}
+NEGLIGIBLE_IN = {"model_stock": NEGLIGIBLE_IN_SLERP, "slerp": NEGLIGIBLE_IN_SLERP, "nuslerp": NEGLIGIBLE_IN_SLERP, "multislerp": 2.0**-13, "karcher": 2.0**-14}
 """By method.  multislerp and karcher take several such norms in a row, and products of nearly parallel units: on the embeddings of
 the example models mergekit's multislerp of differences is 5e-5 off the same steps in float64."""
 
@@ -50,6 +50,8 @@ Which of the two it becomes depends on whether products are rounded before they 
 """
 ROUND, UNEVEN = (0.5, 0.3, 0.4), (0.5309, 0.2113, 0.3727)
 THIRDS = (1.0, 1.0, 1.0)
+PLAINLY = tuple((model, dict[str, Any]()) for model in ("code", "math", "prose"))
+"""All specialists, which have no parameters of their own."""
 PLAIN, NORMALIZED = {"normalize": False}, {"normalize": True}
 BY_PART = [{"filter": "self_attn", "value": 0.3}, {"filter": "mlp", "value": 0.7}, {"value": 0.5}]
 BY_PART_AND_LAYER = [
@@ -83,6 +85,15 @@ CASES = (
     Case("multislerp", "multislerp", three(*UNEVEN)),
     Case("multislerp, base", "multislerp", three(*UNEVEN), "base", halfway=0.002),
     Case("karcher", "karcher", tuple((model, {}) for model in ("code", "math", "prose"))),
+    Case("model stock", "model_stock", PLAINLY, "base"),
+    Case("model stock, rows", "model_stock", PLAINLY, "base", {"filter_wise": True}),
+    Case("breadcrumbs", "breadcrumbs", three(*ROUND, density=0.5), "base", {"gamma": 0.05}),
+    Case("breadcrumbs, density 0.9, lambda 0.7", "breadcrumbs", three(*THIRDS, density=0.9), "base", {"gamma": 0.2, "lambda": 0.7}),
+    Case("breadcrumbs ties", "breadcrumbs_ties", three(*ROUND, density=0.5), "base", {"gamma": 0.01}),
+    Case("sce", "sce", PLAINLY, "base"),
+    Case("sce, select_topk 0.3", "sce", PLAINLY, "base", {"select_topk": 0.3}),
+    Case("ram", "ram", PLAINLY, "base"),
+    Case("ramplus_tl", "ramplus_tl", PLAINLY, "base", {"r": 0.3, "alpha": 0.5, "epsilon": 0.01}),
     Case("nearswap", "nearswap", **two("code", "prose"), parameters={"t": 0.0123}),
 )
 DEEPER = (
@@ -143,10 +154,28 @@ def by_formula(case: Case, name: str, tensors: Mapping[str, Floats]) -> NDArray[
     if case.method in ("nuslerp", "multislerp", "karcher", "nearswap"):
         return on_spheres(case, tensors)
     base, scale = tensors[case.base or ""], case.parameters.get("lambda", 1.0)
+    if case.method in ("model_stock", "breadcrumbs", "breadcrumbs_ties", "sce", "ram", "ramplus_tl"):
+        return base + scale * of_deltas(case, [tensor - base for tensor in inputs])
     if case.method == "task_arithmetic":
         return reference.task_arithmetic(base, inputs, weight=weight, normalize=normalize, scale=scale)
     density = case.of_inputs("density")
     return reference.ties(base, inputs, density=density, weight=weight, normalize=normalize, scale=scale)
+
+
+def of_deltas(case: Case, deltas: Sequence[Floats]) -> NDArray[np.float64]:
+    """Merge task vectors, taken in float32."""
+    parameters = case.parameters
+    if case.method == "model_stock":
+        return sparse.model_stock(deltas, by_row=parameters.get("filter_wise", False))
+    if case.method == "sce":
+        return sparse.sce(deltas, share=parameters.get("select_topk", 1.0))
+    if case.method.startswith("ram"):
+        return sparse.ram(deltas, **parameters)
+    weight = case.of_inputs("weight")
+    kept = sparse.breadcrumbs(deltas, density=case.of_inputs("density")[0], gamma=parameters["gamma"])
+    if case.method == "breadcrumbs":
+        return np.asarray(np.sum([one.astype(np.float64) * factor for one, factor in zip(kept, weight, strict=True)], axis=0))
+    return sparse.agreed(kept, weight=weight, normalize=False)
 
 
 def on_spheres(case: Case, tensors: Mapping[str, Floats]) -> NDArray[np.float64]:
@@ -177,6 +206,11 @@ def value_for(name: str, setting: float | Sequence[Mapping[str, Any]]) -> float:
 
 def undecided(case: Case, tensors: Mapping[str, Floats]) -> Mask:
     """Mark where any of the task vectors has a tie at its threshold; without densities there is none."""
+    deltas = [tensors[model] - tensors[case.models[0]] for model, _ in case.inputs]
+    if case.method == "sce":
+        return sparse.varying(deltas, case.parameters.get("select_topk", 1.0))[1]
+    if case.method.startswith("breadcrumbs"):
+        return sparse.contested(deltas, density=case.of_inputs("density")[0], gamma=case.parameters["gamma"])
     mask: Mask = reference.contested(next(iter(tensors.values())), 1.0)
     for (model, _), density in zip(case.inputs, case.of_inputs("density"), strict=True):
         mask = mask | reference.contested(tensors[model] - tensors[case.models[0]], density)
