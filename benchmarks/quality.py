@@ -87,7 +87,7 @@ def mean(losses: Losses) -> float:
 
 def candidates(method: Method) -> Iterator[Candidate]:
     """Yield the merges of a method; none of one that takes a single model."""
-    low, high = method.inputs
+    _, high = method.inputs
     if high == 1:
         return
     inputs = SPECIALISTS if high >= len(SPECIALISTS) else ("code", "math")
@@ -134,7 +134,9 @@ def table(parents: dict[str, Losses], found: Sequence[Candidate]) -> str:
     average = fmean(mean(parents[name]) for name in SPECIALISTS)
     single = min(mean(parents[name]) for name in SPECIALISTS)
     rows = [(mean(losses), f"*{name}*", "", losses) for name, losses in parents.items()]
-    rows += [(one.mean, f"`{one.method}`" + ("" if len(one.inputs) > 2 else " of code and math"), one.said, one.test or {}) for one in found]  # noqa: PLR2004
+    rows += [
+        (one.mean, f"`{one.method}`" + ("" if len(one.inputs) > 2 else " of code and math"), one.said, one.test or {}) for one in found
+    ]
     lines = ["| merge | parameters | code | prose | math | mean of these | general |", "|---|---|---|---|---|---|---|"]
     for at, name, said, losses in sorted(rows, key=lambda row: row[0]):
         cells = [f"{losses[domain]:.2f}" for domain in SPECIALISTS]

@@ -164,18 +164,21 @@ class Rounds:
         source = self._sources(workload)[-1]
         touched = ("a source touched, the same in content", source.touch)
         deleted = ("the output deleted", lambda: shutil.rmtree(self._ours / "out"))
-        forgotten = ("the cache's index lost", lambda: shutil.rmtree(self._ours / "cache" / "index"))
+        forgotten = ("the output deleted and the cache's index lost", self._forget)
         for title, change in (touched, deleted, forgotten):
             change()
             measure.settle((), self._warm(workload))
             self._keep(others, title, self._build(workload, **values))
-        whole = source.read_bytes()
+        _flip(source)
         try:
-            source.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1, whole[-1]]))
             measure.settle((), self._warm(workload))
             self._keep(others, "one element of a source changed", self._build(workload, **values))
         finally:
-            source.write_bytes(whole)
+            _flip(source)
+
+    def _forget(self) -> None:
+        shutil.rmtree(self._ours / "out")
+        shutil.rmtree(self._ours / "cache" / "index")
 
     def _plan(self) -> None:
         for what in PLANNED:
@@ -236,6 +239,15 @@ _PYTHON = (sys.executable, "-I", "-S")
 _MODELBUILD = (sys.executable, "-m", "modelbuild")
 _DEVICE = ("--device", "cpu") if Path("/dev/nvidiactl").exists() else ()
 """The table is about the CPU, which is mergekit's default everywhere, and ours where there is no GPU."""
+
+
+def _flip(source: Path) -> None:
+    """Change one bit of the last element, or change it back."""
+    with source.open("r+b") as file:
+        file.seek(-2, 2)
+        (byte,) = file.read(1)
+        file.seek(-2, 2)
+        file.write(bytes([byte ^ 1]))
 
 
 def _holds(pack: Path, layer: int) -> bool:

@@ -32,7 +32,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 def of_matrices(deltas: Sequence[Tensor], merge: Callable[[Sequence[Tensor]], Tensor]) -> Tensor:
     """Merge matrices by `merge`; average what is no matrix, or has nothing in it."""
-    if deltas[0].dim() == 2 and deltas[0].numel():  # noqa: PLR2004 - the dimensions of a matrix
+    if deltas[0].dim() == 2 and deltas[0].numel():
         return merge(deltas)
     return summed(deltas) / len(deltas)
 

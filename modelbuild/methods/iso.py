@@ -87,7 +87,7 @@ def _common_and_specific(fraction: float, deltas: Sequence[Tensor]) -> Tensor:
     most, count = min(deltas[0].shape), len(deltas)
     each = min(round((most - int(most * fraction)) / count), most // count)
     common = most - each * count
-    u, s, vt = (one[..., :common] if i < 2 else one[:common] for i, one in enumerate(decomposed(summed(deltas))))  # noqa: PLR2004
+    u, s, vt = (one[..., :common] if i < 2 else one[:common] for i, one in enumerate(decomposed(summed(deltas))))
     parts = [(u, s, vt)]
     for delta in deltas:
         own_u, own_s, own_vt = decomposed(delta - u @ (u.T @ delta))

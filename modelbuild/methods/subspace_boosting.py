@@ -45,7 +45,7 @@ def subspace_boosting(deltas: Sequence[Tensor], *, weight: Sequence[float], beta
     from modelbuild.kernels.spectral import decomposed, summed
 
     merged = summed([delta * share for delta, share in zip(deltas, weight, strict=True)])
-    if merged.dim() == 2 and merged.numel():  # noqa: PLR2004 - the dimensions of a matrix
+    if merged.dim() == 2 and merged.numel():
         u, s, vt = decomposed(merged)
         running = s.cumsum(0)
         reached = int((running < beta * running[-1]).sum())

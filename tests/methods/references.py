@@ -185,21 +185,23 @@ def sampled(case, ds, p):
 
 
 def fused(case, ds, p):
-    """SCE; NaN where float32 may elect another side, or select other entries."""
-    variance = np.var(ds, axis=0).reshape(-1)
-    keep = int(np.count_nonzero(variance) * p["select_topk"])
-    order = np.argsort(-variance, kind="stable")
-    selected = np.zeros(variance.size, bool)
-    selected[order[:keep]] = True
-    near = np.abs(variance - variance[order[keep - 1]]) < 1e-5 * variance if p["select_topk"] < 1 else np.zeros(variance.size, bool)
-    ds = [np.where(selected.reshape(d.shape), d, 0.0) if p["select_topk"] < 1 else d for d in ds]
+    """SCE; which entries vary most is seen in float32; NaN where that may elect another side."""
+    if p["select_topk"] < 1:
+        seen = [d.astype(np.float32) for d in ds]
+        count = np.float32(len(ds))
+        mean = (seen[0] + seen[1] + seen[2]) / count
+        first, second, third = ((one - mean) * (one - mean) for one in seen)
+        variance = ((first + second + third) / count).reshape(-1)
+        selected = np.zeros(variance.size, bool)
+        selected[np.argsort(-variance, kind="stable")[: int(np.count_nonzero(variance) * p["select_topk"])]] = True
+        ds = [np.where(selected.reshape(d.shape), d, 0.0) for d in ds]
     weights = np.array([np.mean(d * d) for d in ds])
     weights /= weights.sum()
     votes, all_votes = sum(ds), sum(map(np.abs, ds))
     agree = [np.where(votes >= 0, d > 0, d < 0) for d in ds]
     divisor = sum(w * mine for w, mine in zip(weights, agree, strict=True))
     merged = sum(w * mine * d for w, mine, d in zip(weights, agree, ds, strict=True)) / np.where(divisor == 0, 1, divisor)
-    return np.where((np.abs(votes) < UNDECIDED * all_votes) | near.reshape(votes.shape), np.nan, merged)
+    return np.where(np.abs(votes) < UNDECIDED * all_votes, np.nan, merged)
 
 
 def agents(case, ds, p):

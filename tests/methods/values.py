@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from modelbuild.method import Method
 from modelbuild.methods.breadcrumbs import breadcrumbs, breadcrumbs_ties
+from modelbuild.methods.consensus_ta import consensus_ta
 from modelbuild.methods.dare import dare_linear, dare_ties
 from modelbuild.methods.della import della, della_linear
 from modelbuild.methods.ema import ema
@@ -19,13 +20,12 @@ from modelbuild.methods.geometric_median import geometric_median
 from modelbuild.methods.karcher import karcher
 from modelbuild.methods.linear import linear
 from modelbuild.methods.model_stock import model_stock
-from modelbuild.methods.consensus_ta import consensus_ta
-from modelbuild.methods.ram import ram, ramplus, ramplus_tl
-from modelbuild.methods.sce import sce
 from modelbuild.methods.multislerp import multislerp
 from modelbuild.methods.nearswap import nearswap
 from modelbuild.methods.nuslerp import nuslerp
 from modelbuild.methods.passthrough import passthrough
+from modelbuild.methods.ram import ram, ramplus, ramplus_tl
+from modelbuild.methods.sce import sce
 from modelbuild.methods.slerp import slerp
 from modelbuild.methods.task_arithmetic import task_arithmetic
 from modelbuild.methods.ties import ties

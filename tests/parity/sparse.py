@@ -111,8 +111,7 @@ def model_stock(deltas: Sequence[Floats], *, by_row: bool) -> Exact:
     rows = [delta.astype(np.float64).reshape(-1, delta.shape[-1] if by_row else delta.size) for delta in deltas]
     lengths = [np.linalg.norm(one, axis=-1, keepdims=True) for one in rows]
     cosines = [
-        (rows[i] * rows[j]).sum(-1, keepdims=True) / np.maximum(lengths[i] * lengths[j], 1e-6)
-        for i, j in combinations(range(len(rows)), 2)
+        (rows[i] * rows[j]).sum(-1, keepdims=True) / np.maximum(lengths[i] * lengths[j], 1e-6) for i, j in combinations(range(len(rows)), 2)
     ]
     cosine = np.clip(cosines, -1, 1).mean(axis=0)
     count = len(rows)

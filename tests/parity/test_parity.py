@@ -37,7 +37,13 @@ def two(base: str, other: str) -> dict[str, Any]:
     return {"base": base, "inputs": ((base, {}), (other, {}))}
 
 
-NEGLIGIBLE_IN = {"model_stock": NEGLIGIBLE_IN_SLERP, "slerp": NEGLIGIBLE_IN_SLERP, "nuslerp": NEGLIGIBLE_IN_SLERP, "multislerp": 2.0**-13, "karcher": 2.0**-14}
+NEGLIGIBLE_IN = {
+    "model_stock": NEGLIGIBLE_IN_SLERP,
+    "slerp": NEGLIGIBLE_IN_SLERP,
+    "nuslerp": NEGLIGIBLE_IN_SLERP,
+    "multislerp": 2.0**-13,
+    "karcher": 2.0**-14,
+}
 """By method.  multislerp and karcher take several such norms in a row, and products of nearly parallel units: on the embeddings of
 the example models mergekit's multislerp of differences is 5e-5 off the same steps in float64."""
 
