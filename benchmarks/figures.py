@@ -161,7 +161,7 @@ def _of_threads(threads: Mapping[str, Any]) -> Iterator[Figure]:
 def _of_chunks(chunks: Mapping[str, Any]) -> Iterator[Figure]:
     for name, by_size in chunks.items():
         best = min(map(middle, by_size.values()))
-        yield Figure(f"{WORKLOADS[name].title}: chunks of 2^19 / of the best size", middle(by_size[str(1 << 19)]) / best)
+        yield Figure(f"{WORKLOADS[name].title}: chunks of 2^20 / of the best size", middle(by_size[str(1 << 20)]) / best)
 
 
 def _of_planning(planning: Mapping[str, Sequence[float]]) -> Iterator[Figure]:

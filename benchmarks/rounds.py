@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
 COPYING, HASHING, PLANNING, CHUNKED = (str(HERE / f"{name}.py") for name in ("copying", "hashing", "planning", "chunked"))
 JOBS = (1, 2, 4)
-CHUNKS = tuple(1 << bits for bits in (16, 17, 18, 19, 20))
+CHUNKS = tuple(1 << bits for bits in (16, 17, 18, 19, 20, 21))
 """Elements."""
 SCALED = ("linear", "ties")
 """Workloads that are run with several numbers of threads and sizes of chunks: one that moves bytes, one that computes."""

@@ -89,7 +89,9 @@ def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
     seen = {str(source.resolve()): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
-    methods = {action.method for action in plan.actions} | {
+    from modelbuild.plan import Survey
+
+    methods = {action.method for action in plan.actions if not isinstance(action, Survey)} | {
         part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices
     }
     origins = sorted(map(_origin, methods))
@@ -124,7 +126,8 @@ def _origin(method: Method) -> tuple[str, str, str]:
 def _revision(module: str, attribute: str, distribution: str) -> str:
     """Return what changes when a method does: a built-in's revision; of anybody else's, which is not imported, version and file."""
     if module.startswith("modelbuild."):
-        return str(getattr(import_module(module), attribute).revision)
+        method = getattr(import_module(module), attribute)
+        return f"{method.revision} {method.survey.revision}" if method.survey else str(method.revision)
     from importlib import metadata
 
     found = find_spec(module.partition(".")[0])

@@ -66,7 +66,7 @@ class Cpu:
     """The CPU, with compiled kernels; imports no torch."""
 
     depth = 1
-    largest_chunk = 1 << 19
+    largest_chunk = 1 << 20
     """Larger ones leave the core's caches; with smaller ones workers wait for each other's Python.  See docs/performance.md."""
     exhausted: tuple[type[BaseException], ...] = (MemoryError,)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 
 from tests.support.checkpoints import from_bfloat16, read_model, to_bfloat16
@@ -56,6 +59,18 @@ def test_a_survey_is_an_action_of_its_own_and_runs_again_only_where_it_would_dif
     assert tensors == project.build().actions.run
     project.edit("density = 0.3", "density = 0.2")
     assert tensors + 1 == project.build().actions.run
+
+
+def test_a_null_build_knows_a_survey(project: Project):
+    """Its stamp is written once the sources are older than two seconds."""
+    project.family()
+    project.write(MODEL_WIDE)
+    for path in project.root.glob("*/*"):
+        os.utime(path, (1e9, 1e9))
+    time.sleep(2.1)
+    project.build()
+
+    assert 0 == project.build().actions.run
 
 
 def test_a_survey_changes_no_byte_with_threads_memory_or_a_cache(project: Project):
