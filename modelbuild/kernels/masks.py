@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from modelbuild.kernels.stream import limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from modelbuild.kernels import Array, Kernels, Stream
@@ -61,6 +60,8 @@ def limits(columns: int, density: float, epsilon: float) -> NDArray[np.uint64]:
 
     Epsilon is at most what keeps both in [0, 1]; a row of one has the density.
     """
+    import numpy as np
+
     epsilon = min(epsilon, density, 1.0 - density)
     if columns == 1:
         return np.array([limit(density)], np.uint64)

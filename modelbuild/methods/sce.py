@@ -73,12 +73,14 @@ def sce(deltas: Sequence[Tensor], *, select_topk: float, scale_invariant: bool) 
 
 def _selected(flat: Sequence[Tensor], share: float) -> Tensor:
     """Mark the entries with the largest variance."""
-    from torch import tensor, zeros_like
+    from torch import tensor, where, zeros_like
 
     count = tensor(float(len(flat)), dtype=flat[0].dtype, device=flat[0].device)
     mean = _sum(flat) / count
     variance = _sum([(delta - mean) * (delta - mean) for delta in flat]) / count
-    places = variance.argsort(descending=True, stable=True)[: int(int((variance != 0).sum()) * share)]
+    varies = _sum([(delta != flat[0]).int() for delta in flat]) > 0
+    variance = where(varies, variance, 0.0)  # of equal numbers rounding leaves more than nothing
+    places = variance.argsort(descending=True, stable=True)[: int(int(varies.sum()) * share)]
     marked = zeros_like(variance) != 0
     marked[places] = True
     return marked

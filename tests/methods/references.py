@@ -192,8 +192,9 @@ def fused(case, ds, p):
         mean = (seen[0] + seen[1] + seen[2]) / count
         first, second, third = ((one - mean) * (one - mean) for one in seen)
         variance = ((first + second + third) / count).reshape(-1)
-        selected = np.zeros(variance.size, bool)
-        selected[np.argsort(-variance, kind="stable")[: int(np.count_nonzero(variance) * p["select_topk"])]] = True
+        varies = np.any(np.asarray(seen) != seen[0], axis=0).reshape(-1)
+        variance, selected = np.where(varies, variance, 0), np.zeros(variance.size, bool)
+        selected[np.argsort(-variance, kind="stable")[: int(np.count_nonzero(varies) * p["select_topk"])]] = True
         ds = [np.where(selected.reshape(d.shape), d, 0.0) for d in ds]
     weights = np.array([np.mean(d * d) for d in ds])
     weights /= weights.sum()

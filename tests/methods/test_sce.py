@@ -23,6 +23,13 @@ def test_only_entries_that_vary_most_are_selected():
     assert [0.0, 0.0, 6.0, 0.0] == merged.tolist()
 
 
+def test_equal_entries_do_not_vary_whatever_rounding_says():
+    """The mean of three times 0.1 is not 0.1 in float32; half of the one entry that varies is none."""
+    merged = of_deltas(sce, [0.1, 1.0, 0.1], [0.1, 2.0, 0.1], [0.1, 3.0, 0.1], select_topk=0.9).merged()
+
+    assert [0.0, 0.0, 0.0] == merged.tolist()
+
+
 def test_nothing_selected_and_nothing_changed_leave_the_base():
     assert [0.0, 0.0] == of_deltas(sce, [1.0, 2.0], [3.0, 4.0], select_topk=0.0).merged().tolist()
     assert [0.0, 0.0] == of_deltas(sce, [0.0, 0.0], [0.0, 0.0]).merged().tolist()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     Exact = NDArray[np.float64]
 
-CLOSE = 1e-5
-"""Variances closer than this share of them may be taken for equal, or in another order."""
+CLOSE = 1e-3
+"""Variances closer than this share of them to the least selected may be in another order, or another number of them be selected."""
 
 
 def window(count: int, density: float, gamma: float) -> tuple[int, int]:
@@ -70,9 +70,13 @@ def agreed(deltas: Sequence[Floats], *, weight: Sequence[float], normalize: bool
 
 
 def varying(deltas: Sequence[Floats], share: float) -> tuple[Mask, Mask]:
-    """Mark the entries that vary most, and those of which that is uncertain."""
-    variance = np.var(np.asarray(deltas, np.float64), axis=0).ravel()
-    keep = int(np.count_nonzero(variance) * share)
+    """Mark the entries that vary most, as float32 sees it, and those of which that is uncertain."""
+    count = np.float32(len(deltas))
+    mean = np.sum(deltas, axis=0, dtype=np.float32) / count
+    variance = (np.sum([(delta - mean) ** 2 for delta in deltas], axis=0, dtype=np.float32) / count).ravel()
+    varies = np.any(np.asarray(deltas) != deltas[0], axis=0).ravel()
+    variance = np.where(varies, variance, 0)
+    keep = int(np.count_nonzero(varies) * share)
     order = np.argsort(-variance, kind="stable")
     selected = np.zeros(variance.size, np.bool_)
     selected[order[:keep]] = True
