@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity check docs bench bench-check quality clean
+.PHONY: install demo test test-slow test-parity parity check docs bench bench-check quality clean
 
 install: $(VENV)/installed
 
@@ -35,6 +35,9 @@ test-slow: install  ## what takes longer: transformers as the judge, installs, l
 
 test-parity: install  ## against mergekit, which is installed into .venv-mergekit
 	$(BIN)/python -m pytest -n auto -m parity tests/parity
+
+parity: install  ## the same, and write docs/parity.md
+	$(BIN)/python -m pytest -n auto -m parity tests/parity --parity-report docs/parity.md
 
 check: install  ## style, types, floors
 	$(BIN)/ruff check .

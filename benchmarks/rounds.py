@@ -146,6 +146,7 @@ class Rounds:
         for _ in range(NULL_BUILDS):
             measure.settle((), ())
             self._keep(found, "null", self._build(workload))
+        measure.touch(workload.copied_bytes(self._shape) + OURS_HOLDS)
         for source in sources:
             measure.forget(source)
         self._keep(found, "t", self._build(workload, t=0.6, layer_t=0.6))

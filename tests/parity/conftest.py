@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -72,6 +72,30 @@ def report(record_property: Callable[[str, object], None]) -> Row:
     return add
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add where the table may be written to."""
+    parser.addoption("--parity-report", type=Path, help="write the table of differences from mergekit to this file")
+
+
+HEAD = """\
+# Parity with mergekit
+
+Written by `make parity`: every deterministic method that mergekit 0.1.5 has, on the example family, in both programs, and in float64
+from its formula. Both are told `dtype: float32` and write bfloat16. Ulp are steps of bfloat16.
+
+- **halfway**: the exact value lies between two neighbours, so near their middle that float32 decides, and the two chose differently.
+- **left out**: entries whose magnitude ties with the threshold of a selection, where mergekit keeps any of them and we the first;
+  what is left is compared. There the formula alone judges.
+- Differences of less than 2^-20 of the largest input count as none; for methods with norms, which mergekit takes in float32, of less
+  than 2^-16 to 2^-13.
+
+Random methods (dare, della) are held to their law instead, in `tests/methods`: how many entries are kept, and what they sum to.
+
+| merge | formula: max ulp | equal | halfway | mergekit: max ulp | equal | halfway | left out |
+|---|---|---|---|---|---|---|---|
+"""
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table: steps of bfloat16 and shares of elements, against the formula and against mergekit."""
     done = [test for outcome in ("passed", "failed") for test in terminalreporter.getreports(outcome)]
@@ -83,11 +107,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     one = f"{'max ulp':>9}{'equal':>11}{'halfway':>10}"
     terminalreporter.line(f"{'':{width}}   formula:{'':22}  mergekit:")
     terminalreporter.line(f"{'merge':{width}} {one} {one}{'left out':>10}")
+    if path := terminalreporter.config.getoption("--parity-report"):
+        path.write_text(HEAD + "".join(map(_row, sorted(rows))))
     for name, of_mergekit, of_formula in sorted(rows):
         formula = _columns(Distance(**of_formula)) if of_formula else " " * len(one)
         found = Distance(**of_mergekit)
         left_out = found.excluded / (found.compared + found.excluded)
         terminalreporter.line(f"{name:{width}} {formula} {_columns(found)}{left_out:10.2%}")
+
+
+def _row(row: tuple[str, dict[str, Any], dict[str, Any] | None]) -> str:
+    name, of_mergekit, of_formula = row
+    found = Distance(**of_mergekit)
+    cells = _columns(Distance(**of_formula)).split() if of_formula else ["", "", ""]
+    left_out = found.excluded / (found.compared + found.excluded)
+    return f"| {' | '.join([name, *cells, *_columns(found).split(), f'{left_out:.2%}'])} |\n"
 
 
 def _columns(found: Distance) -> str:
