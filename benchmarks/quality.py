@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from modelbuild.method import Method
 
 SPECIALISTS = ("code", "prose", "math")
-LAMBDAS = (0.3, 0.5, 0.7, 1.0)
+LAMBDAS = (0.1, 0.3, 0.5, 0.7, 1.0)
 GIVEN: dict[str, dict[str, object]] = {
     "ema": {"decay": 0.6},
     "nearswap": {"t": 0.01},

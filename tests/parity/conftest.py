@@ -87,7 +87,7 @@ from its formula. Both are told `dtype: float32` and write bfloat16. Ulp are ste
 - **left out**: entries whose magnitude ties with the threshold of a selection, where mergekit keeps any of them and we the first;
   what is left is compared. There the formula alone judges.
 - Differences of less than 2^-20 of the largest input count as none; for methods with norms, which mergekit takes in float32, of less
-  than 2^-16 to 2^-13.
+  than 2^-16 to 2^-13; for sce with a selection, whose weights hang on which of equal variances are selected, of less than 2^-10.
 
 Random methods (dare, della) are held to their law instead, in `tests/methods`: how many entries are kept, and what they sum to.
 
