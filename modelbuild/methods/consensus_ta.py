@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelbuild.kernels.whole import single
 from modelbuild.method import Param, method
 
 if TYPE_CHECKING:
@@ -47,20 +48,13 @@ def consensus_ta(
     """
     from torch import float32, tensor, where
 
-    weighted = [delta * _single(share, delta) for delta, share in zip(deltas, weight, strict=True)]
+    weighted = [delta * single(share, delta) for delta, share in zip(deltas, weight, strict=True)]
     together = weighted[0]
     for one in weighted[1:]:
         together = together + one
     users = sum(
-        (one.abs() >= (together - one).abs() * _single(share, one)).to(float32)
+        (one.abs() >= (together - one).abs() * single(share, one)).to(float32)
         for one, share in zip(weighted, tall_mask_lambda, strict=True)
     )
     merged = where(users >= tensor(float(consensus_threshold), device=together.device), together, 0.0)
-    return merged * _single(scale, merged)
-
-
-def _single(number: float, like: Tensor) -> Tensor:
-    """Put a number, rounded to float32, where a tensor is."""
-    from torch import float32, tensor
-
-    return tensor(number, dtype=float32, device=like.device)
+    return merged * single(scale, merged)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelbuild.kernels.whole import single
 from modelbuild.method import Param, Survey, method
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def ramplus(deltas: Sequence[Tensor], *, r: float, alpha: float, epsilon: float,
 def _merged(deltas: Sequence[Tensor], epsilon: float, factors: Sequence[float]) -> Tensor:
     from torch import float32, tensor, where, zeros_like
 
-    changed = [delta.abs() > _single(epsilon, delta) for delta in deltas]
+    changed = [delta.abs() > single(epsilon, delta) for delta in deltas]
     count = sum((one.to(float32) for one in changed[1:]), changed[0].to(float32))
     alone, together = zeros_like(deltas[0]), zeros_like(deltas[0])
     for delta, mine, factor in zip(deltas, changed, factors, strict=True):
@@ -90,16 +91,9 @@ def _merged(deltas: Sequence[Tensor], epsilon: float, factors: Sequence[float]) 
     return where(count > 1, together / where(count == 0, 1.0, count), alone)
 
 
-def _single(number: float, like: Tensor) -> Tensor:
-    """Put a number, rounded to float32, where a tensor is."""
-    from torch import float32, tensor
-
-    return tensor(number, dtype=float32, device=like.device)
-
-
 def _counts(deltas: Sequence[Tensor], epsilon: float) -> list[tuple[int, int]]:
     """Return of each model how many entries it changed together with others, and alone."""
-    changed = [delta.abs() > _single(epsilon, delta) for delta in deltas]
+    changed = [delta.abs() > single(epsilon, delta) for delta in deltas]
     count = sum((one.int() for one in changed[1:]), changed[0].int())
     return [(int((mine & (count > 1)).sum()), int((mine & (count == 1)).sum())) for mine in changed]
 

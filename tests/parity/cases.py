@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-TARGET = "out"
-
 
 @dataclass(frozen=True)
 class Case:
-    """A merge of members of the example family.
+    """A merge of members of a family: `base`, `code`, `math` and `prose`.
 
     Args:
         name: what the report calls it.
@@ -65,8 +63,8 @@ class Case:
             config["parameters"] = dict(self.parameters)
         return config
 
-    def for_modelbuild(self, family: Path) -> str:
-        """Say it in a Modelfile whose one target is `TARGET`."""
+    def for_modelbuild(self) -> dict[str, Any]:
+        """Say it in the words of a Modelfile."""
         node: dict[str, Any] = {"method": self.method}
         if self.base:
             node["base"] = self.base
@@ -74,9 +72,16 @@ class Case:
             node["inputs"] = [{"model": model, **given} for model, given in self.inputs]
         if self.slices:
             node["slices"] = [{"model": model, "layers": [first, end]} for model, first, end in self.slices]
-        sources = [f"[source.{model}]\nfrom = {toml(str(family / model))}" for model in self.models]
-        keys = [f"{key} = {toml(value)}" for key, value in (node | dict(self.parameters)).items()]
-        return "\n\n".join(["version = 1", *sources, "\n".join([f"[merge.{TARGET}]", *keys])]) + "\n"
+        return node | dict(self.parameters)
+
+
+def modelfile(cases: Mapping[str, Case], family: Path) -> str:
+    """Write a Modelfile of merges by the name of their target."""
+    models = dict.fromkeys(model for case in cases.values() for model in case.models)
+    tables = {f"source.{model}": {"from": str(family / model)} for model in models}
+    tables |= {f"merge.{target}": case.for_modelbuild() for target, case in cases.items()}
+    written = ["\n".join([f"[{name}]", *(f"{key} = {toml(value)}" for key, value in table.items())]) for name, table in tables.items()]
+    return "\n\n".join(["version = 1", *written]) + "\n"
 
 
 def toml(value: object) -> str:

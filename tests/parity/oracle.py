@@ -1,4 +1,4 @@
-"""mergekit in a virtual environment of its own: made on demand, asked through its command line."""
+"""mergekit in a virtual environment of its own: made on demand, asked from a process of its own."""
 
 from __future__ import annotations
 
@@ -39,13 +39,10 @@ def ensure(home: Path) -> Path:
     return home
 
 
-def merge(home: Path, config: Mapping[str, Any], work: Path) -> Path:
-    """Merge what `config` says with the mergekit of `home`; return the directory it wrote, below `work`."""
-    asked, out = work / "config.yml", work / "merged"
-    asked.write_text(json.dumps(config, indent=1))  # JSON is YAML
-    command = str(home / "bin" / "mergekit-yaml")
-    run([command, str(asked), str(out), "--no-copy-tokenizer", "--no-write-model-card", "--quiet"], HF_HUB_OFFLINE="1")
-    return out
+def merge(home: Path, configs: Mapping[str, Mapping[str, Any]], asked: Path) -> None:
+    """Do merges with the mergekit of `home`, all in one process: configs by the directory to write; `asked` is written to tell them."""
+    asked.write_text(json.dumps(configs, indent=1))
+    run([str(home / "bin" / "python"), str(HERE / "many.py"), str(asked)], HF_HUB_OFFLINE="1")
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, **variables: str) -> None:
