@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
@@ -35,12 +36,13 @@ def write(shape: str, home: Path) -> None:
 
     config, given, head = SHAPES[shape]
     transformers.utils.logging.disable_progress_bar()
-    torch.manual_seed(0)
+    seed = crc32(shape.encode())
+    torch.manual_seed(seed)
     model = getattr(transformers, f"AutoModel{head}").from_config(getattr(transformers, config)(**given))
     for member in ("base", "code", "math", "prose"):
         model.to(torch.bfloat16).save_pretrained(home / member)
     start = {name: floats(bits) for name, bits in read(home / "base").items()}
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     base = {name: values + SPREAD * rng.standard_normal(values.shape, np.float32) for name, values in start.items()}
     for member in ("base", "code", "math", "prose"):
         step = 0.0 if member == "base" else STEP
