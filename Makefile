@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity parity check docs bench bench-check quality clean
+.PHONY: install demo test test-slow test-parity parity check docs bench bench-check quality exactness clean
 
 install: $(VENV)/installed
 
@@ -53,6 +53,9 @@ bench: install  ## measure against mergekit and against copying the same bytes; 
 
 quality: install  ## merge the example family by every method, score the merges, write examples/README.md
 	$(BIN)/python benchmarks/quality.py --write
+
+exactness: install  ## build every exact method with many options, and compare the bytes
+	$(BIN)/python benchmarks/exactness.py
 
 bench-check: install  ## compare a new run with the committed results, by ratios
 	$(BIN)/python benchmarks/run.py --no-mergekit --output out/bench

@@ -24,8 +24,9 @@ from modelbuild.methods import installed, load
 FAMILY = Path(__file__).resolve().parents[1] / "examples" / "family"
 SPECIALISTS = ("code", "math", "prose")
 GIVEN: dict[str, dict[str, object]] = {
-    **dict.fromkeys(("ties", "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties"), {"density": 0.5}),
+    **{name: {"density": 0.5} for name in ("ties", "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties")},
     "ema": {"decay": 0.6},
+    "extrapolate": {"alpha": 0.3},
     "nearswap": {"t": 0.01},
     "passthrough": {"scale": 0.9},
     "slerp": {"t": 0.3},
