@@ -222,7 +222,7 @@ class Run:
             Bytes(counts.read, counts.written, counts.linked),
             time.perf_counter() - started,
             peak_rss(),
-            (*self._plan.graph.notes, *self._plan.warnings),
+            (*self._plan.graph.notes, *self._plan.warnings, *sorted(self._engine.warnings)),
             problems=tuple(problem for error in failed for problem in error.problems),
             exit_code=failed[0].exit_code if failed else Exit.DONE,
         )

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from blake3 import blake3
 
-from modelbuild.checkpoint.dtypes import SIZES
+from modelbuild.checkpoint.dtypes import ARITHMETIC, SIZES
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.devices import Device, Staged, Torch
+from modelbuild.engine.nonfinite import in_needs, quieten
 from modelbuild.engine.regions import Region
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK, Operand, Place
@@ -54,10 +55,11 @@ class Job:
 
 
 class Computed(NamedTuple):
-    """The digest of a result, and those of what it was computed from."""
+    """The digest of a result, those of what it was computed from, and what is to be said of NaN and Inf that are allowed."""
 
     digest: str
     needs: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Workspace:
@@ -101,8 +103,8 @@ def compute(job: Job, workspace: Workspace) -> Computed:
     Where memory gets full, it starts again with smaller chunks: they change no byte.
 
     Raises:
-        ModelbuildError: exit 1 if there are NaN or Inf in what is read or in what would be written; exit 6 if there is too
-            little memory even so.
+        ModelbuildError: exit 1 if there are NaN or Inf in what is read or in what would be written and the action is not
+            lenient; exit 6 if there is too little memory even so.
 
     """
     while True:
@@ -125,8 +127,10 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
         _streamed(action, reader, out, params)
     else:
         _whole(job, reader, out, params)
-    reader.complain()
-    return Computed(out.digest(), reader.digests())
+    if not action.lenient:
+        reader.complain()
+    digest = out.digest()
+    return Computed(digest, reader.digests(), (*reader.warnings(), *out.warnings()))
 
 
 def _surveyed(action: Survey, job: Job, workspace: Workspace) -> Computed:
@@ -145,12 +149,17 @@ def _surveyed(action: Survey, job: Job, workspace: Workspace) -> Computed:
 def _streamed(action: Action, reader: _Reader, out: _Out, params: dict[str, Any]) -> None:
     method, kernels = action.method, reader.kernels
     assert method.apply is not None
-    state = method.stats(reader, **params) if method.stats else None
-    for offset, inputs in reader.last_pass():
-        raw = out.place(length(inputs[0]))
-        place = Plus(raw, reader.base) if reader.delta and not action.bare else raw
-        method.apply(kernels, inputs, place, state, offset, **params)
-        out.put(offset, raw)
+    try:
+        state = method.stats(reader, **params) if method.stats else None
+        for offset, inputs in reader.last_pass():
+            raw = out.place(length(inputs[0]))
+            place = Plus(raw, reader.base) if reader.delta and not action.bare else raw
+            method.apply(kernels, inputs, place, state, offset, **params)
+            out.put(offset, raw)
+    except (ArithmeticError, ValueError) as error:
+        if not action.lenient:
+            raise
+        raise _failed(action, error, 'remove `nonfinite = "allow"` to see what is NaN or Inf') from error
 
 
 def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None:
@@ -174,9 +183,7 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
     except device.exhausted:
         raise
     except (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:  # a stranger's
-        fact = f"{type(error).__name__}: {error}"
-        problem = Problem(f"the method `{action.method.name}` failed on `{action.label}`", facts=(fact,), hint="mend the method")
-        raise ModelbuildError(problem, Exit.ACTION_FAILED) from error
+        raise _failed(action, error, "mend the method") from error
     if not isinstance(result, torch.Tensor) or tuple(result.shape) != action.shape:
         found = f"a tensor of shape {list(result.shape)}" if isinstance(result, torch.Tensor) else f"a {type(result).__name__}"
         raise ModelbuildError(
@@ -195,6 +202,12 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
         raw = out.place(len(piece))
         reader.kernels.copy(piece if isinstance(device, Torch) else piece.numpy(), raw)
         out.put(offset, raw)
+
+
+def _failed(action: Action, error: Exception, hint: str) -> ModelbuildError:
+    fact = f"{type(error).__name__}: {error}"
+    what = f"the method `{action.method.name}` failed on `{action.label}`"
+    return ModelbuildError(Problem(what, facts=(fact,), hint=hint), Exit.ACTION_FAILED)
 
 
 class _Reader:
@@ -258,20 +271,24 @@ class _Reader:
             self._job.regions[i].read_into(part, offset * width)
             self._passing[i].see(offset * width, part)
             filled += len(part)
+        if self._job.action.lenient and self._dtypes[i] in ARITHMETIC:
+            quieten(staged.view[:filled], self._dtypes[i])
         return self.kernels.stored(self.workspace.device.upload(staged, filled), self._dtypes[i])
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
-        facts = tuple(
-            f"{int(count)} of {self.numel} elements of `{need.label}` are"
-            for need, count in zip(self._job.action.needs, self._nonfinite, strict=True)
-            if count
-        )
+        action = self._job.action
+        facts = tuple(in_needs(action, self._nonfinite))
         if facts:
+            hint = 'use another checkpoint, or allow it: `nonfinite = "allow"`'
             raise ModelbuildError(
-                Problem(f"NaN or Inf in what `{self._job.action.label}` is merged from", facts=facts, hint="use another checkpoint"),
-                Exit.ACTION_FAILED,
+                Problem(f"NaN or Inf in what `{action.label}` is merged from", facts=facts, hint=hint), Exit.ACTION_FAILED
             )
+
+    def warnings(self) -> Iterator[str]:
+        """Say the same of an action that allows it."""
+        for fact in in_needs(self._job.action, self._nonfinite):
+            yield f"{fact} NaN or Inf, where `{self._job.action.label}` reads them"
 
 
 def _numbers(region: Region) -> tuple[float, ...]:
@@ -330,6 +347,8 @@ class _Out:
         """Hash and write the chunk that was computed longest ago."""
         start, nbytes, staged = self._landing.popleft()
         self._device.wait(staged)
+        if self._job.action.lenient:
+            quieten(staged.view[:nbytes], self._job.action.dtype)
         self._hasher.update(staged.view[:nbytes])
         self._job.write(start, staged.view[:nbytes])
 
@@ -338,13 +357,17 @@ class _Out:
         while self._landing:
             self._land()
         action = self._job.action
-        if self._nonfinite:
+        if self._nonfinite and not action.lenient:
             facts = (f"{int(self._nonfinite)} of {action.numel} elements are, in {action.dtype}",)
-            raise ModelbuildError(
-                Problem(f"NaN or Inf in the result of `{action.label}`", facts=facts, hint="use smaller weights, or a wider `dtype`"),
-                Exit.ACTION_FAILED,
-            )
+            hint = 'use smaller weights, a wider `dtype`, or allow it: `nonfinite = "allow"`'
+            raise ModelbuildError(Problem(f"NaN or Inf in the result of `{action.label}`", facts=facts, hint=hint), Exit.ACTION_FAILED)
         return self._hasher.hexdigest()
+
+    def warnings(self) -> Iterator[str]:
+        """Say what is not finite in the result of an action that allows it."""
+        action = self._job.action
+        if self._nonfinite:
+            yield f"{int(self._nonfinite)} of {action.numel} elements of `{action.label}` are NaN or Inf, in {action.dtype}"
 
 
 def masks(seed: int, digests: Sequence[str]) -> tuple[int, ...]:

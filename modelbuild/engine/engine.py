@@ -20,7 +20,7 @@ from modelbuild.engine.devices import Device, open_device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.events import Hashed, Merged, Report
+from modelbuild.events import Hashed, Merged, Report, Warned
 from modelbuild.plan import Action, Leaf, Ref
 from modelbuild.stale import description_of, key_of
 
@@ -88,6 +88,7 @@ class Engine:
         self._stopped = False
         self._handles = Handles()
         self._records: list[Record] = []
+        self.warnings: list[str] = []
         self._blank = not shelves.salvages and (force or not cache.records.any())
 
     def stop(self) -> None:
@@ -219,6 +220,9 @@ class Engine:
             self.count(written=self._shelves.finished(action, state.key, state.digest))
         self._learn(action, state, digests)
         self.count(run=1, read=sum(self._sources.first_read(need) for need in action.needs if isinstance(need, Leaf)))
+        for warning in computed.warnings:
+            self.warnings.append(warning)
+            self._report(Warned(warning))
         self._report(Merged(action.node, action.tensor, action.nbytes, time.perf_counter() - started, reason))
         self._release(action)
 

@@ -39,6 +39,7 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         dtype=_code(table.dtype),
         seed=table.seed,
         keep=table.keep,
+        lenient=table.nonfinite == "allow",
         embed=table.embed or "",
         head=table.head or "",
         tokenizer=table.tokenizer.source if table.tokenizer else "",

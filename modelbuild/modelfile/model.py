@@ -90,6 +90,8 @@ class Merge:
     """safetensors code, or "" for the base's (first input's)."""
     seed: int | None
     keep: bool
+    lenient: bool
+    """Whether NaN and infinity may be in what is read and written."""
     embed: str
     head: str
     tokenizer: str

@@ -202,6 +202,7 @@ class MergeTable(ParameterTable):
     dtype: Dtype | None = None
     seed: Seed | None = None
     keep: bool = True
+    nonfinite: Literal["error", "allow"] = "error"
     embed: Text | None = None
     head: Text | None = None
     tokenizer: TokenizerTable | None = None

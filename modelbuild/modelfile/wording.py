@@ -171,7 +171,7 @@ def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) ->
         case "span_empty":
             _word_span(report, path, name, value)
         case "literal_error":
-            known = tuple(schema.Dtype.__args__)  # type: ignore[attr-defined]
+            known = tuple(re.findall(r"'(\w+)'", error["ctx"]["expected"]))
             hint = nearest(value, known) if isinstance(value, str) else ""
             report.add(path, f"`{name}` must be one of {', '.join(known)}", facts=(found(value),), hint=hint)
         case other:

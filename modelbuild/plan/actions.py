@@ -60,6 +60,7 @@ class Action:
         seed: of the random masks; part of the key for random methods only.
         survey: what it has to know of other tensors, or None.
         bare: whether its result is a task vector as it is, to which the base is not added.
+        lenient: whether NaN and infinity may be in what it reads and writes.
 
     """
 
@@ -74,6 +75,7 @@ class Action:
     seed: int
     survey: Survey | None = None
     bare: bool = False
+    lenient: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -151,12 +153,12 @@ def scaled_apart(action: Action) -> tuple[Action, Action]:
     vector = replace(action, node=f"{action.node} (task vector)", params=rest, dtype="F32", bare=True)
     assert action.base is not None
     weights = (("weight", (1.0, factor)), ("normalize", False))
-    return vector, Action(action.node, action.tensor, load("linear"), weights, None, (action.base, vector), action.dtype, action.shape, 0)
+    return vector, replace(action, method=load("linear"), params=weights, base=None, inputs=(action.base, vector), seed=0, survey=None)
 
 
-def rounded(node: str, tensor: str, ref: Ref, dtype: str) -> Action:
+def rounded(node: str, tensor: str, ref: Ref, dtype: str, *, lenient: bool) -> Action:
     """Make the action that hands a tensor on in another type."""
-    return Action(node, tensor, load("passthrough"), (("scale", (1.0,)),), None, (ref,), dtype, ref.shape, 0)
+    return Action(node, tensor, load("passthrough"), (("scale", (1.0,)),), None, (ref,), dtype, ref.shape, 0, lenient=lenient)
 
 
 def describe(action: Action, digests: tuple[str, ...], device: str, sink: Sink) -> None:
@@ -187,6 +189,8 @@ def describe(action: Action, digests: tuple[str, ...], device: str, sink: Sink) 
         digests = digests[:-1]
     if action.bare:
         sink.field("bare", action.bare)
+    if action.lenient:
+        sink.field("nonfinite", "allow")
     sink.field("inputs", digests)
     sink.field("dtype", action.dtype)
     sink.field("shape", action.shape)

@@ -231,7 +231,7 @@ class _Planner:
         alias = method.alias(params, len(inputs))
         if alias is not None:
             return self.handed_on(spot.name, inputs[alias], dtype)
-        action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, shape, self.node.seed)
+        action = Action(self.node.name, spot.name, method, key, base, inputs, dtype, shape, self.node.seed, lenient=self.node.merge.lenient)
         if method.survey and method.survey.wanted(params):
             action = self.after_survey(part, action)
         if method.scaled_by:
@@ -256,7 +256,7 @@ class _Planner:
         dtype = dtype or self.node.merge.dtype or ref.dtype
         if ref.dtype == dtype or ref.dtype not in ARITHMETIC:
             return ref
-        self.actions.append(rounded(self.node.name, name, ref, dtype))
+        self.actions.append(rounded(self.node.name, name, ref, dtype, lenient=self.node.merge.lenient))
         return self.actions[-1]
 
     def look_back(self) -> None:

@@ -10,6 +10,7 @@ from modelbuild.checkpoint.config import Config, with_dtype
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import Graph
+from modelbuild.modelfile.model import Merge
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.lints import lints
@@ -139,7 +140,7 @@ def _live(refs: Iterable[Ref]) -> set[Action]:
 def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) -> Target:
     merge, model = graph.nodes[name].merge, models[name]
     output = merge.output
-    tensors = {tensor: _cast(name, tensor, ref, output.dtype) for tensor, ref in model.tensors.items()}
+    tensors = {tensor: _cast(name, tensor, ref, merge) for tensor, ref in model.tensors.items()}
     sizes = {tensor: ref.nbytes for tensor, ref in tensors.items()}
     handed_on = frozenset(tensor for tensor, ref in tensors.items() if isinstance(ref, Leaf) or ref.node not in (name, cast_node(name)))
     groups = layout.shards(sizes, model.anatomy, output.shard_size) if output.shard_size else layout.packs(sizes, model.anatomy, handed_on)
@@ -167,11 +168,12 @@ def cast_node(name: str) -> str:
     return f"{name} (output)"
 
 
-def _cast(name: str, tensor: str, ref: Ref, dtype: str) -> Ref:
+def _cast(name: str, tensor: str, ref: Ref, merge: Merge) -> Ref:
     """Round a second time where the output's type differs from the node's."""
+    dtype = merge.output.dtype
     if not dtype or ref.dtype == dtype or ref.dtype not in ARITHMETIC:
         return ref
-    return rounded(cast_node(name), tensor, ref, dtype)
+    return rounded(cast_node(name), tensor, ref, dtype, lenient=merge.lenient)
 
 
 def _common_dtype(refs: Iterable[Ref]) -> str:

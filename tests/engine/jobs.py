@@ -60,6 +60,7 @@ class Case:
         to: what the result is rounded to, where that is not `dtype`.
         seed: of random masks.
         regions: where the bytes of base and inputs lie, where that is not in memory.
+        lenient: whether NaN and Inf are allowed.
 
     """
 
@@ -71,6 +72,7 @@ class Case:
     to: str = ""
     seed: int = 0
     regions: tuple[Region, ...] = ()
+    lenient: bool = False
 
     @cached_property
     def held(self) -> tuple[Region, ...]:
@@ -87,7 +89,8 @@ class Case:
         names = ("one", "two", "three", "four", "five", "six", "seven", "eight")
         leaves = tuple(self._leaf(name, shape) for name, _ in zip(names, self.inputs, strict=False))
         base = None if self.base is None else self._leaf("base", shape)
-        return Action("merged", "weight", self.method, tuple(self._resolved()), base, leaves, self.to or self.dtype, shape, self.seed)
+        params, dtype = tuple(self._resolved()), self.to or self.dtype
+        return Action("merged", "weight", self.method, params, base, leaves, dtype, shape, self.seed, lenient=self.lenient)
 
     def _leaf(self, source: str, shape: tuple[int, ...]) -> Leaf:
         return Leaf(source, TensorInfo("weight", self.dtype, shape, Path(source), 0, 0))

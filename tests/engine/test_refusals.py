@@ -48,7 +48,7 @@ def test_a_tensor_with_nan_is_refused_with_its_name_and_how_many(device):
     expected = """\
 error: NaN or Inf in what `merged::weight` is merged from
   3 of 90000 elements of `two::weight` are
-hint: use another checkpoint"""
+hint: use another checkpoint, or allow it: `nonfinite = "allow"`"""
     assert expected == str(error)
 
 
@@ -91,7 +91,7 @@ def test_a_result_too_large_for_its_type_is_refused_with_how_many(device):
     expected = """\
 error: NaN or Inf in the result of `merged::weight`
   3 of 90000 elements are, in F16
-hint: use smaller weights, or a wider `dtype`"""
+hint: use smaller weights, a wider `dtype`, or allow it: `nonfinite = "allow"`"""
     assert expected == str(error)
 
 

@@ -79,7 +79,7 @@ max_size = "50 GiB"
 def merge(name: str, method: str, **written: object) -> Merge:
     """Return a merge in which nothing else is written."""
     unwritten = {
-        "base": "", "inputs": (), "slices": (), "params": {}, "dtype": "", "seed": None, "keep": True,
+        "base": "", "inputs": (), "slices": (), "params": {}, "dtype": "", "seed": None, "keep": True, "lenient": False,
         "embed": "", "head": "", "tokenizer": "", "output": Output(),
     }  # fmt: skip
     return Merge(name=name, method=method, path=("merge", name), **(unwritten | written))

@@ -59,11 +59,13 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
 
 
 def write_file(path: Path, tensors: Tensors, dtype: str = "BF16") -> None:
-    """Write a safetensors file of BF16, F32 or F16."""
-    layout = lay_out([(name, dtype, values.shape) for name, values in tensors.items()])
-    encoded = {"BF16": to_bfloat16, "F32": lambda x: x.astype("<f4"), "F16": lambda x: x.astype("<f2")}[dtype]
+    """Write a safetensors file of BF16, F32 or F16; integers stay integers, as I64."""
+    layout = lay_out([(name, dtype if values.dtype.kind == "f" else "I64", values.shape) for name, values in tensors.items()])
+    encoded = {
+        "BF16": to_bfloat16, "F32": lambda x: x.astype("<f4"), "F16": lambda x: x.astype("<f2"), "I64": lambda x: x.astype("<i8")
+    }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(layout.header + b"".join(encoded(tensors[name]).tobytes() for name, _, _ in layout.tensors))
+    path.write_bytes(layout.header + b"".join(encoded[code](tensors[name]).tobytes() for name, code, _ in layout.tensors))
 
 
 def write_model(
@@ -87,13 +89,14 @@ def write_model(
 
 
 def read_model(directory: Path) -> dict[str, np.ndarray]:
-    """Read a model's tensors back: float32 values by name, whatever files they are in."""
+    """Read a model's tensors back: float32 values by name, or integers, whatever files they are in."""
     found = {}
     for file in sorted(directory.glob("*.safetensors")):
         data = file.read_bytes()
         for info in read_header(file):
             raw = data[info.offset : info.offset + info.nbytes]
-            kind = {"BF16": "<u2", "F32": "<f4", "F16": "<f2"}[info.dtype]
+            kind = {"BF16": "<u2", "F32": "<f4", "F16": "<f2", "I64": "<i8"}[info.dtype]
             values = np.frombuffer(raw, kind).reshape(info.shape)
-            found[info.name] = from_bfloat16(values) if info.dtype == "BF16" else values.astype(np.float32)
+            values = from_bfloat16(values) if info.dtype == "BF16" else values
+            found[info.name] = values.astype(np.float32) if values.dtype.kind == "f" else values
     return found
