@@ -69,7 +69,16 @@ class Warned:
     text: str
 
 
-Event = Started | Merged | Settled | Hashed | Published | Noted | Warned
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file of a source on the hub was brought here, and is what the hub lists."""
+
+    source: str
+    file: str
+    nbytes: int
+
+
+Event = Started | Merged | Settled | Hashed | Published | Noted | Warned | Fetched
 Report = Callable[[Event], None]
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
     from modelbuild.cache.upkeep import Collected, Verified
@@ -32,6 +33,7 @@ __all__ = [
     "cache_verify",
     "clean",
     "explain",
+    "fetch",
     "forecast",
     "graph",
     "init",
@@ -63,6 +65,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     known = None if options.force else stamp.fresh(left, text)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
+    from modelbuild.build.fetching import bring
     from modelbuild.build.project import Project
     from modelbuild.build.run import Run
 
@@ -72,6 +75,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
         report(Noted(note))
     for warning in plan.warnings:
         report(Warned(warning))
+    bring(plan, report)
     cache = project.cache()
     try:
         run = Run(plan, cache, options, report)
@@ -90,6 +94,18 @@ def forecast(where: Where, targets: Sequence[str] = (), options: Options | None 
     from modelbuild.build.foretelling import forecast as use_case
 
     return use_case(where, targets, options or Options())
+
+
+def fetch(where: Where, targets: Sequence[str] = (), report: Report = silent) -> tuple[FetchedSource, ...]:
+    """Bring here, and check, every file that targets read of a source on the hub.
+
+    Raises:
+        ModelbuildError: exit 4 if a file is not what the hub lists, 5 or 7 if the hub does not give it.
+
+    """
+    from modelbuild.build.fetching import fetch as use_case
+
+    return use_case(where, targets, report)
 
 
 def status(where: Where, targets: Sequence[str] = ()) -> tuple[TargetStatus, ...]:

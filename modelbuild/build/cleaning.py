@@ -15,6 +15,7 @@ from modelbuild.engine.publish import MANIFEST, refuse_foreign
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.parse import read
+from modelbuild.sources.hub import is_hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,7 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path]) -> Non
 
     """
     problems: list[Problem] = []
-    sources = {
-        name: (where.root / source.location).resolve()
-        for name, source in modelfile.sources.items()
-        if not source.location.startswith("hf://")
-    }
+    sources = {name: (where.root / source.location).resolve() for name, source in modelfile.sources.items() if not is_hub(source.location)}
     for path in outputs.values():
         real = path.resolve()
         inside = [name for name, source in sources.items() if real == source or real in source.parents]

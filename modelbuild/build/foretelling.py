@@ -14,7 +14,7 @@ from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.budget import bytes_per_element, share_out
 from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.drawing import Drawing, draw
-from modelbuild.engine.publish import content_of
+from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh
@@ -73,6 +73,11 @@ class Forecast:
 
     def target(self, target: Target) -> BuiltTarget:
         """Forecast one target, and count what its files cost."""
+        if not is_here(target):
+            self.written += sum(self.drawing.targets[target.name, file].size for file in target.files)
+            self.linked += sum(self.drawing.targets[target.name, file].size for file in target.files)
+            self.reads([ref for ref in target.tensors.values() if isinstance(ref, Leaf)])
+            return BuiltTarget(target.name, str(target.path), "stale", len(target.tensors))
         content = content_of(target, self.digest)
         if all(content.weights.values()) and self.outputs.stands(target.path, content.identity, content.names):
             return BuiltTarget(target.name, str(target.path), "fresh", len(target.tensors))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.engine.publish import content_of
+from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh, Judgement, Pending, judge
@@ -63,7 +63,7 @@ def files_to_write(target: Target, digest: Callable[[Ref], str], cache: Cache) -
         cache: knows outputs and packs.
 
     """
-    if not any(all(digest(target.tensors[name]) for name in names) for names in target.files.values()):
+    if not is_here(target) or not any(all(digest(target.tensors[name]) for name in names) for names in target.files.values()):
         return tuple(target.files)  # nothing more can be said of any of them
     content = content_of(target, digest)
     if all(content.weights.values()) and OutputTable(cache.index).stands(target.path, content.identity, content.names):

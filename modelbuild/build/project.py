@@ -9,15 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelbuild import lockfile
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Graph, bind
-from modelbuild.modelfile.model import Modelfile
+from modelbuild.lockfile import Lock
+from modelbuild.modelfile.model import Modelfile, Source
 from modelbuild.modelfile.parse import read
 from modelbuild.plan import Plan, make_plan
-from modelbuild.sources.local import Checkpoint, open_checkpoint
+from modelbuild.sources.checkpoint import Checkpoint, read_checkpoint
+from modelbuild.sources.hub import is_hub, open_hub, parse_address
+from modelbuild.sources.local import open_local
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,24 @@ class Project:
     where: Where
     modelfile: Modelfile
     graph: Graph
+    lock: Lock | None
 
     @classmethod
     def open(cls, where: Where) -> Project:
-        """Read and bind the Modelfile; opens no source."""
+        """Read and bind the Modelfile, and read the lock if there is one; opens no source."""
         modelfile = read(where.file, where.overrides)
-        return cls(where, modelfile, bind(modelfile))
+        problems = [
+            Problem(
+                f"no source is called `{name}`",
+                facts=(f"`--source {name}={path}` names it", f"declared: {', '.join(modelfile.sources)}"),
+                hint=did_you_mean(name, modelfile.sources),
+            )
+            for name, path in where.mirrors
+            if name not in modelfile.sources
+        ]
+        if problems:
+            raise ModelbuildError(problems)
+        return cls(where, modelfile, bind(modelfile), lockfile.read(where.lock))
 
     def cache(self) -> Cache:
         """Open the project's cache; writes nothing until there is something to keep."""
@@ -94,7 +110,7 @@ class Project:
         for name in names:
             source = self.modelfile.sources[name]
             try:
-                opened[name] = open_checkpoint(name, self._located(source.location))
+                opened[name] = self._opened(source)
             except ModelbuildError as error:
                 exit_code = error.exit_code
                 problems += [
@@ -112,11 +128,15 @@ class Project:
             raise ModelbuildError(problems, exit_code)
         return opened
 
-    def _located(self, location: str) -> Path:
-        if location.startswith("hf://"):
-            hint = f"download it (`hf download {location[5:].partition('@')[0]}`) and name the directory"
-            raise ModelbuildError(Problem("sources on the hub cannot be read yet", facts=(f"`from` is {location}",), hint=hint), Exit.USAGE)
-        return self.where.root / location
+    def _opened(self, source: Source) -> Checkpoint:
+        mirror = dict(self.where.mirrors).get(source.name)
+        if mirror:
+            return open_local(source.name, Path(mirror))
+        if not is_hub(source.location):
+            return open_local(source.name, self.where.root / source.location)
+        pinned = self.lock.sources.get(source.name) if self.lock else None
+        pin = pinned.commit if pinned and pinned.location == source.location else ""
+        return read_checkpoint(source.name, open_hub(parse_address(source.location), pin, offline=self.where.offline))
 
 
 @contextmanager

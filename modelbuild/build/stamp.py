@@ -85,6 +85,7 @@ def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
         source
         for checkpoint in plan.checkpoints.values()
         for source in (*checkpoint.weights, *checkpoint.carried.values(), checkpoint.weights[0].parent)
+        if source.exists()  # of a source on the hub, what no target reads need not be here
     }
     seen = {str(source.resolve()): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:

@@ -16,17 +16,26 @@ class Where:
         file: the Modelfile.
         cache: what MODELBUILD_CACHE says, or "".
         overrides: `--set` assignments, in order.
+        offline: make no request to a hub.
+        mirrors: (source, path) of `--source`: where to read a source from instead, the same bytes.
 
     """
 
     file: Path = Path("Modelfile.toml")
     cache: str = ""
     overrides: tuple[str, ...] = ()
+    offline: bool = False
+    mirrors: tuple[tuple[str, str], ...] = ()
 
     @property
     def root(self) -> Path:
         """The directory that relative paths in the Modelfile start from."""
         return self.file.parent
+
+    @property
+    def lock(self) -> Path:
+        """The lock: NAME.lock beside NAME.toml."""
+        return self.file.with_suffix(".lock")
 
     def cache_directory(self, setting: str) -> Path:
         """Return where the cache is, given `[cache] path`; the environment goes first."""

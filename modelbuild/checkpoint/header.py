@@ -53,12 +53,24 @@ def read_header(path: Path) -> tuple[TensorInfo, ...]:
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little") if size >= 8 else -1
-        if not 0 <= length <= min(MAX_HEADER, size - 8):
-            raise _malformed(
-                path, f"the file has {size} bytes and says its header has {length}" if size >= 8 else f"the file has only {size} bytes"
-            )
-        raw = file.read(length)
+        start = file.read(8)
+        return parse_header(path, size, start + file.read(header_length(path, size, start)))
+
+
+def header_length(path: Path, size: int, start: bytes) -> int:
+    """Return the length that a file's first 8 bytes give its header, if a file of `size` bytes can have such a header."""
+    length = int.from_bytes(start[:8], "little") if size >= 8 else -1
+    if not 0 <= length <= min(MAX_HEADER, size - 8):
+        raise _malformed(
+            path, f"the file has {size} bytes and says its header has {length}" if size >= 8 else f"the file has only {size} bytes"
+        )
+    return length
+
+
+def parse_header(path: Path, size: int, start: bytes) -> tuple[TensorInfo, ...]:
+    """Read the header of a file of `size` bytes from what it starts with: its first 8 bytes and the header, or more."""
+    length = header_length(path, size, start)
+    raw = start[8 : 8 + length]
     try:
         header = json.loads(raw, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:

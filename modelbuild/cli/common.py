@@ -24,6 +24,11 @@ Target = Annotated[str, typer.Argument(metavar="TARGET", help="The name of a mer
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit the Modelfile in memory; may be repeated.", show_default=False)
 ]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask no hub for anything.")]
+Mirrors = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="NAME=PATH", help="Read a source from there, the same bytes; may be repeated.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -45,13 +50,16 @@ class Common:
         """The Modelfile."""
         return self.directory / self.file
 
-    def where(self, overrides: list[str] | None = None) -> Where:
+    def where(self, overrides: list[str] | None = None, *, offline: bool = False, mirrors: list[str] | None = None) -> Where:
         """Return the project, and say what `--set` changes in it."""
         from modelbuild.build import Where
 
         for override in overrides or ():
             self.note(f"with --set {override}")
-        return Where(self.modelfile, os.environ.get("MODELBUILD_CACHE", ""), tuple(overrides or ()))
+        named = tuple((name, path) for name, _, path in (mirror.partition("=") for mirror in mirrors or ()))
+        if not all(name and path for name, path in named):
+            raise typer.BadParameter("write --source NAME=PATH")
+        return Where(self.modelfile, os.environ.get("MODELBUILD_CACHE", ""), tuple(overrides or ()), offline, named)
 
     @property
     def out(self) -> Page:

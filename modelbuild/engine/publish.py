@@ -52,6 +52,11 @@ class Content:
         return blake3(encode(("output", KEY_FORMAT, tuple(sorted(self.weights.items())), small))).hexdigest()
 
 
+def is_here(target: Target) -> bool:
+    """Tell whether the files that go along are on this machine: those of a source on the hub may have to be fetched first."""
+    return all(path.exists() for path in target.carried.values())
+
+
 def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
     """Say what a target's directory is to hold: config edited as JSON, everything else that is no weight as bytes.
 

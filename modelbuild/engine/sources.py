@@ -32,7 +32,10 @@ class SourceFiles:
         path = leaf.info.path
         with self._lock:
             if path not in self._known:
-                self._stats[path] = stat_tuple(path)
+                try:
+                    self._stats[path] = stat_tuple(path)
+                except FileNotFoundError:  # on a hub, and not fetched yet
+                    return ""
                 self._known[path] = dict(self._cache.stats.remembered(path, self._stats[path]) or {})
             return self._known[path].get(leaf.info.name, "")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from modelbuild.checkpoint.anatomy import Anatomy
 from modelbuild.checkpoint.config import Config
 from modelbuild.plan.actions import Action, Leaf, Ref
-from modelbuild.sources.local import Checkpoint
+from modelbuild.sources.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.lints import lints
 from modelbuild.plan.model import Model
 from modelbuild.plan.node import plan_node
-from modelbuild.sources.local import TOKENIZER_FILES, Checkpoint
+from modelbuild.sources.checkpoint import TOKENIZER_FILES, Checkpoint
 
 
 @dataclass(frozen=True)

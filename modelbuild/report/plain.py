@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from modelbuild.events import Event, Hashed, Merged, Noted, Published, Settled, Started, Warned
+from modelbuild.events import Event, Fetched, Hashed, Merged, Noted, Published, Settled, Started, Warned
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Page
 from modelbuild.report.problems import painted
@@ -77,6 +77,8 @@ class Plain:
             case Started() if event.actions > event.reused:
                 run, actions = event.actions - event.reused, counted(event.actions, "action")
                 return [f"building {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
+            case Fetched():
+                return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
             case Merged() if self.verbose:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from modelbuild.build.fetching import FetchedSource
 from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
@@ -150,3 +151,13 @@ def _inputs(one: MethodView) -> str:
 def _numbers(one: MethodView) -> str:
     merged = "differences to the base" if one.space == "delta" else "weights"
     return f"merges {merged}; {one.numerics}, revision {one.revision}; {listed(one.forms)} form"
+
+
+def fetched(sources: Sequence[FetchedSource]) -> str:
+    """Say what of each source on the hub is here now."""
+    if not sources:
+        return "nothing to fetch: no source that is read is on the hub"
+    return "\n".join(
+        f"{one.name} at {one.commit[:12]}: {counted(len(one.files), 'file')}, {human_bytes(one.nbytes)}, {one.brought} of them fetched now"
+        for one in sources
+    )

@@ -1,0 +1,67 @@
+"""Files of hub sources brought here ahead of a build: those that targets read, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelbuild.build.project import Project
+from modelbuild.build.where import Where
+from modelbuild.events import Fetched, Report
+from modelbuild.plan import Leaf, Plan
+from modelbuild.sources.checkpoint import Checkpoint
+from modelbuild.sources.hub import HubFolder
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedSource:
+    """A source on the hub, complete: what it resolved to, the files that targets read, and how many of them had to be brought."""
+
+    name: str
+    commit: str
+    files: tuple[str, ...]
+    nbytes: int
+    brought: int
+
+
+def fetch(where: Where, targets: Sequence[str], report: Report) -> tuple[FetchedSource, ...]:
+    """See `modelbuild.build.fetch`."""
+    project = Project.open(where)
+    return bring(project.plan(project.targets(targets)), report)
+
+
+def bring(plan: Plan, report: Report) -> tuple[FetchedSource, ...]:
+    """Bring and check every file of a hub source that the targets of a plan read.
+
+    Raises:
+        ModelbuildError: exit 4 if a file is not what the hub lists, 5 or 7 if the hub does not give it.
+
+    """
+    return tuple(
+        _brought(checkpoint, checkpoint.folder, files, report)
+        for checkpoint, files in used_files(plan).items()
+        if isinstance(checkpoint.folder, HubFolder)
+    )
+
+
+def _brought(checkpoint: Checkpoint, folder: HubFolder, files: Iterable[str], report: Report) -> FetchedSource:
+    names, brought = tuple(files), 0
+    for name in names:
+        if folder.fetch(name):
+            brought += 1
+            report(Fetched(checkpoint.name, name, folder.listing[name].size))
+    return FetchedSource(checkpoint.name, folder.commit, names, sum(folder.listing[name].size for name in names), brought)
+
+
+def used_files(plan: Plan) -> Mapping[Checkpoint, tuple[str, ...]]:
+    """Return which files of each source the targets of a plan read: weights on live edges, and what goes along."""
+    refs = [need for action in plan.actions for need in action.needs]
+    refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
+    paths: set[Path] = {ref.info.path for ref in refs if isinstance(ref, Leaf)}
+    paths |= {path for target in plan.targets.values() for path in target.carried.values()}
+    table = {}
+    for checkpoint in plan.checkpoints.values():
+        own = [*checkpoint.weights, *checkpoint.carried.values()]
+        table[checkpoint] = tuple(sorted(path.name for path in own if path in paths))
+    return {checkpoint: names for checkpoint, names in table.items() if names}

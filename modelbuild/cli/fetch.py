@@ -1,0 +1,27 @@
+"""`modelbuild fetch`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from modelbuild.cli.common import Common, Json, Mirrors, Overrides, Targets
+
+
+def fetch(
+    context: typer.Context, targets: Targets = None, overrides: Overrides = None, mirrors: Mirrors = None, json: Json = False
+) -> None:
+    """Bring here what targets read of the hub, ahead of a build."""
+    from modelbuild import build as use_cases
+    from modelbuild.report import screens
+
+    common: Common = context.obj
+    with common.reporter() as report:
+        fetched = use_cases.fetch(common.where(overrides, mirrors=mirrors), targets or (), report)
+    if json:
+        from modelbuild.report.json_document import document
+
+        common.out.say(document({"sources": [asdict(one) for one in fetched]}))
+    elif not common.quiet:
+        common.out.say(screens.fetched(fetched))

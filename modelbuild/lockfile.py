@@ -1,0 +1,212 @@
+"""The lock: what a Modelfile resolved to, as TOML that is written the same every time, one line for one thing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from modelbuild.errors import Exit, ModelbuildError, Problem
+
+VERSION = 1
+"""The version of the format that this program reads and writes."""
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|")
+
+
+@dataclass(frozen=True, slots=True)
+class LockedFile:
+    """A file as it was: bytes, and sha256 of the content."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSource:
+    """A source as it was.
+
+    Args:
+        location: `from`, as the Modelfile had it.
+        commit: of a repository on the hub; "" of what lies here.
+        root: Merkle root over (name, dtype, shape, digest) of the tensors in its weight files; "" where they have not been read.
+        files: those that some merge reads, by name.
+
+    """
+
+    location: str
+    commit: str = ""
+    root: str = ""
+    files: Mapping[str, LockedFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedMerge:
+    """A merge as it was.
+
+    Args:
+        graph: hash of what it computes of its inputs, called by their names.
+        seed: of a method that draws random masks; -1 where nothing is drawn.
+        root: Merkle root over (name, dtype, shape, digest) of its output's tensors; "" where it has not been built.
+        files: of its output, by name.
+
+    """
+
+    graph: str
+    seed: int = -1
+    root: str = ""
+    files: Mapping[str, LockedFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A whole lock.
+
+    Args:
+        methods: revision and numerics class, by name.
+        sources: by name.
+        merges: by name.
+
+    """
+
+    methods: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    sources: Mapping[str, LockedSource] = field(default_factory=dict)
+    merges: Mapping[str, LockedMerge] = field(default_factory=dict)
+
+
+def read(path: Path) -> Lock | None:
+    """Read the lock at `path`; None where there is none.
+
+    Raises:
+        ModelbuildError: exit 3 if it is of a newer format, or no lock.
+
+    """
+    try:
+        text = path.read_bytes().decode()
+        table = tomli.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise _unsound(path, str(error)) from None
+    version = table.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise ModelbuildError(
+            Problem(f"`{path}` is a lock of version {version}, and this modelbuild knows version {VERSION}", hint="use a newer modelbuild"),
+            Exit.LOCK,
+        )
+    try:
+        return _lock(table)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unsound(path, f"{type(error).__name__}: {error}") from None
+
+
+def _unsound(path: Path, fact: str) -> ModelbuildError:
+    hint = "take it back from version control; or remove it, and run `modelbuild lock`"
+    return ModelbuildError(Problem(f"`{path}` is no sound lock", facts=(fact,), hint=hint), Exit.LOCK)
+
+
+def _lock(table: Mapping[str, Any]) -> Lock:
+    _only(table, "version", "method", "source", "merge")
+    if table["version"] != VERSION:
+        raise ValueError(f"`version` is {table['version']}")
+    return Lock(
+        {name: _method(entry) for name, entry in table.get("method", {}).items()},
+        {name: _source(entry) for name, entry in table.get("source", {}).items()},
+        {name: _merge(entry) for name, entry in table.get("merge", {}).items()},
+    )
+
+
+def _method(entry: Mapping[str, Any]) -> tuple[int, str]:
+    _only(entry, "revision", "numerics")
+    return _of(int, entry["revision"]), _of(str, entry["numerics"])
+
+
+def _source(entry: Mapping[str, Any]) -> LockedSource:
+    _only(entry, "from", "commit", "root", "files")
+    return LockedSource(_of(str, entry["from"]), _digest(entry.get("commit", "")), _digest(entry.get("root", "")), _files(entry))
+
+
+def _merge(entry: Mapping[str, Any]) -> LockedMerge:
+    _only(entry, "graph", "seed", "root", "files")
+    return LockedMerge(_digest(entry["graph"]), _of(int, entry.get("seed", -1)), _digest(entry.get("root", "")), _files(entry))
+
+
+def _files(entry: Mapping[str, Any]) -> Mapping[str, LockedFile]:
+    for one in entry.get("files", {}).values():
+        _only(one, "size", "sha256")
+    return {name: LockedFile(_of(int, one["size"]), _digest(one["sha256"])) for name, one in entry.get("files", {}).items()}
+
+
+def _only(table: Mapping[str, Any], *known: str) -> None:
+    unknown = sorted(table.keys() - set(known))
+    if unknown:
+        raise ValueError(f"`{unknown[0]}` is no key of a lock")
+
+
+def _of(kind: type[Any], value: object) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _digest(value: object) -> str:
+    if not isinstance(value, str) or not _HEX.fullmatch(value):
+        raise ValueError(f"{value!r} is no digest")
+    return value
+
+
+def to_text(lock: Lock) -> str:
+    """Write a lock: sorted, without times and absolute paths."""
+    return "\n".join(_lines(lock)) + "\n"
+
+
+def _lines(lock: Lock) -> Iterator[str]:
+    yield "# Written by `modelbuild lock` and `modelbuild build`, and read by them.  Keep it in version control."
+    yield f"version = {VERSION}"
+    for name, (revision, numerics) in sorted(lock.methods.items()):
+        yield ""
+        yield f"[method.{_key(name)}]"
+        yield f"revision = {revision}"
+        yield f"numerics = {_text(numerics)}"
+    for name, source in sorted(lock.sources.items()):
+        yield ""
+        yield f"[source.{_key(name)}]"
+        yield f"from = {_text(source.location)}"
+        yield from _given(source, "commit", "root")
+        yield from _file_lines(f"source.{_key(name)}", source.files)
+    for name, merge in sorted(lock.merges.items()):
+        yield ""
+        yield f"[merge.{_key(name)}]"
+        yield f"graph = {_text(merge.graph)}"
+        if merge.seed >= 0:
+            yield f"seed = {merge.seed}"
+        yield from _given(merge, "root")
+        yield from _file_lines(f"merge.{_key(name)}", merge.files)
+
+
+def _given(one: LockedSource | LockedMerge, *names: str) -> Iterator[str]:
+    for name in names:
+        value = getattr(one, name)
+        if value:
+            yield f"{name} = {_text(value)}"
+
+
+def _file_lines(at: str, files: Mapping[str, LockedFile]) -> Iterator[str]:
+    if files:
+        yield f"[{at}.files]"
+    for name, file in sorted(files.items()):
+        yield f"{_text(name)} = {{ size = {file.size}, sha256 = {_text(file.sha256)} }}"
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+_text: Callable[[str], str] = json.dumps
+"""Of what a name or a path may hold, JSON and TOML write the same."""

@@ -1,0 +1,176 @@
+"""Checkpoints: a folder of files, wherever it is, becomes headers, bytes' places and the files that go along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from modelbuild.checkpoint.anatomy import Anatomy, dissect
+from modelbuild.checkpoint.header import TensorInfo
+from modelbuild.errors import Exit, ModelbuildError, Problem
+
+CARRIED = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""What goes along with the weights, by name.  Code (`*.py`) never does."""
+
+TOKENIZER_FILES = frozenset(CARRIED[4:])
+"""Those of them that `tokenizer = { source = … }` chooses."""
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+_PICKLES = (".bin", ".pt", ".pth")
+_MAX_JSON = 64_000_000
+
+
+class Folder(Protocol):
+    """The files of a model: here, or on a hub that hands them out one by one."""
+
+    @property
+    def place(self) -> str:
+        """How people call it."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of its files, sorted."""
+
+    def path(self, name: str) -> Path:
+        """Return where a file lies, or will once it is fetched."""
+
+    def header(self, name: str) -> tuple[TensorInfo, ...]:
+        """Read the header of a weight file; nothing else of it has to be here."""
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a JSON object."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A checkpoint that can be read.
+
+    Args:
+        name: the source's name in the Modelfile.
+        tensors: by name.
+        weights: the safetensors files.
+        carried: the other files that belong to the model, by file name.
+        config: config.json, or {} where there is none.
+        folder: where all of this comes from.
+
+    """
+
+    name: str
+    tensors: Mapping[str, TensorInfo]
+    weights: tuple[Path, ...]
+    carried: Mapping[str, Path]
+    config: Mapping[str, Any]
+    folder: Folder = field(repr=False)
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Its stack of layers."""
+        return dissect(self.tensors, self.config)
+
+
+def read_checkpoint(name: str, folder: Folder) -> Checkpoint:
+    """Read the headers and the config.json of a folder.
+
+    Raises:
+        ModelbuildError: exit 5 where something is missing or malformed, 8 where only pickles are there.
+
+    """
+    held = folder.names()
+    weights = _weights(name, folder, held)
+    tensors: dict[str, TensorInfo] = {}
+    for file in weights:
+        for info in folder.header(file):
+            if info.name in tensors:
+                raise _broken(name, f"`{info.name}` stands in both {tensors[info.name].path.name} and {file}")
+            tensors[info.name] = info
+    carried = {file: folder.path(file) for file in CARRIED if file in held}
+    config = folder.json("config.json") if "config.json" in held else {}
+    return Checkpoint(name, tensors, tuple(map(folder.path, weights)), carried, config, folder)
+
+
+def _weights(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...]:
+    if SINGLE in held:
+        return (SINGLE,)
+    if INDEX in held:
+        return _shards(name, folder, held)
+    found = [file for file in held if file.endswith(".safetensors") and "/" not in file]
+    if len(found) == 1:
+        return (found[0],)
+    if found:
+        raise _broken(name, f"{folder.place} holds {len(found)} safetensors files and no {INDEX} that says what they are")
+    pickles = [file for file in held if file.endswith(_PICKLES) and "/" not in file]
+    if pickles:
+        raise ModelbuildError(
+            Problem(
+                f"source `{name}` holds pickles, which run code when they are read",
+                facts=(f"{folder.place} holds {', '.join(pickles[:3])}",),
+                hint="convert it to safetensors first",
+            ),
+            Exit.UNSAFE,
+        )
+    raise ModelbuildError(
+        Problem(f"source `{name}` holds no safetensors file", facts=(f"looked in {folder.place}",), hint="point `from` at a model"),
+        Exit.SOURCE,
+    )
+
+
+def _shards(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...]:
+    table = folder.json(INDEX).get("weight_map")
+    if not isinstance(table, dict) or not table or not all(isinstance(file, str) for file in table.values()):
+        raise _broken(name, f"{folder.path(INDEX)} has no weight_map")
+    files = tuple(sorted(set(table.values())))
+    outside = next((file for file in files if Path(file).name != file or file in (".", "..")), None)
+    if outside is not None:
+        raise ModelbuildError(
+            Problem(f"source `{name}` names a shard outside its directory", facts=(f"{INDEX} says `{outside}`",), hint="repair the index"),
+            Exit.UNSAFE,
+        )
+    missing = [file for file in files if file not in held]
+    if missing:
+        raise _broken(name, f"{INDEX} names {', '.join(missing[:3])}, which {'is' if len(missing) == 1 else 'are'} not there")
+    return files
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ModelbuildError: exit 5 if the file is no JSON object.
+
+    """
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise ValueError(f"it is larger than {_MAX_JSON} bytes")
+        table = json.loads(path.read_bytes())
+        if not isinstance(table, dict):
+            raise ValueError("it is no JSON object")  # noqa: TRY004 - like any other fault of the file
+    except (ValueError, RecursionError) as error:
+        raise ModelbuildError(
+            Problem(f"`{path}` cannot be read", facts=(str(error),), hint="download or copy it again"), Exit.SOURCE
+        ) from None
+    return table
+
+
+def _broken(name: str, fact: str) -> ModelbuildError:
+    return ModelbuildError(Problem(f"source `{name}` is incomplete", facts=(fact,), hint="download or copy it again"), Exit.SOURCE)
