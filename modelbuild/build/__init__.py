@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
+    from modelbuild.build.pinning import LockView
     from modelbuild.cache.upkeep import Collected, Verified
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "forecast",
     "graph",
     "init",
+    "lock",
     "methods",
     "show",
     "status",
@@ -61,13 +63,17 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     """
     options, started = options or Options(), time.perf_counter()
     text = stamp.read(where.file)
-    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where.file, targets, where.overrides)
-    known = None if options.force else stamp.fresh(left, text)
+    lock = stamp.read(where.lock)
+    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
+    known = None if options.force or (options.locked and not lock) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
     from modelbuild.build.fetching import bring
+    from modelbuild.build.locking import Keeper
     from modelbuild.build.project import Project
     from modelbuild.build.run import Run
+    from modelbuild.cache.hashes import FileHashes
+    from modelbuild.engine.sources import SourceFiles
 
     project = Project.open(where)
     plan = project.plan(project.targets(targets))
@@ -75,16 +81,29 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
         report(Noted(note))
     for warning in plan.warnings:
         report(Warned(warning))
-    bring(plan, report)
     cache = project.cache()
+    sources = SourceFiles(cache)
+    keeper = Keeper(project, plan, FileHashes(cache.index), sources)
     try:
-        run = Run(plan, cache, options, report)
+        if options.locked:
+            keeper.refuse_stale()
+        elif options.frozen:
+            keeper.refuse_missing()
+        bring(plan, report)
+        keeper.refuse_others()
+        run = Run(plan, cache, sources, options, report, keeper.expected() if options.locked else {})
         outcome = run.run(started)
         project.remember(cache, run.keys())
         if outcome.exit_code == Exit.DONE:
             project.collect(cache, run.used_packs)
-            stamp.leave(left, text, plan, outcome)
+            if options.locked:
+                keeper.refuse_other_outputs()
+            elif project.lock and not options.frozen and not where.overrides and keeper.write(keeper.completed(plan.targets, read=True)):
+                report(Noted(f"wrote {where.lock}"))
+            if not options.frozen:
+                stamp.leave(left, text, stamp.read(where.lock), plan, outcome)
     finally:
+        sources.close()
         cache.close()
     return outcome
 
@@ -106,6 +125,27 @@ def fetch(where: Where, targets: Sequence[str] = (), report: Report = silent) ->
     from modelbuild.build.fetching import fetch as use_case
 
     return use_case(where, targets, report)
+
+
+def lock(
+    where: Where, upgrade: Sequence[str] | None = None, report: Report = silent, *, check: bool = False, dry_run: bool = False
+) -> LockView:
+    """Write into the lock what is known without building: commits, digests, graphs.
+
+    Args:
+        where: the Modelfile and its cache.
+        upgrade: sources whose pins are to be moved, each NAME or NAME=REVISION; () for all, None for none.
+        report: told of what is fetched.
+        check: write nothing, and refuse a lock that is not right.
+        dry_run: write nothing, and say what would change.
+
+    Raises:
+        ModelbuildError: exit 3 if `check` finds the lock missing or stale.
+
+    """
+    from modelbuild.build.pinning import lock as use_case
+
+    return use_case(where, upgrade, report, check=check, dry_run=dry_run)
 
 
 def status(where: Where, targets: Sequence[str] = ()) -> tuple[TargetStatus, ...]:

@@ -11,6 +11,7 @@ from modelbuild.build.fetching import used_files
 from modelbuild.build.project import Project
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.digest import KeyHasher, merkle_root
+from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.lockfile import Lock, LockedFile, LockedMerge, LockedSource
@@ -91,7 +92,8 @@ class Keeper:
         """Refuse to go on without a lock: exit 3."""
         if self.project.lock is None:
             raise ModelbuildError(
-                Problem(f"there is no lock at `{self.project.where.lock}`", hint="run `modelbuild lock`, and keep what it writes"), Exit.LOCK
+                Problem(f"there is no lock at `{self.project.where.lock}`", hint="run `modelbuild lock`, and keep what it writes"),
+                Exit.LOCK,
             )
 
     def refuse_others(self) -> None:
@@ -227,16 +229,17 @@ class Keeper:
     def _root(self, checkpoint: Checkpoint, names: Iterable[str], *, read: bool) -> str:
         """Return the root of the tensors in some files, or "" where they are not known."""
         held = set(names)
-        leaves = [leaf for leaf in self.plan.models[checkpoint.name].tensors.values() if isinstance(leaf, Leaf) and leaf.info.path.name in held]
+        leaves = [
+            leaf for leaf in self.plan.models[checkpoint.name].tensors.values() if isinstance(leaf, Leaf) and leaf.info.path.name in held
+        ]
         read = read and all(leaf.info.path.exists() for leaf in leaves)
         digests = [self.sources.digest(leaf)[0] if read else self.sources.known(leaf) for leaf in leaves]
         if not all(digests):
             return ""
+        self.sources.remember()
         return merkle_root((leaf.info.name, leaf.dtype, leaf.shape, digest) for leaf, digest in zip(leaves, digests, strict=True))
 
     def _merge(self, name: str, locked: LockedMerge) -> LockedMerge:
-        from modelbuild.engine.publish import read_manifest
-
         path = self.plan.targets[name].path
         manifest = read_manifest(path)
         held = {file: self._output(path, file) for file in manifest.files}
@@ -254,24 +257,23 @@ def _same(old: LockedSource | None, new: LockedSource) -> bool:
 
 
 def graph_of(plan: Plan, name: str) -> str:
-    """Return the hash of what a merge computes: of each tensor how it comes from others, called by their names, and of its output's form."""
+    """Return the hash of what a merge computes: how each tensor comes of others, called by their names, and its output's form."""
     hasher = KeyHasher("graph")
     node = plan.graph.nodes[name]
+    told: set[Action] = set()
     for tensor, ref in sorted(plan.models[name].tensors.items()):
-        _tell(hasher, tensor, ref, name)
+        hasher.field("tensor", (tensor, ref.label, ref.dtype, ref.shape))
+        _tell(hasher, plan, name, ref, told)
     output = node.merge.output
     hasher.field("output", (output.dtype, output.shard_size, node.merge.tokenizer))
     return hasher.key()
 
 
-def _tell(hasher: KeyHasher, tensor: str, ref: Ref, node: str) -> None:
-    if isinstance(ref, Action) and ref.node == node:
-        hasher.field("tensor", tensor)
-        for one in (*(need for need in ref.needs if isinstance(need, Survey)), ref):
-            describe(one, tuple(map(_label, one.needs)), "", hasher)
-    else:
-        hasher.field("tensor", (tensor, _label(ref), ref.dtype, ref.shape))
-
-
-def _label(ref: Ref) -> str:
-    return ref.label
+def _tell(hasher: KeyHasher, plan: Plan, node: str, ref: Ref, told: set[Action]) -> None:
+    """Tell of a merge's own action, and of those beside it that it needs: they are no merge's."""
+    if not isinstance(ref, Action) or ref in told or (ref.node != node and ref.node in plan.graph.nodes):
+        return
+    told.add(ref)
+    for need in ref.needs:
+        _tell(hasher, plan, node, need, told)
+    describe(ref, tuple(need.label for need in ref.needs), "", hasher)

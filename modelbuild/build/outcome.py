@@ -22,6 +22,8 @@ class Options:
         keep_going: build what does not rest on what failed.
         device: auto, cpu, cuda or cuda:N.
         memory: bytes for buffers and intermediates, 0 for half of what is available.
+        locked: go by the lock, which has to be right, and come out as it says.
+        frozen: go by the pins of the lock, right or not, and leave it as it is.
 
     """
 
@@ -30,6 +32,8 @@ class Options:
     keep_going: bool = False
     device: str = "auto"
     memory: int = 0
+    locked: bool = False
+    frozen: bool = False
 
 
 State = Literal["built", "fresh", "failed", "stale"]

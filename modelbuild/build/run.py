@@ -32,16 +32,21 @@ class Run:
     Args:
         plan: what to build.
         cache: what is known and kept.
+        sources: the source files of the plan.
         options: how.
         report: told of what happens.
+        expected: the Merkle root that a target has to have, where that is known.
 
     """
 
-    def __init__(self, plan: Plan, cache: Cache, options: Options, report: Report) -> None:
+    def __init__(
+        self, plan: Plan, cache: Cache, sources: SourceFiles, options: Options, report: Report, expected: Mapping[str, str]
+    ) -> None:
         """Judge the plan, fit it into memory, and open what computes."""
+        self._expected = expected
         self._plan, self._cache, self._options, self._report = plan, cache, options, report
         self._outputs = OutputTable(cache.index)
-        self._sources = SourceFiles(cache)
+        self._sources = sources
         for target in plan.targets.values():
             refuse_foreign(target.path)
         raise_file_limit()
@@ -88,7 +93,6 @@ class Run:
             self._engine.flush()
             self._shelves.close(complete=complete)
             self._engine.close()
-            self._sources.close()
         return self._outcome(states, (*failed, *more), started)
 
     @property
@@ -153,6 +157,7 @@ class Run:
     def _publish(self, target: Target) -> State:
         """Make a target's output what it should be, if it is not."""
         content = content_of(target, self._engine.digest)
+        self._compare(target, content.root)
         if target.kept:
             self._shelves.used.update(content.weights.values())
         if self._outputs.stands(target.path, content.identity, content.names):
@@ -176,6 +181,14 @@ class Run:
             self._cache.packs.refresh(pack)
         self._report(Published(target.name, str(target.path), len(content.names)))
         return "built"
+
+    def _compare(self, target: Target, root: str) -> None:
+        """Let nothing be published that is not what was locked."""
+        expected = self._expected.get(target.name) or root
+        if expected != root:
+            facts = (f"its tensors have the root {root}", f"{expected} is locked")
+            hint = "`modelbuild verify` says where they differ; the old output stands"
+            raise ModelbuildError(Problem(f"`{target.name}` came out other than locked", facts=facts, hint=hint), Exit.DIGEST)
 
     def _key(self, ref: Ref) -> str:
         return self._engine.key(ref) if isinstance(ref, Action) else ""

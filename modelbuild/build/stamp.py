@@ -23,33 +23,35 @@ from modelbuild.methods import installed
 
 if TYPE_CHECKING:
     from modelbuild.build.outcome import Outcome
+    from modelbuild.build.where import Where
     from modelbuild.method import Method
     from modelbuild.plan import Plan
 
-_FORMAT = 1
+_FORMAT = 2
 _RACY_NS = 2_000_000_000
 
 
-def stamp_path(cache: Path, modelfile: Path, targets: Sequence[str], overrides: Sequence[str]) -> Path:
+def stamp_path(cache: Path, where: Where, targets: Sequence[str]) -> Path:
     """Return where the stamp of a build that was asked for in these words stands."""
-    words = json.dumps([str(modelfile.resolve()), list(targets), list(overrides)])
+    words = json.dumps([str(where.file.resolve()), list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
     return cache / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
 
 
-def read(modelfile: Path) -> bytes:
-    """Return a Modelfile's bytes, or b"" where it cannot be read: then there is no stamp for it either."""
+def read(path: Path) -> bytes:
+    """Return the bytes of a Modelfile or a lock, or b"" where it cannot be read: without a Modelfile there is no stamp either."""
     try:
-        return modelfile.read_bytes()
+        return path.read_bytes()
     except OSError:
         return b""
 
 
-def fresh(path: Path, text: bytes) -> dict[str, Any] | None:
+def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
     """Return the outcome that a stamp holds if nothing has moved since, else None.
 
     Args:
         path: the stamp.
         text: the Modelfile.
+        lock: the lock, or b"".
 
     """
     try:
@@ -58,6 +60,7 @@ def fresh(path: Path, text: bytes) -> dict[str, Any] | None:
             stamp["format"] == _FORMAT
             and stamp["version"] == modelbuild.__version__
             and stamp["modelfile"] == blake3(text).hexdigest()
+            and stamp["lock"] == blake3(lock).hexdigest()
             and all(_source(Path(name)) == stat for name, stat in stamp["sources"].items())
             and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
@@ -68,7 +71,7 @@ def fresh(path: Path, text: bytes) -> dict[str, Any] | None:
     return outcome if current else None
 
 
-def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
+def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) -> None:
     """Leave a stamp after a build.
 
     None where a source is so young that it could change without its times moving, or where a method is of no installed
@@ -77,6 +80,7 @@ def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
     Args:
         path: the stamp.
         text: the Modelfile.
+        lock: the lock, or b"".
         plan: what was built.
         outcome: what came of it.
 
@@ -103,6 +107,7 @@ def leave(path: Path, text: bytes, plan: Plan, outcome: Outcome) -> None:
         "format": _FORMAT,
         "version": modelbuild.__version__,
         "modelfile": blake3(text).hexdigest(),
+        "lock": blake3(lock).hexdigest(),
         "sources": seen,
         "outputs": {str(output.resolve()): stat_of(output) for output in outputs},
         "methods": [[*origin, _revision(*origin)] for origin in origins],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Overrides, Targets, parsed_size
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Targets, parsed_size
 
 if TYPE_CHECKING:
     from modelbuild.build import Where
@@ -26,6 +26,10 @@ def build(
     overrides: Overrides = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     memory: Annotated[int | None, _MEMORY] = None,
+    locked: Annotated[bool, typer.Option("--locked", help="Go by the lock, which has to be right, and come out as it says.")] = False,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Go by the pins of the lock, and leave it as it is.")] = False,
+    offline: Offline = False,
+    mirrors: Mirrors = None,
     json: Json = False,
 ) -> None:
     """Bring targets up to date."""
@@ -34,8 +38,8 @@ def build(
     from modelbuild.report.problems import problems
 
     common: Common = context.obj
-    where, names = common.where(overrides), targets or ()
-    options = use_cases.Options(jobs, force, keep_going, device, memory or 0)
+    where, names = common.where(overrides, offline=offline, mirrors=mirrors), targets or ()
+    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked, frozen)
     if explain:
         _explain(common, where, names, force=force, talk=json)
     if dry_run:

@@ -7,7 +7,7 @@ import glob
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
@@ -34,11 +34,13 @@ class Content:
     Args:
         weights: the id of the pack that each weight file is, by file name.
         small: the bytes of every other file, by name, manifest included.
+        root: Merkle root of its tensors.
 
     """
 
     weights: Mapping[str, str]
     small: Mapping[str, bytes]
+    root: str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,7 +68,8 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
 
     """
     weights = {file: _pack_of(target, names, digest) for file, names in target.files.items()}
-    root = merkle_root((name, ref.dtype, ref.shape, digest(ref)) for name, ref in target.tensors.items())
+    tensors = {name: digest(ref) for name, ref in target.tensors.items()}
+    root = merkle_root((name, ref.dtype, ref.shape, tensors[name]) for name, ref in target.tensors.items())
     small = {name: path.read_bytes() for name, path in target.carried.items() if name != "config.json"}
     if target.config:
         original = target.carried["config.json"].read_bytes() if "config.json" in target.carried else b"null"
@@ -77,14 +80,34 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
             tuple(target.files.items()), {name: ref.nbytes for name, ref in target.tensors.items()}
         )
     listed = sorted([*small, *target.files, MANIFEST])
-    small[MANIFEST] = (json.dumps({"made_by": "modelbuild", "format": 1, "root": root, "files": listed}, indent=2) + "\n").encode()
-    return Content(weights, small)
+    told = {name: known or "0" * len(root) for name, known in sorted(tensors.items())}  # of one length, for a forecast counts bytes
+    manifest = {"made_by": "modelbuild", "format": 1, "root": root, "files": listed, "tensors": told}
+    small[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    return Content(weights, small, root)
 
 
 def _pack_of(target: Target, names: Sequence[str], digest: Callable[[Ref], str]) -> str:
     layout = lay_out([(name, target.tensors[name].dtype, target.tensors[name].shape) for name in names])
     entries = tuple(TensorEntry(name, dtype, shape, digest(target.tensors[name])) for name, dtype, shape in layout.tensors)
     return pack_id(entries) if all(entry.digest for entry in entries) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an output says of itself: Merkle root, file names, and the digest of each tensor by name."""
+
+    root: str = ""
+    files: tuple[str, ...] = ()
+    tensors: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of the output at `path`; an empty one where there is none that is sound."""
+    try:
+        table = json.loads((path / MANIFEST).read_bytes())
+        return Manifest(str(table["root"]), tuple(map(str, table["files"])), dict(table.get("tensors", {})))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Manifest()
 
 
 def refuse_foreign(path: Path) -> None:
@@ -105,10 +128,7 @@ def refuse_foreign(path: Path) -> None:
             ),
             Exit.UNSAFE,
         )
-    try:
-        own = set(json.loads((path / MANIFEST).read_bytes())["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        own = set()
+    own = read_manifest(path).files
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if foreign:
         shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")

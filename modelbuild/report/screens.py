@@ -8,6 +8,7 @@ from typing import Any
 
 from modelbuild.build.fetching import FetchedSource
 from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
+from modelbuild.build.pinning import LockView
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
@@ -161,3 +162,16 @@ def fetched(sources: Sequence[FetchedSource]) -> str:
         f"{one.name} at {one.commit[:12]}: {counted(len(one.files), 'file')}, {human_bytes(one.nbytes)}, {one.brought} of them fetched now"
         for one in sources
     )
+
+
+def locked(view: LockView) -> str:
+    """Say what became of the lock: first which files and tensors moved, and what that dirties."""
+    lines = []
+    for one in view.moved:
+        lines.append(f"{one.source} moves from {one.before[:_SHOWN]} to {one.after[:_SHOWN]}")
+        lines += [f"  file {file}" for file in one.files]
+        lines += [f"  tensor {tensor}" for tensor in one.tensors]
+    if view.dirtied:
+        lines.append(f"no longer what was locked: {listed(view.dirtied)}")
+    state = {"written": "wrote", "unchanged": "nothing changes in", "would change": "would write"}[view.state]
+    return "\n".join([*lines, f"{state} {view.path}: {counted(view.sources, 'source')}, {counted(view.merges, 'merge')}"])

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 
-from tests.sources.conftest import AVERAGE
 from tests.support.checkpoints import from_bfloat16, random_tensors, read_model, to_bfloat16, write_file, write_model
 from tests.support.hub import SMALL, Hub
+from tests.support.hubprojects import AVERAGE
 from tests.support.hubs import blobs
 from tests.support.projects import Project
 

@@ -1,0 +1,38 @@
+"""`modelbuild lock`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from modelbuild.cli.common import Common, Json, Offline
+
+_NAMES = typer.Argument(metavar="NAME[=REVISION]", help="With --upgrade: sources, and what to move them to; none: all.", show_default=False)
+
+
+def lock(
+    context: typer.Context,
+    names: Annotated[list[str] | None, _NAMES] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the lock is right; exit 3 if not.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Move pins to what the hub has now.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would change, and write nothing.")] = False,
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """Resolve sources to commits and digests in the lock."""
+    from modelbuild import build as use_cases
+    from modelbuild.report import screens
+
+    common: Common = context.obj
+    if names and not upgrade:
+        raise typer.BadParameter("names go with --upgrade")
+    with common.reporter() as report:
+        view = use_cases.lock(common.where(offline=offline), (names or ()) if upgrade else None, report, check=check, dry_run=dry_run)
+    if json:
+        from modelbuild.report.json_document import document
+
+        common.out.say(document(asdict(view)))
+    elif not common.quiet:
+        common.out.say(screens.locked(view))
