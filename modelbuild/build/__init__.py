@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
     from modelbuild.build.pinning import LockView
+    from modelbuild.build.verifying import Verification
     from modelbuild.cache.upkeep import Collected, Verified
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "methods",
     "show",
     "status",
+    "verify",
 ]
 
 
@@ -113,6 +115,25 @@ def forecast(where: Where, targets: Sequence[str] = (), options: Options | None 
     from modelbuild.build.foretelling import forecast as use_case
 
     return use_case(where, targets, options or Options())
+
+
+def verify(
+    where: Where, targets: Sequence[str] = (), report: Report = silent, *, full: bool = False, rebuild: bool = False, sample: int = 0
+) -> Verification:
+    """Hold the lock against the Modelfile, and sources, outputs and packs against their digests.
+
+    Args:
+        where: the Modelfile and its cache.
+        targets: names of merges; none means the default ones.
+        report: told of what is rebuilt.
+        full: read all files, also those that nothing has touched since they were last read.
+        rebuild: compute tensors of the targets again from their sources, and compare.
+        sample: how many of each target's tensors, drawn at random; 0 for all.
+
+    """
+    from modelbuild.build.verifying import verify as use_case
+
+    return use_case(where, targets, report, full=full, rebuild=rebuild, sample=sample)
 
 
 def fetch(where: Where, targets: Sequence[str] = (), report: Report = silent) -> tuple[FetchedSource, ...]:

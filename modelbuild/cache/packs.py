@@ -107,7 +107,7 @@ class Packs:
         prepare(self._cache_directory)
         files.make_directory(self._directory)
         files.replace_file(self._sidecar_path(pack), contents.data())
-        if self._is_unmoved(pack):
+        if self.is_unmoved(pack):
             files.unlink(staged)
         else:
             files.set_mode(staged, stat.S_IMODE(status.st_mode) & 0o444)
@@ -127,7 +127,7 @@ class Packs:
         At the price of one stat where the file is as it was left.  One that was touched, or that this index has not seen, is
         hashed once: if it is right it is known again, else it is removed.
         """
-        return self._is_unmoved(pack) or self.recheck(pack)
+        return self.is_unmoved(pack) or self.recheck(pack)
 
     def recheck(self, pack: str) -> bool:
         """Hash a pack, and know it again where it is right, remove it where it is not."""
@@ -239,7 +239,8 @@ class Packs:
         elif create or self.ids():
             self.rebuild_index()
 
-    def _is_unmoved(self, pack: str) -> bool:
+    def is_unmoved(self, pack: str) -> bool:
+        """Tell whether a pack's stat tuple is what it was when its bytes were last known to be right."""
         now = self._stat(pack)
         return now is not None and self._index.get(_SEEN + pack) == now.numbers()
 

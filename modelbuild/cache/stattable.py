@@ -69,6 +69,13 @@ class StatTable:
                 return {name: digest for name, digest in digests.items() if isinstance(digest, str) and is_digest(digest)}
         return None
 
+    def last(self, path: Path) -> dict[str, str]:
+        """Return the digests that a file's tensors had when it was last remembered, whatever has become of it since."""
+        match self._index.get(_key(path)):
+            case {"digests": dict(digests)}:
+                return {name: digest for name, digest in digests.items() if isinstance(digest, str)}
+        return {}
+
     def remember(self, path: Path, taken: Stat, digests: Mapping[str, str]) -> bool:
         """Add digests to what is known of a file.
 

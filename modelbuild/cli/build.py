@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Targets, parsed_size
+from modelbuild.cli.verify import say
 
 if TYPE_CHECKING:
     from modelbuild.build import Where
@@ -26,6 +27,7 @@ def build(
     overrides: Overrides = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     memory: Annotated[int | None, _MEMORY] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing: compute everything again, and compare.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="Go by the lock, which has to be right, and come out as it says.")] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Go by the pins of the lock, and leave it as it is.")] = False,
     offline: Offline = False,
@@ -42,6 +44,8 @@ def build(
     options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked, frozen)
     if explain:
         _explain(common, where, names, force=force, talk=json)
+    if check:
+        say(common, use_cases.verify(where, names, rebuild=True), json=json)
     if dry_run:
         outcome = use_cases.forecast(where, names, options)
     else:

@@ -9,6 +9,7 @@ from typing import Any
 from modelbuild.build.fetching import FetchedSource
 from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.build.pinning import LockView
+from modelbuild.build.verifying import Verification
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
@@ -175,3 +176,16 @@ def locked(view: LockView) -> str:
         lines.append(f"no longer what was locked: {listed(view.dirtied)}")
     state = {"written": "wrote", "unchanged": "nothing changes in", "would change": "would write"}[view.state]
     return "\n".join([*lines, f"{state} {view.path}: {counted(view.sources, 'source')}, {counted(view.merges, 'merge')}"])
+
+
+def verified(found: Verification) -> str:
+    """Say what was checked, and what of it is not as it should be."""
+    lines = []
+    for finding in found.findings:
+        lines.append(f"{finding.state}: {finding.what}")
+        lines += [f"  {fact}" for fact in finding.facts[:_SHOWN]]
+        lines += [f"  and {len(finding.facts) - _SHOWN} more"] if len(finding.facts) > _SHOWN else []
+    checked = ", ".join(counted(number, kind) for kind, number in found.checked.items()) or "nothing"
+    return "\n".join(
+        [*lines, f"checked {checked}: {'all as it should be' if not found.findings else counted(len(found.findings), 'finding')}"]
+    )

@@ -1,0 +1,50 @@
+"""`modelbuild verify`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Targets
+
+if TYPE_CHECKING:
+    from modelbuild.build.verifying import Verification
+
+_SAMPLE = typer.Option(
+    "--sample", min=1, metavar="N", help="With --rebuild: so many tensors of each target, at random.", show_default=False
+)
+
+
+def verify(
+    context: typer.Context,
+    targets: Targets = None,
+    full: Annotated[bool, typer.Option("--full", help="Read all files, also those that nothing has touched.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Compute outputs again from their sources, and compare.")] = False,
+    sample: Annotated[int | None, _SAMPLE] = None,
+    offline: Offline = False,
+    mirrors: Mirrors = None,
+    json: Json = False,
+) -> None:
+    """Hold lock, sources, outputs and cache against their digests; exit 4 where they differ."""
+    from modelbuild import build as use_cases
+
+    common: Common = context.obj
+    if sample and not rebuild:
+        raise typer.BadParameter("--sample goes with --rebuild")
+    where = common.where(offline=offline, mirrors=mirrors)
+    say(common, use_cases.verify(where, targets or (), full=full, rebuild=rebuild, sample=sample or 0), json=json)
+
+
+def say(common: Common, found: Verification, *, json: bool) -> NoReturn:
+    """Print what was found, and end with its exit code."""
+    from modelbuild.report import screens
+
+    if json:
+        from modelbuild.report.json_document import document
+
+        common.out.say(document(asdict(found)))
+    elif not common.quiet or found.findings:
+        common.out.say(screens.verified(found))
+    raise typer.Exit(found.exit_code)
