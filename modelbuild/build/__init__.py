@@ -87,10 +87,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
     try:
-        if options.locked:
-            keeper.refuse_stale()
-        elif options.frozen:
-            keeper.refuse_missing()
+        keeper.hold(locked=options.locked, frozen=options.frozen)
         bring(plan, report)
         keeper.refuse_others()
         run = Run(plan, cache, sources, options, report, keeper.expected() if options.locked else {})
@@ -98,9 +95,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
         project.remember(cache, run.keys())
         if outcome.exit_code == Exit.DONE:
             project.collect(cache, run.used_packs)
-            if options.locked:
-                keeper.refuse_other_outputs()
-            elif project.lock and not options.frozen and not where.overrides and keeper.write(keeper.completed(plan.targets, read=True)):
+            if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
                 report(Noted(f"wrote {where.lock}"))
             if not options.frozen:
                 stamp.leave(left, text, stamp.read(where.lock), plan, outcome)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
+from modelbuild.build.environment import environment_path
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.layout import parse_json
@@ -114,6 +115,7 @@ def _remove_output(cache: Cache, target: str, path: Path) -> RemovedOutput:
     files.rename(path, aside)
     files.sync_directory(path.parent)
     files.remove_tree(aside)
+    files.remove_tree(environment_path(path))
     for pack in packs:
         cache.packs.refresh(pack)
     return RemovedOutput(target, str(path), len(sizes), sum(sizes))

@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 
 from modelbuild.build.judging import Judged, judge_plan
+from modelbuild.build.locking import Keeper
 from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
 from modelbuild.build.project import Project
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
+from modelbuild.cache.hashes import FileHashes
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.budget import bytes_per_element, share_out
 from modelbuild.engine.devices import choose, identity
@@ -29,7 +31,9 @@ def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
     project = Project.open(where)
     plan = project.plan(project.targets(targets))
     cache = project.cache()
+    keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
     try:
+        keeper.hold(locked=options.locked, frozen=options.frozen)
         return Forecast(plan, cache, options).outcome(started)
     finally:
         cache.close()

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelbuild import files, lockfile
+from modelbuild.build.environment import write_environment
 from modelbuild.build.fetching import used_files
+from modelbuild.build.outcome import Outcome
 from modelbuild.build.project import Project
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.digest import KeyHasher, merkle_root
@@ -68,6 +70,34 @@ class Keeper:
                     yield f"source `{name}` has a file `{file}` that is not in the lock"
                 elif self._lies_here(checkpoint) and self._file(checkpoint, file) != locked.files[file]:
                     yield f"`{file}` of source `{name}` is not the locked file"
+
+    def hold(self, *, locked: bool, frozen: bool) -> None:
+        """Refuse, before anything is done, a lock that is missing where it must be there, or wrong where it must be right.
+
+        Raises:
+            ModelbuildError: exit 3.
+
+        """
+        if locked:
+            self.refuse_stale()
+        elif frozen:
+            self.refuse_missing()
+
+    def settle(self, outcome: Outcome, device: str, *, locked: bool, frozen: bool) -> bool:
+        """After a build: say beside outputs what built them, hold them against the lock, or write it; tell whether it was written.
+
+        Raises:
+            ModelbuildError: exit 4 if `locked`, and an output is not the locked one.
+
+        """
+        if self.project.lock is None:
+            return False
+        for target in outcome.targets:
+            if target.state == "built":
+                write_environment(Path(target.path), device)
+        if locked:
+            self.refuse_other_outputs()
+        return not (locked or frozen or self.project.where.overrides) and self.write(self.completed(self.plan.targets, read=True))
 
     def refuse_stale(self) -> None:
         """Refuse to go on with a lock that is missing or no longer right.

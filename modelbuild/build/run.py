@@ -50,11 +50,11 @@ class Run:
         for target in plan.targets.values():
             refuse_foreign(target.path)
         raise_file_limit()
-        device = choose(options.device)
-        told = identity(device, plan.actions)
+        self.device = choose(options.device)
+        told = identity(self.device, plan.actions)
         judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running = judged.running
-        self._budget = share_out(running, options.memory, options.jobs, device)
+        self._budget = share_out(running, options.memory, options.jobs, self.device)
         self._sealer = Sealer(cache.close)
         self._shelves = Shelves(cache, plan, running, self._sealer)
         reads = {**uses(plan.actions)}
@@ -62,7 +62,7 @@ class Run:
             for ref in target.tensors.values():
                 if isinstance(ref, Action):
                     reads[ref] = reads.get(ref, 0) + 1
-        self._engine = Engine(cache, self._shelves, self._sources, device, told, self._budget, reads, report, force=options.force)
+        self._engine = Engine(cache, self._shelves, self._sources, self.device, told, self._budget, reads, report, force=options.force)
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
         report(

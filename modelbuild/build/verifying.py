@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from modelbuild import lockfile
+from modelbuild import files, lockfile
 from modelbuild.build.locking import Keeper
 from modelbuild.build.outcome import Options
 from modelbuild.build.project import Project
@@ -17,6 +16,7 @@ from modelbuild.build.run import Run
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
+from modelbuild.cache.layout import prepare
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.checkpoint.header import TensorInfo, read_header
 from modelbuild.engine.comparing import difference, digest_in_file
@@ -224,20 +224,20 @@ class _Verifier:
 def _computed(plan: Plan, target: Target, names: Sequence[str], cache: Cache, report: Report) -> Iterator[tuple[str, TensorInfo]]:
     """Build some tensors of a target beside the cache, by a cache of their own that goes with them."""
     file = "model.safetensors"
-    cache.directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".verify-", dir=cache.directory) as scratch:
-        path, own = Path(scratch) / "out", Cache.open(Path(scratch) / "cache")
+    prepare(cache.directory)
+    scratch = cache.directory / f".verify-{files.random_name()}"
+    path, own, sources = scratch / "out", Cache.open(scratch / "cache"), SourceFiles(cache)
+    try:
         tensors = {name: target.tensors[name] for name in names}
         part = replace(target, tensors=tensors, files={file: tuple(names)}, linked=True, kept=False, path=path, config={}, carried={})
         live: set[Ref] = {action for ref in tensors.values() for action in chain(ref)}
         smaller = replace(plan, targets={target.name: part}, actions=tuple(action for action in plan.actions if action in live), equal=())
-        sources = SourceFiles(own)
-        try:
-            outcome = Run(smaller, own, sources, Options(force=True), report, {}).run(0.0)
-            if outcome.exit_code != Exit.DONE:
-                raise ModelbuildError(outcome.problems, Exit(outcome.exit_code))
-            for info in read_header(path / file):
-                yield info.name, info
-        finally:
-            sources.close()
-            own.close()
+        outcome = Run(smaller, own, sources, Options(force=True), report, {}).run(0.0)
+        if outcome.exit_code != Exit.DONE:
+            raise ModelbuildError(outcome.problems, Exit(outcome.exit_code))
+        for info in read_header(path / file):
+            yield info.name, info
+    finally:
+        sources.close()
+        own.close()
+        files.remove_tree(scratch)

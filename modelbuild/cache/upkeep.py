@@ -95,6 +95,10 @@ def _remove_leftovers(cache_directory: Path, packs: Packs) -> Iterator[Path]:
         files.remove_tree(directory)
         lock.release()
         yield directory
+    for left in sorted(cache_directory.glob(".verify-*")):
+        if time.time() - left.stat().st_mtime > UNFINISHED_SECONDS:
+            files.remove_tree(left)
+            yield left
     for broken in sorted(cache_directory.glob(f"{INDEX}.broken-*")):
         files.remove_tree(broken)
         yield broken

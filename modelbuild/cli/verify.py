@@ -27,7 +27,7 @@ def verify(
     mirrors: Mirrors = None,
     json: Json = False,
 ) -> None:
-    """Hold lock, sources, outputs and cache against their digests; exit 4 where they differ."""
+    """Hold lock, sources and outputs against their digests."""
     from modelbuild import build as use_cases
 
     common: Common = context.obj

@@ -105,7 +105,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the output at `path`; an empty one where there is none that is sound."""
     try:
         table = json.loads((path / MANIFEST).read_bytes())
-        return Manifest(str(table["root"]), tuple(map(str, table["files"])), dict(table.get("tensors", {})))
+        return Manifest(str(table.get("root", "")), tuple(map(str, table["files"])), dict(table.get("tensors", {})))
     except (OSError, ValueError, KeyError, TypeError):
         return Manifest()
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from modelbuild import build as use_cases
 from modelbuild.errors import Exit, ModelbuildError
-from tests.support.hub import Fault, Handler, Hub, Request
+from tests.support.hub import Fault, Handler, Hub, Request, git_sha1
 from tests.support.hubs import blobs
 from tests.support.projects import Project
 
@@ -71,8 +75,6 @@ def spoils_config(handler: Handler, request: Request) -> bool:
         return False
     repo = handler.hub.repositories["lab/base"]
     data = repo.commits[repo.refs["main"]]["config.json"]
-    from tests.support.hub import git_sha1
-
     headers = {"X-Repo-Commit": repo.refs["main"], "ETag": f'"{git_sha1(data)}"'}
     handler.answer(200, data.replace(b"llama", b"lambs"), headers)
     return True
@@ -80,8 +82,6 @@ def spoils_config(handler: Handler, request: Request) -> bool:
 
 def found(hub: Hub, sha: str) -> bytes:
     """Return a large file by its sha256."""
-    import hashlib
-
     every = (data for repo in hub.repositories.values() for files in repo.commits.values() for data in files.values())
     return next(data for data in every if hashlib.sha256(data).hexdigest() == sha)
 
@@ -137,6 +137,25 @@ def nowhere(family: Project) -> bool:
     return not any(CANARY.encode() in path.read_bytes() for path in family.root.parent.rglob("*") if path.is_file())
 
 
+def touch(family: Project) -> None:
+    """Let the next build look at everything again."""
+    family.write(family.where.file.read_text() + "\n")
+
+
+def is_at_the_api(fault: Fault) -> bool:
+    """Tell whether a fault is of every answer, and not of files alone."""
+
+    class Probe:
+        """A handler that answers nothing."""
+
+        hub, close_connection = Hub(), False
+
+        def refuse(self, *_: object) -> None:
+            """Take note of nothing."""
+
+    return fault(Probe(), Request("GET", "/api/models/lab/base/revision/main", {}))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", FATAL)
 def test_a_fault_that_stays_ends_in_its_exit_code_with_one_cause_and_one_remedy(family: Project, hub: Hub, name):
     hub.fault, code, cause = FATAL[name]
@@ -168,21 +187,59 @@ def test_after_a_fault_has_passed_the_same_command_gives_the_same_bytes(family: 
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_what_is_here_is_used_whatever_the_hub_does_offline(family: Project, hub: Hub, name):
+def test_what_is_here_is_used_offline_whatever_the_hub_does(family: Project, hub: Hub, name):
     family.build()
     before = family.hashes()
     hub.fault = FATAL[name][0]
     hub.requests.clear()
-    from dataclasses import replace
-
-    from modelbuild import build as use_cases
-
-    (family.root / "Modelfile.toml").write_text((family.root / "Modelfile.toml").read_text() + "\n")
+    touch(family)
     outcome = use_cases.build(replace(family.where, offline=True))
 
-    assert Exit.DONE == outcome.exit_code
+    assert (Exit.DONE, before, []) == (outcome.exit_code, family.hashes(), hub.requests)
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_with_everything_here_a_fault_is_told_only_where_a_branch_is_asked_for(family: Project, hub: Hub, name):
+    """Only that a branch is resolved needs the hub; the old output stands."""
+    family.build()
+    before = family.hashes()
+    hub.fault, code, cause = FATAL[name]
+    touch(family)
+    if is_at_the_api(hub.fault):
+        error = refusal(family.build)
+        assert code == error.exit_code
+        assert cause in str(error)
+    else:
+        family.build()
     assert before == family.hashes()
-    assert [] == hub.requests
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_with_a_lock_and_everything_here_the_hub_is_not_asked(family: Project, hub: Hub, name):
+    use_cases.lock(family.where)
+    family.build()
+    before = family.hashes()
+    hub.fault = FATAL[name][0]
+    hub.requests.clear()
+    shutil.rmtree(family.root / "cache")
+    shutil.rmtree(family.root / "out")
+    family.build(locked=True)
+
+    assert (before, []) == (family.hashes(), hub.requests)
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_with_a_lock_and_nothing_here_a_fault_is_the_same_fault(family: Project, hub: Hub, name):
+    use_cases.lock(family.where)
+    text = family.where.lock.read_bytes()
+    shutil.rmtree(family.root.parent / "home")
+    hub.fault, code, cause = FATAL[name]
+    error = refusal(lambda: family.build(locked=True))
+
+    assert code == error.exit_code
+    assert cause in str(error)
+    assert text == family.where.lock.read_bytes()
+    assert not (family.root / "out").exists()
 
 
 @pytest.mark.parametrize("name", HEALED)
@@ -207,7 +264,7 @@ def test_a_file_spoilt_on_this_machine_is_fetched_again(family: Project, hub: Hu
     data[-1] ^= 1
     large.chmod(0o644)
     large.write_bytes(data)
-    (family.root / "Modelfile.toml").write_text((family.root / "Modelfile.toml").read_text() + "\n")
+    touch(family)
     family.build()
 
     assert before == family.hashes()
