@@ -54,6 +54,14 @@ def open_new(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
+def open_sparse(path: Path, size: int) -> int:
+    """Open a file to write to, of that size, with holes where nothing was written; return its descriptor."""
+    step("open_sparse", path)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    os.ftruncate(fd, size)
+    return fd
+
+
 def open_append(path: Path) -> int:
     """Open a file to append lines to, created where it is missing."""
     step("open_append", path)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hubprojects import family, hub
 from tests.support.projects import DIAMOND, Project
+
+__all__ = ["diamond", "family", "hub", "project"]
 
 
 @pytest.fixture

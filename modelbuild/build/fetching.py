@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,29 +39,39 @@ def bring(plan: Plan, report: Report) -> tuple[FetchedSource, ...]:
 
     """
     return tuple(
-        _brought(checkpoint, checkpoint.folder, files, report)
+        _brought(plan, checkpoint, checkpoint.folder, files, report)
         for checkpoint, files in used_files(plan).items()
         if isinstance(checkpoint.folder, HubFolder)
     )
 
 
-def _brought(checkpoint: Checkpoint, folder: HubFolder, files: Iterable[str], report: Report) -> FetchedSource:
-    names, brought = tuple(files), 0
+def _brought(plan: Plan, checkpoint: Checkpoint, folder: HubFolder, names: tuple[str, ...], report: Report) -> FetchedSource:
+    brought = 0
     for name in names:
-        if folder.fetch(name):
+        if folder.is_partial(name):
+            path = folder.path(name)
+            nbytes = folder.fetch_tensors(name, [leaf.info for leaf in _leaves(plan) if leaf.info.path == path])
+        else:
+            nbytes = folder.listing[name].size if folder.fetch(name) else 0
+        if nbytes:
             brought += 1
-            report(Fetched(checkpoint.name, name, folder.listing[name].size))
+            report(Fetched(checkpoint.name, name, nbytes))
     return FetchedSource(checkpoint.name, folder.commit, names, sum(folder.listing[name].size for name in names), brought)
 
 
 def used_files(plan: Plan) -> Mapping[Checkpoint, tuple[str, ...]]:
     """Return which files of each source the targets of a plan read: weights on live edges, and what goes along."""
-    refs = [need for action in plan.actions for need in action.needs]
-    refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
-    paths: set[Path] = {ref.info.path for ref in refs if isinstance(ref, Leaf)}
+    paths: set[Path] = {leaf.info.path for leaf in _leaves(plan)}
     paths |= {path for target in plan.targets.values() for path in target.carried.values()}
     table = {}
     for checkpoint in plan.checkpoints.values():
         own = [*checkpoint.weights, *checkpoint.carried.values()]
         table[checkpoint] = tuple(sorted(path.name for path in own if path in paths))
     return {checkpoint: names for checkpoint, names in table.items() if names}
+
+
+def _leaves(plan: Plan) -> set[Leaf]:
+    """Return the tensors of sources that the targets rest on."""
+    refs = [need for action in plan.actions for need in action.needs]
+    refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
+    return {ref for ref in refs if isinstance(ref, Leaf)}

@@ -258,7 +258,9 @@ class Keeper:
 
     def _root(self, checkpoint: Checkpoint, names: Iterable[str], *, read: bool) -> str:
         """Return the root of the tensors in some files, or "" where they are not known."""
-        held = set(names)
+        held, folder = set(names), checkpoint.folder
+        if isinstance(folder, HubFolder) and any(map(folder.is_partial, held)):
+            return ""
         leaves = [
             leaf for leaf in self.plan.models[checkpoint.name].tensors.values() if isinstance(leaf, Leaf) and leaf.info.path.name in held
         ]

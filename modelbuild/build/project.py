@@ -136,7 +136,7 @@ class Project:
             return open_local(source.name, self.where.root / source.location)
         pinned = self.lock.sources.get(source.name) if self.lock else None
         pin = pinned.commit if pinned and pinned.location == source.location else ""
-        return read_checkpoint(source.name, open_hub(parse_address(source.location), pin, offline=self.where.offline))
+        return read_checkpoint(source.name, open_hub(parse_address(source.location), pin, offline=self.where.offline, ranges=source.ranges))
 
 
 @contextmanager

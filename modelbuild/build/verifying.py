@@ -133,7 +133,7 @@ class _Verifier:
             paths = {file: folder.path(file) for file in locked.files}
         for file, path in paths.items():
             if is_hub(location) and not mirror and not path.exists():
-                self.findings.append(Finding(f"{name}::{file}", "inconclusive", ("it has not been fetched",)))
+                self.findings.append(Finding(f"{name}::{file}", "inconclusive", ("it has not been fetched, or not whole",)))
             else:
                 self.file(f"{name}::{file}", path, locked.files[file], dict(self.cache.stats.last(path)))
 

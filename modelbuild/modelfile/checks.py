@@ -19,6 +19,10 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
     """
     report = Report(locator)
     sources, merges = _tables(document.get("source")), _tables(document.get("merge"))
+    for name, source in sources.items():
+        if "fetch" in source and not str(source.get("from", "hf://")).startswith("hf://"):
+            hint = "remove it; it is of sources on the hub, hf://namespace/name"
+            report.add(("source", name, "fetch"), "`fetch` has no meaning for a source that lies here", key=True, hint=hint)
     for name, merge in merges.items():
         path: KeyPath = ("merge", name)
         if name in sources:

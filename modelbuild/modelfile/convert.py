@@ -19,7 +19,7 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator) -> Model
         path=path,
         default=tuple(table.default or ()),
         seed=table.seed,
-        sources={name: Source(name, source.location, ("source", name)) for name, source in table.source.items()},
+        sources={name: Source(name, source.location, ("source", name), source.fetch == "ranges") for name, source in table.source.items()},
         merges={name: _merge(name, merge) for name, merge in table.merge.items()},
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,

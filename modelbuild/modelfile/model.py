@@ -63,6 +63,8 @@ class Source:
     name: str
     location: str
     path: KeyPath
+    ranges: bool = False
+    """Whether tensors are fetched from the hub, not whole files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,7 @@ class SourceTable(Table):
     """A checkpoint that is read and never written."""
 
     location: PathText = Field(alias="from")
+    fetch: Literal["files", "ranges"] = "files"
 
 
 class MergeTable(ParameterTable):

@@ -171,7 +171,8 @@ def locked(view: LockView) -> str:
     for one in view.moved:
         lines.append(f"{one.source} moves from {one.before[:_SHOWN]} to {one.after[:_SHOWN]}")
         lines += [f"  file {file}" for file in one.files]
-        lines += [f"  tensor {tensor}" for tensor in one.tensors]
+        lines += [f"  tensor {tensor}" for tensor in one.tensors[:_SHOWN]]
+        lines += [f"  and {len(one.tensors) - _SHOWN} more tensors"] if len(one.tensors) > _SHOWN else []
     if view.dirtied:
         lines.append(f"no longer what was locked: {listed(view.dirtied)}")
     state = {"written": "wrote", "unchanged": "nothing changes in", "would change": "would write"}[view.state]

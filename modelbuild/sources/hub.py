@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +24,7 @@ from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.sources.asking import Address, ask, not_here
 from modelbuild.sources.checkpoint import read_json
 from modelbuild.sources.hubcache import hashed, read_table, repository, shelf, snapshot
+from modelbuild.sources.ranges import PartialFile, RemoteFile
 
 PREFIX = "hf://"
 
@@ -63,9 +64,9 @@ class HubFile:
 class HubFolder:
     """A commit of a repository."""
 
-    def __init__(self, address: Address, commit: str, listing: Mapping[str, HubFile], *, offline: bool) -> None:
+    def __init__(self, address: Address, commit: str, listing: Mapping[str, HubFile], *, offline: bool, ranges: bool) -> None:
         """Take a commit whose files are known; see `open_hub`."""
-        self.address, self.commit, self.listing, self._offline = address, commit, listing, offline
+        self.address, self.commit, self.listing, self._offline, self._ranges = address, commit, listing, offline, ranges
         self._lock = threading.Lock()
 
     @property
@@ -78,21 +79,28 @@ class HubFolder:
         return tuple(sorted(self.listing))
 
     def path(self, name: str) -> Path:
-        """Return where a file lies in the hub's cache, or will."""
+        """Return where a file lies in the hub's cache, or will; where tensors are fetched one by one, beside it."""
+        return self._partial(name).path if self.is_partial(name) else self._whole(name)
+
+    def is_partial(self, name: str) -> bool:
+        """Tell whether a file is not fetched whole, but by its tensors."""
+        return self._ranges and name.endswith(".safetensors") and not self._whole(name).exists()
+
+    def _whole(self, name: str) -> Path:
         return snapshot(self.address.repo, self.commit) / name
 
     def header(self, name: str) -> tuple[TensorInfo, ...]:
         """Read the header of a weight file: of the file if it is here, else by range."""
         path = self.path(name)
-        if path.exists():
+        if self._whole(name).exists():
             return read_header(path)
         kept = self._shelf / f"{name}.header"
         if kept.is_file():
             return parse_header(path, self.listing[name].size, kept.read_bytes())
-        start = self._range(name, _HEAD_BYTES)
+        start = self._head(name, _HEAD_BYTES)
         length = header_length(path, self.listing[name].size, start)
         if len(start) < 8 + length:
-            start = self._range(name, 8 + length)
+            start = self._head(name, 8 + length)
         infos = parse_header(path, self.listing[name].size, start)
         files.replace_file(kept, start[: 8 + length])
         return infos
@@ -124,6 +132,11 @@ class HubFolder:
             there = False
         self._confirm(name)
         return not there
+
+    def fetch_tensors(self, name: str, infos: Iterable[TensorInfo]) -> int:
+        """Bring tensors of a partial file here, and return how many bytes that took; the hub has no digest of them."""
+        kept = self._shelf / f"{name}.header"
+        return self._partial(name).fetch(self._remote(name), kept.read_bytes(), infos)
 
     def _sound(self, name: str) -> bool:
         """Tell whether a file is what the hub lists; its bytes are read once, and again only when its stat has moved."""
@@ -162,26 +175,17 @@ class HubFolder:
 
         ask(self.address, f"`{name}` of {self.place}", call, offline=self._offline)
 
-    def _range(self, name: str, count: int) -> bytes:
-        """Return the first `count` bytes of a file."""
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
+    def _head(self, name: str, count: int) -> bytes:
+        """Return what a file starts with."""
+        start = bytearray()
+        self._remote(name).read((0, min(count, self.listing[name].size)), lambda at, data: start.__setitem__(slice(at, None), data))
+        return bytes(start)
 
-        def call() -> bytes:
-            if self._offline:
-                raise not_here(f"`{name}` of {self.place}")
-            headers = {**build_hf_headers(), "Range": f"bytes=0-{count - 1}", "Accept-Encoding": "identity"}
-            url = hf_hub_url(self.address.repo, name, revision=self.commit)
-            start = b""
-            with http_stream_backoff("GET", url, headers=headers, follow_redirects=True, max_retries=0) as response:
-                hf_raise_for_status(response)
-                for piece in response.iter_bytes():  # a server that knows no ranges sends all of it
-                    start += piece
-                    if len(start) >= count:
-                        break
-            return start[:count]
+    def _remote(self, name: str) -> RemoteFile:
+        return RemoteFile(self.address, self.commit, name, self._offline)
 
-        return ask(self.address, f"`{name}` of {self.place}", call, offline=self._offline)
+    def _partial(self, name: str) -> PartialFile:
+        return PartialFile(self._shelf / "ranges" / name, self.listing[name].size)
 
     @cached_property
     def _shelf(self) -> Path:
@@ -192,13 +196,14 @@ class HubFolder:
         return read_table(self._shelf / "checked.json")
 
 
-def open_hub(address: Address, pin: str, *, offline: bool) -> HubFolder:
+def open_hub(address: Address, pin: str, *, offline: bool, ranges: bool = False) -> HubFolder:
     """Find the commit of an address and list its files: a commit that was listed before costs no request.
 
     Args:
         address: the repository and its revision.
         pin: the commit that the lock holds, or "".
         offline: make no request.
+        ranges: fetch tensors, not weight files.
 
     Raises:
         ModelbuildError: exit 5 if there is no such repository or revision, 7 if it may not be read or the hub cannot be asked.
@@ -213,9 +218,9 @@ def open_hub(address: Address, pin: str, *, offline: bool) -> HubFolder:
     listing = _listed(address.repo, commit, offline=offline) if commit else {}
     if not listing:
         if offline:
-            raise not_here(f"`{address.repo}` at {pin or address.revision}")
+            raise not_here(f"`{address.repo}` at {pin[:12] or address.revision}")
         commit, listing = _ask_for_listing(address, commit)
-    return HubFolder(address, commit, listing, offline=offline)
+    return HubFolder(address, commit, listing, offline=offline, ranges=ranges)
 
 
 def _ask_for_listing(address: Address, commit: str) -> tuple[str, Mapping[str, HubFile]]:
@@ -224,7 +229,7 @@ def _ask_for_listing(address: Address, commit: str) -> tuple[str, Mapping[str, H
     def call() -> Any:
         return HfApi().model_info(address.repo, revision=commit or address.revision, files_metadata=True)
 
-    info = ask(address, f"`{address.repo}` at {commit or address.revision}", call, offline=False)
+    info = ask(address, f"`{address.repo}` at {commit[:12] or address.revision}", call, offline=False)
     found = str(info.sha)
     if not _COMMIT.fullmatch(found):
         raise ModelbuildError(Problem(f"the hub names no commit of `{address.repo}`", facts=(f"it says {found[:80]}",)), Exit.NETWORK)

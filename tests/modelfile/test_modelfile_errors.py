@@ -83,12 +83,27 @@ error: unknown key `export`
   --> Modelfile.toml:1:2, at `export`
   known here: version, default, seed, vars, source, merge, cache""",
     ),
+    "fetch of a source that lies here": (
+        '[source.a]\nfrom = "a"\nfetch = "ranges"\n',
+        """\
+error: `fetch` has no meaning for a source that lies here
+  --> Modelfile.toml:3:1, at `source.a.fetch`
+hint: remove it; it is of sources on the hub, hf://namespace/name""",
+    ),
+    "fetch of no known kind": (
+        '[source.a]\nfrom = "hf://a/b"\nfetch = "range"\n',
+        """\
+error: `fetch` must be one of files, ranges
+  --> Modelfile.toml:3:9, at `source.a.fetch`
+  found: "range", a string
+hint: did you mean `ranges`?""",
+    ),
     "unknown key of a source": (
         '[source.a]\nfrom = "a"\nadapters = []\n',
         """\
 error: unknown key `adapters`
   --> Modelfile.toml:3:1, at `source.a.adapters`
-  known here: from""",
+  known here: from, fetch""",
     ),
     "unknown key of an output": (
         WITH_INPUTS + 'output = { pth = "x" }\n',
@@ -153,7 +168,7 @@ hint: add `from = LOCATION`: hf://namespace/name, a directory or a .safetensors 
 
 error: unknown key `1-8b`
   --> Modelfile.toml:1:17, at `source.llama-3.1-8b`
-  known here: from
+  known here: from, fetch
 hint: a name with a dot stands in quotes: `[source."llama-3.1-8b.v0.1"]`""",
     ),
     "name of two nodes": (

@@ -6,8 +6,10 @@ import json
 
 import numpy as np
 
+from modelbuild import build as use_cases
+from modelbuild.errors import Exit
 from tests.support.checkpoints import from_bfloat16, random_tensors, read_model, to_bfloat16, write_file, write_model
-from tests.support.hub import SMALL, Hub
+from tests.support.hub import SMALL, Handler, Hub, Request
 from tests.support.hubprojects import AVERAGE
 from tests.support.hubs import blobs
 from tests.support.projects import Project
@@ -40,6 +42,50 @@ def test_a_second_build_asks_only_what_its_branches_are(family: Project, hub: Hu
     family.build()
 
     assert [f"/api/models/lab/{name}/revision/main?blobs=true" for name in ("base", "code", "math")] == [one.path for one in hub.requests]
+
+
+def test_ranges_fetch_the_tensors_that_are_read_and_no_whole_file(hub: Hub, project: Project, tmp_path):
+    """The embedding, the first layer, the final norm and the head: neighbours in one request; then one more layer."""
+    project.model("origin", random_tensors(0))
+    hub.put("lab/a", project.root / "origin")
+    text = '[source]\na = { from = "hf://lab/a", fetch = "ranges" }\n[merge.out]\nmethod = "passthrough"\n'
+    project.write(text + 'slices = [{ model = "a", layers = [0, 1] }]\n')
+    project.build()
+
+    origin, out = (read_model(project.root / name) for name in ("origin", "out/out"))
+    assert all(np.array_equal(origin[name], out[name]) for name in out)
+    assert all(path.stat().st_size < SMALL for path in blobs(tmp_path / "home"))
+    before = len(hub.asked("/blobs/"))
+    project.write(text + 'slices = [{ model = "a", layers = [0, 1] }, { model = "a", layers = [2, 3] }]\n')
+    use_cases.lock(project.where)
+    project.build()
+    assert 1 == len(hub.asked("/blobs/")) - before
+    out = read_model(project.root / "out/out")
+    assert np.array_equal(origin["model.layers.2.mlp.up_proj.weight"], out["model.layers.1.mlp.up_proj.weight"])
+    assert (Exit.DONE, {"inconclusive"}) == (
+        (found := use_cases.verify(project.where)).exit_code, {one.state for one in found.findings}
+    )  # fmt: skip
+
+
+def test_a_range_that_is_cut_off_is_read_again(hub: Hub, project: Project):
+    project.model("origin", random_tensors(0))
+    hub.put("lab/a", project.root / "origin")
+    project.write('[source]\na = { from = "hf://lab/a", fetch = "ranges" }\n[merge.out]\nmethod = "passthrough"\ninputs = ["a"]\n')
+    left = [2]
+
+    def cut(handler: Handler, request: Request) -> bool:
+        if "/blobs/" not in request.path or not left[0]:
+            return False
+        left[0] -= 1
+        handler.answer(206, bytes(500), {"Content-Length": "1000", "Content-Range": "bytes 0-999/30000"}, send=500)
+        return True
+
+    hub.fault = cut
+    project.build()
+
+    origin, out = (read_model(project.root / name) for name in ("origin", "out/out"))
+    assert origin.keys() == out.keys()
+    assert all(np.array_equal(origin[name], out[name]) for name in out)
 
 
 def test_a_slice_fetches_only_the_shards_that_it_reads(hub: Hub, project: Project, tmp_path):
