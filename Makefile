@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity parity check docs bench bench-check quality exactness clean
+.PHONY: install demo test test-slow test-parity test-torches parity check docs bench bench-check quality exactness clean
 
 install: $(VENV)/installed
 
@@ -35,6 +35,12 @@ test-slow: install  ## what takes longer: transformers as the judge, installs, l
 
 test-parity: install  ## against mergekit, which is installed into .venv-mergekit
 	$(BIN)/python -m pytest -n auto -m parity tests/parity
+
+test-torches: install  ## the same lock and bytes with the oldest torch that is supported, which is downloaded: gigabytes
+	grep -v '^torch==' constraints.txt > .venv-torch.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-torch.txt torch==2.6.0 .
+	MODELBUILD_OTHER_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest -m slow tests/locks/test_elsewhere.py
 
 parity: install  ## the same, and write docs/parity.md
 	$(BIN)/python -m pytest -n auto -m parity tests/parity --parity-report docs/parity.md

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from modelbuild import build as use_cases
+from tests.support.hub import Hub
 from tests.support.projects import Project
 
 HEAVY = ("torch", "numba", "numpy", "networkx", "transformers", "huggingface_hub", "pydantic", "rich", "diskcache", "safetensors")
@@ -43,6 +45,19 @@ def test_a_null_build_imports_nothing_heavy_whatever_its_options(diamond: Projec
 
     assert set() == imported("-C", str(diamond.root), "build") & {*HEAVY}
     assert set() == imported("build", *options, "release") & {*HEAVY}
+
+
+def test_a_null_build_with_a_lock_and_sources_on_a_hub_imports_nothing_heavy_and_asks_nothing(family: Project, hub: Hub):
+    use_cases.lock(family.where)
+    use_cases.fetch(family.where)
+    time.sleep(2.1)
+    family.build()
+    family.build(locked=True)
+    hub.requests.clear()
+
+    for options in ((), ("--locked",), ("--offline",)):
+        assert set() == imported("-C", str(family.root), "build", *options) & {*HEAVY}
+    assert [] == hub.requests
 
 
 def test_a_build_without_stamp_imports_neither_torch_nor_transformers(diamond: Project):

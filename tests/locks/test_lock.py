@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,27 @@ from modelbuild.errors import Exit, ModelbuildError
 from tests.support.checkpoints import random_tensors, write_model
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project
+
+_watched: list[list[str]] = []
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    """Note every connection, and every name looked up, while somebody watches."""
+    if _watched and event in ("socket.connect", "socket.getaddrinfo"):
+        _watched[-1].append(f"{event} {arguments[-1]}")
+
+
+sys.addaudithook(_audit)
+
+
+@contextmanager
+def connections() -> Iterator[list[str]]:
+    """Watch this process's sockets."""
+    _watched.append([])
+    try:
+        yield _watched[-1]
+    finally:
+        _watched.pop()
 
 
 def refusal(project: Project, **options: bool) -> ModelbuildError:
@@ -241,11 +265,20 @@ def test_locked_and_offline_after_a_fetch_elsewhere_gives_the_same_bytes_without
     shutil.rmtree(family.root / "cache")
     shutil.rmtree(family.root / "out")
     hub.requests.clear()
-    outcome = use_cases.build(replace(family.where, offline=True), (), Options(locked=True))
+    with connections() as made:
+        outcome = use_cases.build(replace(family.where, offline=True), (), Options(locked=True))
 
     assert (Exit.DONE, 30) == (outcome.exit_code, outcome.actions.run)
     assert before == family.hashes()
-    assert [] == hub.requests
+    assert ([], []) == (hub.requests, made)
+
+
+def test_an_audit_sees_the_connections_of_a_build_that_asks(family: Project, hub: Hub):
+    """So that none seen means that none was made."""
+    with connections() as made:
+        family.build()
+
+    assert made
 
 
 def test_a_mirror_of_the_locked_bytes_is_as_good_and_of_others_is_exit_4(family: Project, hub: Hub, tmp_path):
