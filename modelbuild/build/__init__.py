@@ -67,7 +67,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     text = stamp.read(where.file)
     lock = stamp.read(where.lock)
     left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
-    known = None if options.force or (options.locked and not lock) else stamp.fresh(left, text, lock)
+    known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
     from modelbuild.build.fetching import bring

@@ -180,10 +180,13 @@ class Keeper:
         declared = self.project.modelfile
         used = used_files(self.plan)
         sources = {name: one for name, one in self.lock.sources.items() if name in declared.sources}
-        sources |= {checkpoint.name: self._source(checkpoint, names, read=read) for checkpoint, names in used.items()}
+        for checkpoint, names in used.items():
+            source = self._source(checkpoint, names, read=read)
+            sources |= {checkpoint.name: source} if source else {}
         graphs = {name: graph_of(self.plan, name) for name in self.nodes()}
         old = self.lock.merges
-        moved = {name for name in sources if not _same(self.lock.sources.get(name), sources[name])}
+        moved = {checkpoint.name for checkpoint in used if checkpoint.name not in sources}
+        moved |= {name for name in sources if not _same(self.lock.sources.get(name), sources[name])}
         moved |= {name for name, graph in graphs.items() if name not in old or old[name].graph != graph}
         for name, node in self.project.graph.nodes.items():
             if moved.intersection(node.models):
@@ -242,13 +245,16 @@ class Keeper:
         except OSError:
             return None
 
-    def _source(self, checkpoint: Checkpoint, names: Sequence[str], *, read: bool) -> LockedSource:
-        """Return what is to be locked of a source; files that only other targets read stay as they were."""
+    def _source(self, checkpoint: Checkpoint, names: Sequence[str], *, read: bool) -> LockedSource | None:
+        """Return what is to be locked of a source; files that only other targets read stay as they were.
+
+        Of a mirror nothing is: it does not tell the commit.
+        """
         name = checkpoint.name
         location, folder, old = self.project.modelfile.sources[name].location, checkpoint.folder, self.lock.sources.get(name)
         commit = folder.commit if isinstance(folder, HubFolder) else ""
-        if name in dict(self.project.where.mirrors) and old and old.location == location:
-            return old
+        if name in dict(self.project.where.mirrors):
+            return old if old and old.location == location else None
         now = {file: self._file(checkpoint, file) for file in names}
         held = {folder.path(file).name for file in folder.names()}
         before = old.files if old and (old.location, old.commit) == (location, commit) else {}

@@ -124,6 +124,8 @@ class _Verifier:
     def source(self, name: str) -> None:
         """Hold the files of a source against the lock."""
         locked, location = self.lock.sources[name], self.project.modelfile.sources[name].location
+        if locked.location != location:
+            return  # another source than the locked one, which is said of the lock
         mirror = dict(self.project.where.mirrors).get(name)
         if mirror or not is_hub(location):
             path = Path(mirror) if mirror else self.project.where.root / location

@@ -68,6 +68,7 @@ class HubFolder:
         """Take a commit whose files are known; see `open_hub`."""
         self.address, self.commit, self.listing, self._offline, self._ranges = address, commit, listing, offline, ranges
         self._lock = threading.Lock()
+        self._told: dict[str, tuple[TensorInfo, ...]] = {}
 
     @property
     def place(self) -> str:
@@ -91,9 +92,18 @@ class HubFolder:
 
     def header(self, name: str) -> tuple[TensorInfo, ...]:
         """Read the header of a weight file: of the file if it is here, else by range."""
+        if name not in self._told:
+            self._told[name] = self._header(name)
+        return self._told[name]
+
+    def _header(self, name: str) -> tuple[TensorInfo, ...]:
         path = self.path(name)
         if self._whole(name).exists():
-            return read_header(path)
+            try:
+                return read_header(path)
+            except ModelbuildError:  # not what was fetched
+                self.fetch(name)
+                return read_header(path)
         kept = self._shelf / f"{name}.header"
         if kept.is_file():
             return parse_header(path, self.listing[name].size, kept.read_bytes())
@@ -117,7 +127,7 @@ class HubFolder:
             ModelbuildError: exit 4 if it is not what the hub lists, twice over; 5 or 7 if the hub does not give it.
 
         """
-        path = self.path(name)
+        path = self._whole(name)
         there = path.exists()
         if not there:
             self._download(name, again=False)
@@ -140,7 +150,7 @@ class HubFolder:
 
     def _sound(self, name: str) -> bool:
         """Tell whether a file is what the hub lists; its bytes are read once, and again only when its stat has moved."""
-        path, listed = self.path(name), self.listing[name]
+        path, listed = self._whole(name), self.listing[name]
         taken = stat_tuple(path)
         with self._lock:
             if self._checked.get(name) == [*taken.numbers(), listed.digest]:
@@ -154,16 +164,14 @@ class HubFolder:
         return True
 
     def _confirm(self, name: str) -> None:
-        """See that a file that is here has the header that was read by range."""
-        kept = self._shelf / f"{name}.header"
-        if kept.is_file():
-            said = kept.read_bytes()
-            with self.path(name).open("rb") as file:
-                same = file.read(len(said)) == said
-            files.unlink(kept)
-            if not same:
-                hint = "run the same command: it goes by the file now"
-                raise ModelbuildError(Problem(f"the hub gave another header of `{name}` than the file has", hint=hint), Exit.DIGEST)
+        """See that a file that is here has the header that was read before: by range, or before it was fetched again."""
+        told, path = self._told.get(name), self._whole(name)
+        if told and [(one.name, one.dtype, one.shape, one.offset) for one in told] != [
+            (one.name, one.dtype, one.shape, one.offset) for one in read_header(path)
+        ]:
+            files.unlink(self._shelf / f"{name}.header")
+            hint = "run the same command: it goes by the file now"
+            raise ModelbuildError(Problem(f"`{name}` of {self.place} had another header before it was fetched", hint=hint), Exit.DIGEST)
 
     def _download(self, name: str, *, again: bool) -> None:
         import huggingface_hub

@@ -22,9 +22,9 @@ def snapshot(repo: str, commit: str) -> Path:
 
 def shelf(name: str) -> Path:
     """Return the directory for what the client does not keep of a repository, or of a commit of it."""
-    from huggingface_hub import cached_assets_path
+    from huggingface_hub import cached_assets_path, constants
 
-    return Path(cached_assets_path("modelbuild", namespace="hub", subfolder=name))
+    return Path(cached_assets_path("modelbuild", namespace="hub", subfolder=name, assets_dir=constants.HF_ASSETS_CACHE))
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from modelbuild import build as use_cases
 from modelbuild import lockfile
-from modelbuild.build import Options
+from modelbuild.build import Options, stamp
 from modelbuild.errors import Exit, ModelbuildError
 from tests.support.checkpoints import random_tensors, write_model
 from tests.support.hub import Hub
@@ -298,6 +298,25 @@ def test_a_mirror_of_the_locked_bytes_is_as_good_and_of_others_is_exit_4(family:
     with pytest.raises(ModelbuildError) as raised:
         use_cases.build(replace(clone.where, mirrors=mirrors))
     assert Exit.DIGEST == raised.value.exit_code
+
+
+def test_a_mirror_without_a_pin_is_not_locked(family: Project, hub: Hub, tmp_path):
+    """It does not tell the commit, and a lock with half a source would pin nothing."""
+    mirrors = tuple((name, str(tmp_path / "origin" / name)) for name in ("base", "code", "math"))
+    family.where.lock.write_text("version = 1\n")
+    use_cases.build(replace(family.where, mirrors=mirrors))
+
+    assert {} == locked(family).sources
+    assert [] == hub.requests
+
+
+def test_set_and_locked_do_not_go_together_whatever_was_built(diamond: Project, monkeypatch):
+    monkeypatch.setattr(stamp, "_RACY_NS", 0)
+    diamond.build(overrides=("merge.blend.t=0.9",))
+
+    with pytest.raises(ModelbuildError) as raised:
+        diamond.build(overrides=("merge.blend.t=0.9",), locked=True)
+    assert Exit.LOCK == raised.value.exit_code
 
 
 def test_a_lock_names_what_a_commit_is_made_of(family: Project, hub: Hub):
