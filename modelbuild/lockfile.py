@@ -102,8 +102,10 @@ def read(path: Path) -> Lock | None:
         )
     try:
         return _lock(table)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _unsound(path, f"{type(error).__name__}: {error}") from None
+    except KeyError as error:
+        raise _unsound(path, f"it lacks `{error.args[0]}`") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _unsound(path, str(error)) from None
 
 
 def _unsound(path: Path, fact: str) -> ModelbuildError:
@@ -113,12 +115,12 @@ def _unsound(path: Path, fact: str) -> ModelbuildError:
 
 def _lock(table: Mapping[str, Any]) -> Lock:
     _only(table, "version", "method", "source", "merge")
-    if table["version"] != VERSION:
+    if _of(int, table["version"]) != VERSION:
         raise ValueError(f"`version` is {table['version']}")
     return Lock(
-        {name: _method(entry) for name, entry in table.get("method", {}).items()},
-        {name: _source(entry) for name, entry in table.get("source", {}).items()},
-        {name: _merge(entry) for name, entry in table.get("merge", {}).items()},
+        {name: _method(entry) for name, entry in _section(table, "method").items()},
+        {name: _source(entry) for name, entry in _section(table, "source").items()},
+        {name: _merge(entry) for name, entry in _section(table, "merge").items()},
     )
 
 
@@ -138,12 +140,22 @@ def _merge(entry: Mapping[str, Any]) -> LockedMerge:
 
 
 def _files(entry: Mapping[str, Any]) -> Mapping[str, LockedFile]:
-    for one in entry.get("files", {}).values():
+    held = _section(entry, "files")
+    for one in held.values():
         _only(one, "size", "sha256")
-    return {name: LockedFile(_of(int, one["size"]), _digest(one["sha256"])) for name, one in entry.get("files", {}).items()}
+    return {name: LockedFile(_of(int, one["size"]), _digest(one["sha256"])) for name, one in held.items()}
+
+
+def _section(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    section = table.get(name, {})
+    if not isinstance(section, dict):
+        raise TypeError(f"`{name}` is {section!r} and no table")
+    return section
 
 
 def _only(table: Mapping[str, Any], *known: str) -> None:
+    if not isinstance(table, dict):
+        raise TypeError(f"{table!r} stands where a table should")
     unknown = sorted(table.keys() - set(known))
     if unknown:
         raise ValueError(f"`{unknown[0]}` is no key of a lock")

@@ -97,7 +97,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
             project.collect(cache, run.used_packs)
             if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
                 report(Noted(f"wrote {where.lock}"))
-            if not options.frozen:
+            if not options.frozen and (keeper.is_complete or not options.locked):
                 stamp.leave(left, text, stamp.read(where.lock), plan, outcome)
     finally:
         sources.close()

@@ -200,6 +200,11 @@ class Keeper:
             merges[name] = self._merge(name, merges[name])
         return Lock(self._methods_of(merges) | self.methods(), sources, merges)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the lock as it was read holds the digests of all targets, or there is none."""
+        return self.project.lock is None or all(name in self.lock.merges and self.lock.merges[name].root for name in self.plan.targets)
+
     def write(self, lock: Lock) -> bool:
         """Write a lock if it says anything new, and tell whether it does."""
         if lock == self.project.lock:

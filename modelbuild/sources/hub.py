@@ -28,7 +28,7 @@ from modelbuild.sources.ranges import PartialFile, RemoteFile
 
 PREFIX = "hf://"
 
-_ADDRESS = re.compile(r"hf://(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w.][\w./-]*))?")
+_ADDRESS = re.compile(r"hf://(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>(?!.*\.\.)[\w.][\w./-]*))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HEAD_BYTES = 1 << 17
 """What is read of a weight file at first: most headers are shorter."""

@@ -206,6 +206,10 @@ def test_check_says_whether_a_lock_is_right(diamond: Project):
         ("version = 1\nnew = 1\n", "is no sound lock"),
         ("version = \n", "is no sound lock"),
         ('version = 1\n[merge.release]\ngraph = "zz"\n', "is no sound lock"),
+        ("version = true\n", "is no sound lock"),
+        ("version = 1\nsource = 3\n", "is no sound lock"),
+        ("version = 1\n[source]\nbase = 3\n", "is no sound lock"),
+        ("version = 1\n[merge.release.files]\n'x' = 1\n", "is no sound lock"),
         ("<<<<<<< ours\n", "is no sound lock"),
     ],
 )
@@ -308,6 +312,15 @@ def test_a_mirror_without_a_pin_is_not_locked(family: Project, hub: Hub, tmp_pat
 
     assert {} == locked(family).sources
     assert [] == hub.requests
+
+
+def test_a_build_adds_to_the_lock_what_a_locked_build_has_left_out(diamond: Project, monkeypatch):
+    monkeypatch.setattr(stamp, "_RACY_NS", 0)
+    diamond.build(locked=True)
+    assert "" == locked(diamond).merges["release"].root
+    diamond.build()
+
+    assert "" != locked(diamond).merges["release"].root
 
 
 def test_set_and_locked_do_not_go_together_whatever_was_built(diamond: Project, monkeypatch):
