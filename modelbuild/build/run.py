@@ -151,6 +151,7 @@ class Run:
                 failed.append(error)
                 if not self._options.keep_going:
                     break
+        failed += self._sealer.wait()  # packs of intermediates that were computed again for an output
         self._engine.count(written=self._shelves.take_in_kept())
         return states, tuple(failed)
 

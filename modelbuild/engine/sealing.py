@@ -27,13 +27,14 @@ class Sealer:
         self._begun.append(self._thread.submit(seal))
 
     def wait(self) -> tuple[ModelbuildError, ...]:
-        """Wait for all that was submitted, and return what failed.
+        """Wait for all that was submitted since the last time, and return what failed.
 
         Raises:
             BaseException: whatever was raised that is no ModelbuildError.
 
         """
-        errors = [error for future in self._begun if (error := future.exception())]
+        begun, self._begun = self._begun, []
+        errors = [error for future in begun if (error := future.exception())]
         self._thread.submit(self._leave).result()
         for error in errors:
             if not isinstance(error, ModelbuildError):
