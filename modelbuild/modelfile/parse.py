@@ -79,7 +79,7 @@ def parse(path: Path, text: str, overrides: Sequence[str] = ()) -> Modelfile:
         problems = refusals(error.errors(include_url=False), document, locator) | problems
         table = None
     if table is None or problems or edit_problems:
-        raise ModelbuildError([*_in_file_order(problems.values()), *edit_problems])
+        raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
     return convert(table, path, locator)
 
 

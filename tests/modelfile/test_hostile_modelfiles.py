@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modelbuild.errors import ModelbuildError
@@ -79,6 +79,7 @@ EDITS = ["merge.x.t", "vars.v", "merge.y.slices[0].layers", "merge.x.inputs.0.w"
     st.lists(st.tuples(st.integers(0, len(TOKENS) - 1), st.sampled_from(TOKENS + OTHERS)), max_size=4),
     st.lists(st.tuples(st.sampled_from(EDITS), st.sampled_from(TOKENS + OTHERS)), max_size=2),
 )
+@example([], [("merge.y.slices[0].layers", "[")] * 2)
 def test_whatever_is_written_gives_a_modelfile_or_problems(changes: list[tuple[int, str]], edits: list[tuple[str, str]]):
     """Tokens of a sound Modelfile replaced at random, by its own and by others: no other exception, no problem said twice."""
     tokens = list(TOKENS)
