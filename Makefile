@@ -37,9 +37,9 @@ test-parity: install  ## against mergekit, which is installed into .venv-mergeki
 	$(BIN)/python -m pytest -n auto -m parity tests/parity
 
 test-torches: install  ## the same lock and bytes with the oldest torch that is supported, which is downloaded: gigabytes
-	grep -v '^torch==' constraints.txt > .venv-torch.txt
 	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-torch.txt torch==2.6.0 .
+	grep -v '^torch==' constraints.txt > .venv-torch/constraints.txt
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-torch/constraints.txt torch==2.6.0 .
 	MODELBUILD_OTHER_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest -m slow tests/locks/test_elsewhere.py
 
 parity: install  ## the same, and write docs/parity.md
