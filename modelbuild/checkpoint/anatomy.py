@@ -1,29 +1,38 @@
-"""What a tensor's name says: which layer it belongs to, and what comes before and after the layers."""
+"""What tensor names say: which stacks of layers a model has, which layer a tensor belongs to, what comes before and after."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-"""What config.json calls the number of layers, most usual first."""
+from modelbuild.checkpoint.sections import depths_of, sense_of
 
-_EMBEDDING = re.compile(r"(^|[._])(embed\w*|wte|wpe|word_embeddings?|position_embeddings?|token_type_embeddings?|tok_embeddings)([._]|$)")
+_EMBEDDING = re.compile(
+    r"(^|[._])(embed(?!_out)\w*|wte|wpe|word_embeddings?|position_embeddings?|token_type_embeddings?|tok_embeddings|shared)([._]|$)"
+)
+
+_TOKENS = re.compile(
+    r"(^|\.)(embed_tokens|embed_in|wte|word_embeddings?|tok_embeddings|token_embedding|embedding|embeddings|shared)(\.weight)?$"
+)
+"""The embedding of tokens, among all embeddings."""
 
 _FIRST_NUMBER = re.compile(r"(.*?)\.(\d+)(?:\.|\Z)", re.DOTALL)
 """Of a name, what stands before the first component that is a number, and that number."""
+
+_FEWEST = 3
+"""Tensors that a layer of a further stack has at least: what has fewer is a list of projections."""
 
 _REMEMBERED = 1 << 18
 """Names whose place is remembered: a plan asks several times for each, and models of one architecture share them."""
 
 
 class Part(Enum):
-    """The three parts of a decoder: what slices and gradients tell apart."""
+    """The three parts of a model: what slices and gradients tell apart."""
 
     EMBEDDING = "embedding"
     LAYERS = "layers"
@@ -31,15 +40,54 @@ class Part(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
-    """The stack of layers of a checkpoint: tensors are called `<stack>.<layer>.…`; no stack, 0 layers."""
+class Stack:
+    """Layers whose tensors are called `<prefix>.<layer>.…`.
 
-    stack: str
+    Args:
+        prefix: what stands before the number.
+        layers: how many there are.
+        tower: what the names of all tensors that belong to it start with, those outside the layers too; "" where that is all.
+
+    """
+
+    prefix: str
     layers: int
+    tower: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What stands before the last word of the prefix: `model.` of `model.layers`."""
+        return self.prefix.rpartition(".")[0] + "." if "." in self.prefix else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """The stacks of a checkpoint; the first is the one that slices are made of, and there may be none."""
+
+    stacks: tuple[Stack, ...]
+
+    @property
+    def main(self) -> Stack:
+        """The stack that slices are made of; one of 0 layers where there is none."""
+        return self.stacks[0] if self.stacks else Stack("", 0)
+
+    @property
+    def layers(self) -> int:
+        """How many layers slices can take."""
+        return self.main.layers
+
+    def place_of(self, name: str) -> tuple[int, int]:
+        """Return the number of a tensor's stack and its layer there, or (-1, -1) for one outside all layers."""
+        return _place_of(tuple(stack.prefix for stack in self.stacks), name)
 
     def layer_of(self, name: str) -> int:
-        """Return the layer that a tensor belongs to, or -1 for one outside the layers."""
-        return _layer_of(self.stack, name) if self.layers else -1
+        """Return the layer that a tensor belongs to, in whichever stack, or -1."""
+        return self.place_of(name)[1]
+
+    def span_of(self, name: str) -> tuple[int, int]:
+        """Return the layers (first, last + 1) of a tensor's stack; of the main one for a tensor outside all layers."""
+        number = max(0, self.place_of(name)[0])
+        return (0, self.stacks[number].layers if self.stacks else 0)
 
     def part_of(self, name: str) -> Part:
         """Return the part that a tensor belongs to; what is neither embedding nor layer counts as head (final norm, lm_head)."""
@@ -47,21 +95,61 @@ class Anatomy:
             return Part.LAYERS
         return Part.EMBEDDING if _is_embedding(name) else Part.HEAD
 
+    def end_of(self, name: str) -> Part | None:
+        """Return the part of the main stack that a tensor belongs to, or None for one of another stack or tower."""
+        stack = self.place_of(name)[0]
+        if stack >= 0:
+            return None if stack else Part.LAYERS
+        return None if self.is_aside(name) else self.part_of(name)
+
+    def is_aside(self, name: str) -> bool:
+        """Tell whether a tensor belongs to another stack than the main one: a vision tower, an encoder."""
+        return self.tower_of(name) > 0
+
+    def tower_of(self, name: str) -> int:
+        """Return the number of the stack that a tensor belongs to, within its layers or outside, or -1."""
+        return _tower_of(tuple(stack.tower for stack in self.stacks), name)
+
     def within_layer(self, name: str) -> str:
-        """Return what is left of a layer's tensor's name without stack and number: `mlp.up_proj.weight`."""
-        return name[len(self.stack) + 1 :].partition(".")[2]
+        """Return what is left of a main layer's tensor's name without stack and number: `mlp.up_proj.weight`."""
+        return name[len(self.main.prefix) + 1 :].partition(".")[2]
 
     def moved(self, rest: str, layer: int) -> str:
-        """Return the full name of a tensor that is called `rest` within its layer."""
-        return f"{self.stack}.{layer}.{rest}"
+        """Return the full name of a tensor that is called `rest` within its main layer."""
+        return f"{self.main.prefix}.{layer}.{rest}"
+
+    def with_depth(self, layers: int) -> Anatomy:
+        """Return the same with another number of layers in the main stack."""
+        return Anatomy((replace(self.main, layers=layers), *self.stacks[1:]))
+
+    def focused(self, wanted: Collection[str]) -> Anatomy:
+        """Return the same with the first stack of which `wanted` has a tensor as the main one."""
+        numbers = {self.place_of(name)[0] for name in wanted} - {-1}
+        if not numbers or 0 in numbers:
+            return self
+        first = min(numbers)
+        return Anatomy((self.stacks[first], *(stack for i, stack in enumerate(self.stacks) if i != first)))
+
+    def tokens_of(self, names: Iterable[str]) -> str:
+        """Return which of `names` is the embedding of tokens of the main stack, or ""."""
+        found = [name for name in names if _TOKENS.search(name) and self.layer_of(name) < 0 and not self.is_aside(name)]
+        return min(found, key=lambda name: (not name.startswith(self.main.tower), len(name)), default="")
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _layer_of(stack: str, name: str) -> int:
-    if not name.startswith(stack + "."):
-        return -1
-    number = name[len(stack) + 1 :].split(".", 1)[0]
-    return int(number) if number.isdigit() else -1
+def _place_of(prefixes: tuple[str, ...], name: str) -> tuple[int, int]:
+    for i, prefix in enumerate(prefixes):
+        if name.startswith(prefix) and name[len(prefix) : len(prefix) + 1] == ".":
+            number = name[len(prefix) + 1 :].split(".", 1)[0]
+            if number.isdigit():
+                return i, int(number)
+    return -1, -1
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _tower_of(towers: tuple[str, ...], name: str) -> int:
+    held = [i for i, tower in enumerate(towers) if name.startswith(tower)]
+    return max(held, key=lambda i: len(towers[i]), default=-1)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -70,25 +158,43 @@ def _is_embedding(name: str) -> bool:
 
 
 def dissect(names: Iterable[str], config: Mapping[str, Any]) -> Anatomy:
-    """Find the stack of layers from tensor names: the prefix before the first number that the most tensors share.
+    """Find the stacks of layers from tensor names: what stands before the first number, where the numbers run from 0 on.
 
-    Where config.json says how many layers there are, a stack of just so many is preferred.
+    The main one reads and writes text, is a decoder where there are both, and has as many layers as config.json says; of
+    several it is that of the most tensors.
     """
     indices: dict[str, set[int]] = defaultdict(set)
     counts: dict[str, int] = defaultdict(int)
     for name in names:
         if found := _FIRST_NUMBER.match(name):
-            stack = found[1]
-            indices[stack].add(int(found[2]))
-            counts[stack] += 1
-    stacks = [stack for stack, layers in indices.items() if layers == set(range(len(layers)))]
-    if not stacks:
-        return Anatomy("", 0)
-    depth = depth_of(config)
-    best = max(stacks, key=lambda stack: (len(indices[stack]) == depth, counts[stack], stack))
-    return Anatomy(best, len(indices[best]))
+            prefix = found[1]
+            indices[prefix].add(int(found[2]))
+            counts[prefix] += 1
+    sound = [prefix for prefix, layers in indices.items() if layers == set(range(len(layers)))]
+    depths = depths_of(config)
+
+    def rank(prefix: str) -> tuple[bool, bool, bool, int, str]:
+        return (
+            not sense_of(prefix),
+            "decoder" in prefix.split("."),
+            len(indices[prefix]) in depths,
+            counts[prefix],
+            prefix,
+        )
+
+    ranked = sorted(sound, key=rank, reverse=True)
+    prefixes = [prefix for i, prefix in enumerate(ranked) if i == 0 or counts[prefix] >= _FEWEST * len(indices[prefix])]
+    return Anatomy(tuple(Stack(prefix, len(indices[prefix]), _tower(prefix, prefixes)) for prefix in prefixes))
 
 
-def depth_of(config: Mapping[str, Any]) -> int:
-    """Return the number of layers that config.json states, or 0."""
-    return next((config[key] for key in DEPTH_KEYS if isinstance(config.get(key), int)), 0)
+def _tower(prefix: str, prefixes: Collection[str]) -> str:
+    """Return the shortest start of a stack's prefix that no other stack has, of whole words; "" for the only stack."""
+    others = [other for other in prefixes if other != prefix]
+    if not others:
+        return ""
+    words = prefix.split(".")
+    for i in range(1, len(words)):
+        start = ".".join(words[:i]) + "."
+        if not any(other.startswith(start) for other in others):
+            return start
+    return ".".join(words[:-1]) + "." if len(words) > 1 else ""

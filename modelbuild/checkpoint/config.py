@@ -3,34 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from modelbuild.checkpoint.anatomy import DEPTH_KEYS, depth_of
 from modelbuild.checkpoint.dtypes import TORCH_NAMES
+from modelbuild.checkpoint.sections import DEPTH_KEYS, at, replaced, section_of
 
 Config = Mapping[str, Any]
 
 _NEVER_PER_LAYER = frozenset({"architectures", "eos_token_id", "bos_token_id", "pad_token_id", "label2id", "id2label"})
 
+_INDICES = ("mlp_only_layers", "cross_attention_layers", "fullatt_block_indexes")
+"""Lists of the layers that are of one kind."""
 
-def with_layers(config: Config, taken: Sequence[tuple[Config, int]]) -> Config:
-    """Give a config as many layers as `taken` has, each described by the (config, layer) it came from.
+_FIRST = ("first_k_dense_replace",)
+"""How many layers from the first on are of one kind."""
 
-    The count is changed under whichever names the config uses, and every per-layer list (`layer_types` and the like:
-    a list of scalars with one entry a layer) is rebuilt from the layers taken.
+_EVERY = {"gemma2": 2, "gemma3_text": 6, "cohere2": 4}
+"""Which of so many layers have full attention, where config.json leaves that to the architecture."""
+
+
+class Taken(NamedTuple):
+    """A layer of a stack: of which config, which stack, and which layer of it."""
+
+    config: Config
+    prefix: str
+    layer: int
+
+
+class Inexpressible(Exception):
+    """No config says what the layers taken are."""
+
+
+def with_layers(config: Config, prefix: str, taken: Sequence[Taken]) -> Config:
+    """Give the stack called `prefix` the layers `taken`, in the section that speaks of it.
+
+    The count is changed under whichever names the config uses; lists with one scalar a layer (`layer_types` and the like),
+    lists of the layers of one kind, and counts of the first layers of one kind are made anew from the layers taken.
+
+    Raises:
+        Inexpressible: with the facts.
+
     """
-    depth = depth_of(config)
-    changed = dict(config)
-    for key in DEPTH_KEYS:
-        if key in config:
-            changed[key] = len(taken)
-    for key in filter(lambda key: is_per_layer(config, key, depth), config):
-        entries = [
-            (donor[key][layer] if is_per_layer(donor, key, depth_of(donor)) else config[key][min(layer, depth - 1)])
-            for donor, layer in taken
+    path, keys = section_of(config, prefix)
+    section = _spelled_out(at(config, path))
+    changed = dict(section) | dict.fromkeys(keys, len(taken))
+    depth = next((section[key] for key in keys), 0)
+    donors = [_donor(one) for one in taken]
+    for key in (key for key in section if is_per_layer(section, key, depth)):
+        changed[key] = [
+            donor[key][layer] if is_per_layer(donor, key, theirs) else section[key][min(layer, depth - 1)]
+            for donor, layer, theirs in donors
         ]
-        changed[key] = entries
-    return changed
+    for key in (key for key in _INDICES if isinstance(section.get(key), list)):
+        changed[key] = [i for i, (donor, layer, _) in enumerate(donors) if layer in (donor.get(key) or ())]
+    for key in (key for key in _FIRST if isinstance(section.get(key), int)):
+        kinds = [layer < (donor.get(key) or 0) for donor, layer, _ in donors]
+        changed[key] = sum(kinds)
+        if not all(kinds[: sum(kinds)]) and not _lists_kinds(changed):
+            raise Inexpressible(f"`{key}` counts the first layers of one kind, and those taken are at {_places(kinds)}")
+    return config if changed == at(config, path) else replaced(config, path, changed)
+
+
+def _donor(one: Taken) -> tuple[Config, int, int]:
+    """Return the section that speaks of a layer, its number, and how many there are."""
+    path, keys = section_of(one.config, one.prefix)
+    section = _spelled_out(at(one.config, path))
+    return section, one.layer, next((section[key] for key in keys), 0)
+
+
+def _lists_kinds(section: Config) -> bool:
+    return isinstance(section.get("mlp_layer_types"), list)
+
+
+def _places(kinds: Sequence[bool]) -> str:
+    return ", ".join(str(i) for i, kind in enumerate(kinds) if kind)
+
+
+def _spelled_out(section: Config) -> Config:
+    """Write out which layers have full attention, where the architecture alone knows it."""
+    depth = next((section[key] for key in DEPTH_KEYS if isinstance(section.get(key), int)), 0)
+    every = section.get("sliding_window_pattern") or section.get("_sliding_window_pattern") or _EVERY.get(str(section.get("model_type")))
+    if "layer_types" in section or section.get("model_type") not in _EVERY or not isinstance(every, int):
+        return section
+    types = ["sliding_attention" if (i + 1) % every else "full_attention" for i in range(depth)]
+    return {**section, "layer_types": types}
 
 
 def is_per_layer(config: Config, key: str, depth: int) -> bool:
@@ -39,6 +95,7 @@ def is_per_layer(config: Config, key: str, depth: int) -> bool:
     return (
         depth > 0
         and key not in _NEVER_PER_LAYER
+        and key not in _INDICES
         and isinstance(value, list)
         and len(value) == depth
         and not any(isinstance(entry, list | dict) for entry in value)
@@ -48,5 +105,9 @@ def is_per_layer(config: Config, key: str, depth: int) -> bool:
 def with_dtype(config: Config, dtype: str) -> Config:
     """State the type that the weights have, under the name that the config uses; a config that states none is left alone."""
     name = TORCH_NAMES.get(dtype)
-    keys = [key for key in ("dtype", "torch_dtype") if key in config]
-    return {**config, **dict.fromkeys(keys, name)} if name else config
+    if not name:
+        return config
+    stated = {**config, **{key: name for key in ("dtype", "torch_dtype") if key in config}}
+    return {
+        key: with_dtype(value, dtype) if key.endswith("_config") and isinstance(value, Mapping) else value for key, value in stated.items()
+    }

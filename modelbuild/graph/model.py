@@ -48,9 +48,14 @@ class BoundSlice:
     path: KeyPath
 
     @property
+    def roles(self) -> tuple[str, ...]:
+        """The models it reads: the base, if there is one, and each input."""
+        return (*((self.base,) if self.base else ()), *(one.model for one in self.inputs))
+
+    @property
     def models(self) -> tuple[str, ...]:
-        """All models it reads."""
-        return tuple(dict.fromkeys((*((self.base,) if self.base else ()), *(one.model for one in self.inputs))))
+        """The same, each once."""
+        return tuple(dict.fromkeys(self.roles))
 
 
 @dataclass(frozen=True, slots=True)

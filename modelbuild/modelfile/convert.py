@@ -42,6 +42,7 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         lenient=table.nonfinite == "allow",
         embed=table.embed or "",
         head=table.head or "",
+        scope=table.scope or "",
         tokenizer=table.tokenizer.source if table.tokenizer else "",
         output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
         path=path,

@@ -96,6 +96,8 @@ class Merge:
     """Whether NaN and infinity may be in what is read and written."""
     embed: str
     head: str
+    scope: str
+    """What of the models is merged: "text", "vision", "audio", "encoder", "decoder", a glob over names, or "" for all."""
     tokenizer: str
     """`tokenizer = { source = … }`: "base" or a name; "" where nothing is said."""
     output: Output

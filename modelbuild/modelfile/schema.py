@@ -206,6 +206,7 @@ class MergeTable(ParameterTable):
     nonfinite: Literal["error", "allow"] = "error"
     embed: Text | None = None
     head: Text | None = None
+    scope: Text | None = None
     tokenizer: TokenizerTable | None = None
     output: OutputTable | None = None
 

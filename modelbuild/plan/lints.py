@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from modelbuild.graph import Graph, Node
 from modelbuild.plan.actions import Action
+from modelbuild.plan.facts import MEANING, differing
 from modelbuild.plan.model import Model
 
 DOMINANT = 0.95
@@ -13,20 +14,6 @@ DOMINANT = 0.95
 
 OFF = 1e-3
 """How far weights may be from a sum of one."""
-
-ALIKE = (
-    "model_type",
-    "hidden_act",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "rms_norm_eps",
-    "layer_norm_eps",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "sliding_window",
-)
-"""Keys of config.json that change what the same weights mean."""
 
 
 def lints(node: Node, graph: Graph, models: Mapping[str, Model], actions: Iterable[Action]) -> tuple[str, ...]:
@@ -79,6 +66,6 @@ def _unlike(node: Node, models: Mapping[str, Model]) -> Iterator[str]:
     for part in node.slices:
         first, *others = (models[name] for name in part.models)
         for other in others:
-            differing = [key for key in ALIKE if key in first.config and key in other.config and first.config[key] != other.config[key]]
-            if differing:
-                yield f"merges `{first.name}` and `{other.name}`, whose config.json differ in {', '.join(f'`{key}`' for key in differing)}"
+            unlike = differing(first, other, MEANING)
+            if unlike:
+                yield f"merges models whose config.json differ in {'; '.join(unlike)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
-from modelbuild.checkpoint.config import Config, with_layers
+from modelbuild.checkpoint.config import Config, Inexpressible, Taken, with_layers
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Problem, did_you_mean
 from modelbuild.graph import Node
@@ -15,14 +15,13 @@ from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import Rule
 from modelbuild.names import KeyPath
 from modelbuild.plan.actions import Action, Ref, Survey, rounded, scaled_apart, surveyed
+from modelbuild.plan.facts import differing, some
+from modelbuild.plan.fitting import Fitted, fitted, with_own_head
 from modelbuild.plan.model import Model
 from modelbuild.plan.part import SlicePart
 from modelbuild.plan.resolve import Spot, Unset, unmatched
 
 Key = tuple[tuple[str, Any], ...]
-
-_SHOWN = 3
-"""Of many tensors that are wrong in the same way, how many an error names."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,12 @@ class _Planner:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.aside: dict[str, Action] = {}
-        self.parts = [SlicePart(part, models) for part in node.slices]
+        self.fit: Fitted = fitted(node, models)
+        self.equal += self.fit.equal
+        self.warnings += self.fit.warnings
+        self.parts = [SlicePart(part, self.fit.views) for part in node.slices]
         self.surveys: dict[tuple[SlicePart, Key], Survey] = {}
-        self.unfit: dict[tuple[str, str, str], list[str]] = {}
+        self.unfit: dict[tuple[SlicePart, int], list[Spot]] = {}
 
     def say(self, what: str, path: KeyPath, *, facts: tuple[str, ...] = (), hint: str = "") -> None:
         problem = self.locator.problem(what, path, facts=facts, hint=hint)
@@ -63,21 +65,34 @@ class _Planner:
 
     def whole(self) -> Model:
         """Merge whole models tensor by tensor."""
-        part = self.parts[0]
-        lead = part.lead
-        if self.alike(part):
-            merge, anatomy, span = self.node.merge, lead.anatomy, (0, lead.anatomy.layers)
+        part, merge, anatomy = self.parts[0], self.node.merge, self.fit.anatomy
+        tensors: dict[str, Ref] = {}
+        if self.in_scope() and self.alike(part):
             named = {which for which, name in ((Part.EMBEDDING, merge.embed), (Part.HEAD, merge.head)) if name}
             tensors = {
-                name: self.tensor(part, self.spot(anatomy, name, span), [model.tensors[name] for model in part.models])
-                for name in lead.tensors
-                if anatomy.part_of(name) not in named
+                name: self.tensor(part, self.spot(anatomy, name), [model.tensors[name] for model in part.models])
+                for name in part.lead.tensors
+                if anatomy.end_of(name) not in named
             }
-            tensors |= self.ends(Part.EMBEDDING, merge.embed, part, span) if merge.embed else {}
-            tensors |= self.ends(Part.HEAD, merge.head, part, span) if merge.head else {}
-        else:
-            tensors = {}
-        return self.model(lead, tensors, lead.anatomy, self.donor(lead).config)
+            tensors |= self.ends(Part.EMBEDDING, merge.embed, part, None) if merge.embed else {}
+            tensors |= self.ends(Part.HEAD, merge.head, part, None) if merge.head else {}
+            tensors |= self.outside()
+        return self.model(tensors, self.fit.own_anatomy(anatomy), self.fit.donor.config)
+
+    def in_scope(self) -> bool:
+        """Check that the scope is somewhere in every model."""
+        for name in self.fit.empty:
+            self.say(
+                f"the scope `{self.node.merge.scope}` matches no tensor of `{name}`",
+                (*self.node.merge.path, "scope"),
+                facts=(f"its layers are called {', '.join(stack.prefix for stack in self.models[name].anatomy.stacks)}",),
+                hint="a scope is text, vision, audio, encoder, decoder, or a glob over names",
+            )
+        return not self.fit.empty
+
+    def outside(self) -> dict[str, Ref]:
+        """Hand on what is not in scope."""
+        return {name: self.handed_on(name, ref, ref.dtype) for name, ref in self.fit.outside.items()}
 
     def alike(self, part: SlicePart) -> bool:
         """Check that all models of a part have the same tensors; say what differs if not."""
@@ -88,12 +103,15 @@ class _Planner:
                 self.say(
                     f"`{lead.name}` and `{other.name}` have different numbers of layers",
                     part.bound.path,
-                    facts=(f"`{lead.name}` has {lead.anatomy.layers} layers and `{other.name}` {other.anatomy.layers}",),
+                    facts=(
+                        f"`{lead.name}` has {lead.anatomy.layers} layers and `{other.name}` {other.anatomy.layers}",
+                        *differing(lead, other),
+                    ),
                     hint="take slices of the same length",
                 )
                 continue
             facts = tuple(
-                f"{_some(names)} {'is' if len(names) == 1 else 'are'} in `{has.name}` and not in `{lacks.name}`"
+                f"{some(names)} {'is' if len(names) == 1 else 'are'} in `{has.name}` and not in `{lacks.name}`"
                 for has, lacks in ((lead, other), (other, lead))
                 if (names := [name for name in has.tensors if name not in lacks.tensors])
             )
@@ -101,45 +119,50 @@ class _Planner:
                 self.say(
                     f"`{lead.name}` and `{other.name}` do not have the same tensors",
                     part.bound.path,
-                    facts=facts,
+                    facts=(*facts, *differing(lead, other)),
                     hint="merge models of one architecture",
                 )
         return len(self.problems) == before
 
     def stacked(self) -> Model:
-        """Stack slices: embeddings from the first, final norm and head from the last."""
+        """Stack slices: embeddings and other towers from the first, final norm and head from the last."""
         merge = self.node.merge
         tensors: dict[str, Ref] = {}
-        lead = self.parts[0].lead
         sound = [self.in_range(part) for part in self.parts]
-        if not all(sound):
-            return self.model(lead, {}, lead.anatomy, lead.config)
+        if not (self.in_scope() and all(sound)):
+            return self.model({}, self.fit.anatomy, {})
         spans, depth = [], 0
         for part in self.parts:
             spans.append((depth, depth + part.depth))
             depth += part.depth
-        anatomy = Anatomy(lead.anatomy.stack, depth)
-        taken: list[tuple[Config, int]] = []
-        tensors |= self.ends(Part.EMBEDDING, merge.embed, self.parts[0], spans[0])
+        anatomy = self.fit.anatomy.with_depth(depth)
+        taken: list[Taken] = []
+        tensors |= self.ends(Part.EMBEDDING, merge.embed, self.parts[0], spans[0]) | self.ends(None, "", self.parts[0], None)
         for part, span in zip(self.parts, spans, strict=True):
             for i in range(part.depth):
-                taken.append((part.lead.config, part.first_layers[0] + i))
-                for name in part.lead.by_layer[part.first_layers[0] + i]:
+                taken.append(Taken(part.lead.config, anatomy.main.prefix, part.first_layers[0] + i))
+                for name in part.lead.names_at(part.first_layers[0] + i, first=span[0] + i == 0):
                     refs = self.layer_refs(part, name, i)
                     if refs:
                         moved = anatomy.moved(part.lead.anatomy.within_layer(name), span[0] + i)
                         tensors[moved] = self.tensor(part, self.spot(anatomy, moved, span), refs)
         tensors |= self.ends(Part.HEAD, merge.head, self.parts[-1], spans[-1])
+        tensors |= self.outside()
         floats = {ref.dtype for ref in tensors.values() if ref.dtype in ARITHMETIC}
         if len(floats) > 1 and not merge.dtype and not merge.output.dtype:
             self.warnings.append(f"`{self.node.name}` mixes tensors of {' and '.join(sorted(floats))}; `dtype` rounds them to one type")
-        return self.model(lead, tensors, anatomy, with_layers(self.donor(lead).config, taken) if self.donor(lead).config else {})
+        config = self.fit.donor.config
+        try:
+            config = with_layers(config, anatomy.main.prefix, taken) if config else {}
+        except Inexpressible as error:
+            self.say("no config.json says what these layers are", (*merge.path, "slices"), facts=(str(error),), hint="take other layers")
+        return self.model(tensors, self.fit.own_anatomy(anatomy), config)
 
     def in_range(self, part: SlicePart) -> bool:
         """Check the layers that a slice names against the models that have them."""
         before = len(self.problems)
         for one in part.bound.inputs:
-            has = self.models[one.model].anatomy.layers
+            has = self.fit.views[one.model].anatomy.layers
             first, stop = one.layers or (0, 0)
             if stop > has:
                 self.say(
@@ -161,7 +184,7 @@ class _Planner:
         """Find the tensors of all models of a slice that correspond to `name`, a tensor of the lead's i-th layer taken."""
         lead, refs = part.lead, []
         for model, first in zip(part.models, part.first_layers, strict=True):
-            own = model.anatomy.moved(lead.anatomy.within_layer(name), first + i)
+            own = name if name in lead.first_only else model.anatomy.moved(lead.anatomy.within_layer(name), first + i)
             ref = model.tensors.get(own)
             if ref is None:
                 self.say(
@@ -174,14 +197,13 @@ class _Planner:
             refs.append(ref)
         return refs
 
-    def ends(self, which: Part, named: str, part: SlicePart, span: tuple[int, int]) -> dict[str, Ref]:
-        """Take what stands before or after the layers: from the model named, else as the slice merges it."""
+    def ends(self, which: Part | None, named: str, part: SlicePart, span: tuple[int, int] | None) -> dict[str, Ref]:
+        """Take what stands before or after the layers, or in another stack: from the model named, else as the slice merges it."""
         if named:
-            donor = self.models[named]
-            return {name: self.handed_on(name, ref) for name, ref in donor.tensors.items() if donor.anatomy.part_of(name) is which}
-        lead = part.lead
-        found = {}
-        for name in (name for name in lead.tensors if lead.anatomy.part_of(name) is which):
+            donor = self.fit.views[named]
+            return {name: self.handed_on(name, ref) for name, ref in donor.tensors.items() if donor.anatomy.end_of(name) is which}
+        lead, found = part.lead, {}
+        for name in (name for name in lead.tensors if lead.anatomy.end_of(name) is which):
             refs = [model.tensors.get(name) for model in part.models]
             if None in refs:
                 lacking = part.models[refs.index(None)].name
@@ -195,18 +217,18 @@ class _Planner:
             found[name] = self.tensor(part, self.spot(lead.anatomy, name, span), [ref for ref in refs if ref is not None])
         return found
 
-    def spot(self, anatomy: Anatomy, name: str, span: tuple[int, int]) -> Spot:
-        return Spot(name, anatomy.part_of(name), anatomy.layer_of(name), span)
+    def spot(self, anatomy: Anatomy, name: str, span: tuple[int, int] | None = None) -> Spot:
+        """Return where a tensor stands; the layers of another stack than the main one are numbered by themselves."""
+        stack, layer = anatomy.place_of(name)
+        return Spot(name, anatomy.part_of(name), layer, span if span and stack <= 0 else anatomy.span_of(name))
 
     def tensor(self, part: SlicePart, spot: Spot, refs: Sequence[Ref]) -> Ref:
         """Make the action of one output tensor, or hand an input on."""
         part.spots.append(spot)
         lead = refs[0]
         shape = lead.shape
-        if any(ref.shape != shape for ref in refs):
-            i = next(i for i, ref in enumerate(refs) if ref.shape != shape)
-            facts = tuple(f"{list(refs[j].shape)} in `{part.models[j].name}`" for j in (0, i))
-            self.say(f"`{spot.name}` has different shapes", part.bound.path, facts=facts, hint="merge models of one shape")
+        for i in (i for i, ref in enumerate(refs) if ref.shape != shape):
+            self.unfit.setdefault((part, i), []).append(spot)
             return lead
         if lead.dtype not in ARITHMETIC:
             if any(ref is not lead for ref in refs):
@@ -259,8 +281,27 @@ class _Planner:
         self.actions.append(rounded(self.node.name, name, ref, dtype, lenient=self.node.merge.lenient))
         return self.actions[-1]
 
+    def shapes(self) -> None:
+        """Say which models have tensors of other shapes than the first."""
+        for (part, i), spots in self.unfit.items():
+            lead, other = part.models[0], part.models[i]
+            names = [spot.name for spot in spots]
+            facts = (
+                f"{some(names)} {'has' if len(names) == 1 else 'have'} different shapes",
+                *(
+                    f"`{name}` is {list(lead.tensors[name].shape)} in `{lead.name}` and {list(other.tensors[name].shape)} in `{other.name}`"
+                    for name in names[:1]
+                    if name in lead.tensors and name in other.tensors
+                ),
+                *differing(lead, other),
+            )
+            self.say(
+                f"`{lead.name}` and `{other.name}` do not fit together", part.bound.path, facts=facts, hint="merge models of one shape"
+            )
+
     def look_back(self) -> None:
         """Say which rules matched nothing anywhere."""
+        self.shapes()
         if self.problems:
             return
         idle: dict[KeyPath, Rule] = {}
@@ -291,14 +332,6 @@ class _Planner:
                     hint="layers are numbered as in the output",
                 )
 
-    def model(self, lead: Model, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
-        return Model(self.node.name, tensors, anatomy, config, self.donor(lead).carried, self.aside)
-
-    def donor(self, lead: Model) -> Model:
-        """Return the model whose config, tokenizer and other files go along: the base, or the first input."""
-        return self.models[self.node.merge.base] if self.node.merge.base else lead
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+    def model(self, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
+        config = with_own_head(config) if self.fit.untied and config else config
+        return Model(self.node.name, tensors, anatomy, config, self.fit.donor.carried, self.aside)

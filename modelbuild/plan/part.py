@@ -17,8 +17,7 @@ class SlicePart:
 
     def __init__(self, bound: BoundSlice, models: Mapping[str, Model]) -> None:
         self.bound = bound
-        base = [models[bound.base]] if bound.base else []
-        self.models = [*base, *(models[one.model] for one in bound.inputs)]
+        self.models = [models[name] for name in bound.roles]
         self.lead = self.models[0]
         self.spots: list[Spot] = []
         self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}

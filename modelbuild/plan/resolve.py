@@ -58,7 +58,7 @@ def matches(rule: Rule, spot: Spot) -> bool:
     """Tell whether a rule speaks of the tensor at `spot`."""
     if rule.layers and not rule.layers[0] <= spot.layer < rule.layers[1]:
         return False
-    return not rule.filter or _pattern(rule.filter).search(spot.name) is not None
+    return not rule.filter or pattern_of(rule.filter).search(spot.name) is not None
 
 
 def unmatched(chain: Chain, spots: Iterable[Spot]) -> Iterable[Rule]:
@@ -70,7 +70,7 @@ def unmatched(chain: Chain, spots: Iterable[Spot]) -> Iterable[Rule]:
 
 
 @lru_cache(maxsize=4096)
-def _pattern(glob: str) -> re.Pattern[str]:
+def pattern_of(glob: str) -> re.Pattern[str]:
     """Compile a glob over whole dotted components; `*` and `?` do not cross a dot."""
     body = "".join("[^.]*" if char == "*" else "[^.]" if char == "?" else re.escape(char) for char in glob)
     return re.compile(rf"(?:^|\.){body}(?:\.|$)")

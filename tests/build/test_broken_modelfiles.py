@@ -182,10 +182,10 @@ def test_shapes_that_differ_are_told_before_work(project: Project, monkeypatch):
 
     assert (
         """\
-error: `lm_head.weight` has different shapes
+error: `base` and `code` do not fit together
   --> Modelfile.toml:10:10, at `merge.skills.inputs`
-  [40, 16] in `base`
-  [40, 15] in `code`
+  `lm_head.weight` has different shapes
+  `lm_head.weight` is [40, 16] in `base` and [40, 15] in `code`
 hint: merge models of one shape
 """
         == f"{caught.value}\n"

@@ -66,7 +66,8 @@ def test_models_that_mean_something_else_by_their_weights_are_told(project: Proj
     config = llama_config(3) | {"num_attention_heads": 4, "rms_norm_eps": 1e-6}
     project.model("math", random_tensors(2), config=config)
 
-    assert ["`out` merges `code` and `math`, whose config.json differ in `rms_norm_eps`, `num_attention_heads`"] == warned(
+    facts = "rms_norm_eps: 1e-05 in `code`, 1e-06 in `math`; num_attention_heads: 2 in `code`, 4 in `math`"
+    assert [f"`out` merges models whose config.json differ in {facts}"] == warned(
         project, SOURCES + 'method = "slerp"\nt = 0.5\ninputs = ["code", "math"]'
     )
 

@@ -80,7 +80,7 @@ def merge(name: str, method: str, **written: object) -> Merge:
     """Return a merge in which nothing else is written."""
     unwritten = {
         "base": "", "inputs": (), "slices": (), "params": {}, "dtype": "", "seed": None, "keep": True, "lenient": False,
-        "embed": "", "head": "", "tokenizer": "", "output": Output(),
+        "embed": "", "head": "", "scope": "", "tokenizer": "", "output": Output(),
     }  # fmt: skip
     return Merge(name=name, method=method, path=("merge", name), **(unwritten | written))
 
