@@ -62,7 +62,7 @@ def _brought(plan: Plan, checkpoint: Checkpoint, folder: HubFolder, names: tuple
 def used_files(plan: Plan) -> Mapping[Checkpoint, tuple[str, ...]]:
     """Return which files of each source the targets of a plan read: weights on live edges, and what goes along."""
     paths: set[Path] = {leaf.info.path for leaf in _leaves(plan)}
-    paths |= {path for target in plan.targets.values() for path in target.carried.values()}
+    paths |= {path for target in plan.targets.values() for path in target.along.carried.values()}
     table = {}
     for checkpoint in plan.checkpoints.values():
         own = [*checkpoint.weights, *checkpoint.carried.values()]

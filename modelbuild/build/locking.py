@@ -17,7 +17,7 @@ from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.lockfile import Lock, LockedFile, LockedMerge, LockedSource
-from modelbuild.plan import Action, Leaf, Plan, Ref, Survey, describe
+from modelbuild.plan import Action, Leaf, Plan, Ref, Step, Survey, describe
 from modelbuild.sources.checkpoint import Checkpoint
 from modelbuild.sources.hub import HubFolder
 
@@ -218,7 +218,7 @@ class Keeper:
 
     def methods(self) -> dict[str, tuple[int, str]]:
         """Return revision and numerics class of every method that is used."""
-        used = {action.method for action in self.plan.actions if not isinstance(action, Survey)}
+        used = {action.method for action in self.plan.actions if not isinstance(action, Survey | Step)}
         return {method.name: (method.revision, method.numerics) for method in used}
 
     def _methods_of(self, merges: Mapping[str, LockedMerge]) -> dict[str, tuple[int, str]]:
@@ -308,7 +308,8 @@ def graph_of(plan: Plan, name: str) -> str:
         hasher.field("tensor", (tensor, ref.label, ref.dtype, ref.shape))
         _tell(hasher, plan, name, ref, told)
     output = node.merge.output
-    hasher.field("output", (output.dtype, output.shard_size, node.merge.tokenizer))
+    tokenizer = node.merge.tokenizer
+    hasher.field("output", (output.dtype, output.shard_size, tokenizer.source, tokenizer.chat_template))
     return hasher.key()
 
 

@@ -94,9 +94,9 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
     seen = {str(source.resolve()): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
-    from modelbuild.plan import Survey
+    from modelbuild.plan import Step, Survey
 
-    methods = {action.method for action in plan.actions if not isinstance(action, Survey)} | {
+    methods = {action.method for action in plan.actions if not isinstance(action, Survey | Step)} | {
         part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices
     }
     origins = sorted(map(_origin, methods))

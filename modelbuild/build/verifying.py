@@ -26,6 +26,7 @@ from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.events import Report
 from modelbuild.lockfile import LockedFile
 from modelbuild.plan import Plan, Ref, Target
+from modelbuild.plan.model import Files
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import HubFolder, is_hub, open_hub, parse_address
 
@@ -231,7 +232,7 @@ def _computed(plan: Plan, target: Target, names: Sequence[str], cache: Cache, re
     path, own, sources = scratch / "out", Cache.open(scratch / "cache"), SourceFiles(cache)
     try:
         tensors = {name: target.tensors[name] for name in names}
-        part = replace(target, tensors=tensors, files={file: tuple(names)}, linked=True, kept=False, path=path, config={}, carried={})
+        part = replace(target, tensors=tensors, files={file: tuple(names)}, linked=True, kept=False, path=path, config={}, along=Files())
         live: set[Ref] = {action for ref in tensors.values() for action in chain(ref)}
         smaller = replace(plan, targets={target.name: part}, actions=tuple(action for action in plan.actions if action in live), equal=())
         outcome = Run(smaller, own, sources, Options(force=True), report, {}).run(0.0)

@@ -16,10 +16,11 @@ from modelbuild.digest import tensor_hasher
 from modelbuild.engine.devices import Device, Staged, Torch
 from modelbuild.engine.nonfinite import in_needs, quieten
 from modelbuild.engine.regions import Region
+from modelbuild.engine.steps import pieces
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK, Operand, Place
 from modelbuild.kernels.operands import Delta, Plus, length
-from modelbuild.plan import Action, Ref, Survey
+from modelbuild.plan import Action, Ref, Step, Survey
 
 Run = tuple[int, int]
 """(index of the first, number) of elements that follow each other"""
@@ -120,6 +121,8 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     action = job.action
     if isinstance(action, Survey):
         return _surveyed(action, job, workspace)
+    if isinstance(action, Step):
+        return _stepped(action, job, workspace)
     out = _Out(job, workspace)
     reader = _Reader(job, workspace)
     params = action.arguments
@@ -144,6 +147,15 @@ def _surveyed(action: Survey, job: Job, workspace: Workspace) -> Computed:
     hasher = tensor_hasher(action.dtype, action.shape)
     hasher.update(found)
     return Computed(hasher.hexdigest(), tuple(digest for reader in readers for digest in reader.digests()))
+
+
+def _stepped(action: Step, job: Job, workspace: Workspace) -> Computed:
+    out, kernels, at = _Out(job, workspace), workspace.device.kernels, 0
+    for piece in pieces(action, job.regions, workspace.chunk):
+        job.check()
+        out.fill(at, piece, kernels)
+        at += len(piece)
+    return Computed(out.digest(), job.digests, tuple(out.warnings()))
 
 
 def _streamed(action: Action, reader: _Reader, out: _Out, params: dict[str, Any]) -> None:
@@ -199,9 +211,7 @@ def _whole(job: Job, reader: _Reader, out: _Out, params: dict[str, Any]) -> None
     chunk = reader.workspace.chunk
     for offset in range(0, action.numel, chunk):
         piece = merged[offset : offset + chunk]
-        raw = out.place(len(piece))
-        reader.kernels.copy(piece if isinstance(device, Torch) else piece.numpy(), raw)
-        out.put(offset, raw)
+        out.fill(offset, piece if isinstance(device, Torch) else piece.numpy(), reader.kernels)
 
 
 def _failed(action: Action, error: Exception, hint: str) -> ModelbuildError:
@@ -333,6 +343,16 @@ class _Out:
         self._staged = self._workspace.staging(-1, self._width)
         self._raw = self._device.download(self._staged, count * self._width)
         return self._device.kernels.stored(self._raw, self._job.action.dtype)
+
+    def fill(self, offset: int, values: Any, kernels: Any) -> None:
+        """Round float32 values into their place; as numpy has them they go to where the kernels work."""
+        if isinstance(self._device, Torch) and isinstance(values, np.ndarray):
+            import torch
+
+            values = torch.from_numpy(values).to(self._device.name)
+        raw = self.place(len(values))
+        kernels.copy(values, raw)
+        self.put(offset, raw)
 
     def put(self, offset: int, written: Place) -> None:
         """Take what was written there."""

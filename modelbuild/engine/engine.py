@@ -168,7 +168,7 @@ class Engine:
             return self._states[action]
 
     def _settle(self, action: Action, state: _State) -> None:
-        if self._blank and action.streaming and not action.method.random and self._is_ready():
+        if self._blank and action.learns and self._is_ready():
             known = tuple(self._sources.known(need) if isinstance(need, Leaf) else self.digest(need) for need in action.needs)
             if not all(known):  # nothing can be found, so that sources are digested as they are merged
                 self._run(action, state, known, "forced" if self._force else "not built before")

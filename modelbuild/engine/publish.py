@@ -56,7 +56,7 @@ class Content:
 
 def is_here(target: Target) -> bool:
     """Tell whether the files that go along are on this machine: those of a source on the hub may have to be fetched first."""
-    return all(path.exists() for path in target.carried.values())
+    return all(path.exists() for path in target.along.carried.values())
 
 
 def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
@@ -70,9 +70,11 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
     weights = {file: _pack_of(target, names, digest) for file, names in target.files.items()}
     tensors = {name: digest(ref) for name, ref in target.tensors.items()}
     root = merkle_root((name, ref.dtype, ref.shape, tensors[name]) for name, ref in target.tensors.items())
-    small = {name: path.read_bytes() for name, path in target.carried.items() if name != "config.json"}
+    small = {name: path.read_bytes() for name, path in target.along.carried.items() if name != "config.json"}
+    small |= {name: written() for name, written in target.along.written.items()}
     if target.config:
-        original = target.carried["config.json"].read_bytes() if "config.json" in target.carried else b"null"
+        carried = target.along.carried
+        original = carried["config.json"].read_bytes() if "config.json" in carried else b"null"
         same = json.loads(original) == target.config
         small["config.json"] = original if same else (json.dumps(target.config, indent=2, ensure_ascii=False) + "\n").encode()
     if len(target.files) > 1:

@@ -12,7 +12,7 @@ from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
-from modelbuild.modelfile.model import Input, Merge, Modelfile, Rule, Setting, Slice
+from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
 
@@ -57,8 +57,9 @@ class _Binder:
             return None
         method, before = load(merge.method), len(self.problems)
         roles: dict[tuple[str, ...], str] = {("base",): merge.base, ("embed",): merge.embed, ("head",): merge.head}
-        if merge.tokenizer != "base":
-            roles["tokenizer", "source"] = merge.tokenizer
+        if merge.tokenizer.source not in ("base", "union"):
+            roles["tokenizer", "source"] = merge.tokenizer.source
+        roles |= {one.path[2:]: one.source for one in merge.tokenizer.tokens.values() if one.source not in MADE}  # type: ignore[misc]
         for key, name in roles.items():
             if name:
                 self.model(name, (*merge.path, *key))
@@ -74,9 +75,14 @@ class _Binder:
         else:
             slices = [self.bound(merge, method, merge.inputs, merge.base, {}, (*merge.path, "inputs"))]
         self.unknown(method, merge.params, merge.path, keys_of(MergeTable))
-        return (
-            Node(merge, tuple(slices), self.modelfile.seed if merge.seed is None else merge.seed) if len(self.problems) == before else None
-        )
+        if merge.common and merge.tokenizer.settles:
+            hint = "`common` goes by rows, `tokenizer` by tokens: keep one of them"
+            self.say("`vocabulary` and `tokenizer` both say which rows are merged", (*merge.path, "vocabulary"), key=True, hint=hint)
+        if len(self.problems) > before:
+            return None
+        template = merge.tokenizer.chat_template
+        seed = self.modelfile.seed if merge.seed is None else merge.seed
+        return Node(merge, tuple(slices), seed, template if template in self.known else "")
 
     def slice(self, merge: Merge, method: Method, part: Slice) -> BoundSlice:
         """Bind a slice: of a single model its layers are handed on, of several they are merged by the node's method."""

@@ -60,11 +60,20 @@ class BoundSlice:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A merge, complete: method known, inputs known to exist, every parameter with a chain."""
+    """A merge, complete: method known, inputs known to exist, every parameter with a chain.
+
+    Args:
+        merge: as written.
+        slices: in order; of whole models there is one.
+        seed: of random masks.
+        template: the model whose chat template is taken, or "".
+
+    """
 
     merge: Merge
     slices: tuple[BoundSlice, ...]
     seed: int
+    template: str = ""
 
     @property
     def name(self) -> str:
@@ -80,7 +89,7 @@ class Node:
     def models(self) -> tuple[str, ...]:
         """All models it needs, in order of appearance."""
         merge = self.merge
-        extra = (merge.base, merge.embed, merge.head, merge.tokenizer if merge.tokenizer != "base" else "")
+        extra = (merge.base, merge.embed, merge.head, *merge.tokenizer.models, self.template)
         return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *filter(None, extra)]))
 
 

@@ -8,7 +8,21 @@ from pathlib import Path
 from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
 from modelbuild.modelfile import schema
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.model import CacheSettings, Gradient, Input, Merge, Modelfile, Output, Rule, Scalar, Setting, Slice, Source
+from modelbuild.modelfile.model import (
+    CacheSettings,
+    Gradient,
+    Input,
+    Merge,
+    Modelfile,
+    Output,
+    Rule,
+    Scalar,
+    Setting,
+    Slice,
+    Source,
+    Tokenizer,
+    TokenSource,
+)
 from modelbuild.names import KeyPath
 
 
@@ -43,10 +57,20 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         embed=table.embed or "",
         head=table.head or "",
         scope=table.scope or "",
-        tokenizer=table.tokenizer.source if table.tokenizer else "",
+        tokenizer=_tokenizer(table.tokenizer or schema.TokenizerTable(), (*path, "tokenizer")),
+        common=table.vocabulary == "common",
         output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
         path=path,
     )
+
+
+def _tokenizer(table: schema.TokenizerTable, path: KeyPath) -> Tokenizer:
+    tokens = {token: _token_source(one, (*path, "tokens", token, "source")) for token, one in table.tokens.items()}
+    return Tokenizer(table.source or "", tokens, table.pad_to_multiple_of or 0, table.chat_template or "")
+
+
+def _token_source(table: schema.TokenTable, path: KeyPath) -> TokenSource:
+    return TokenSource(table.source, table.token or "", table.force, path)
 
 
 def _input(table: schema.InputTable, path: KeyPath) -> Input:

@@ -68,6 +68,44 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where the rows of a token come from: a model, another token of one, "zero" or "mean"; with `force` in models that have it too."""
+
+    source: str
+    token: str
+    force: bool
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenizer:
+    """Which tokens a merge has: empty and 0 where the user said nothing."""
+
+    source: str = ""
+    """"base", "union" or a name."""
+    tokens: Mapping[str, TokenSource] = field(default_factory=dict)
+    multiple: int = 0
+    """What the number of rows is brought to a multiple of."""
+    chat_template: str = ""
+    """A name, a model, a file or the template itself."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether it says which row is which token."""
+        return bool(self.source or self.tokens or self.multiple)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it names."""
+        named = [self.source if self.source not in ("base", "union") else "", *(one.source for one in self.tokens.values())]
+        return tuple(dict.fromkeys(name for name in named if name and name not in MADE))
+
+
+MADE = ("zero", "mean")
+"""Rows that are no model's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """Where and how a target is written; empty and 0 where the user said nothing."""
 
@@ -98,8 +136,9 @@ class Merge:
     head: str
     scope: str
     """What of the models is merged: "text", "vision", "audio", "encoder", "decoder", a glob over names, or "" for all."""
-    tokenizer: str
-    """`tokenizer = { source = … }`: "base" or a name; "" where nothing is said."""
+    tokenizer: Tokenizer
+    common: bool
+    """Whether of vocabularies of unlike size the rows that all have are merged."""
     output: Output
     path: KeyPath
 

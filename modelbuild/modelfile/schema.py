@@ -166,10 +166,21 @@ class SliceTable(ParameterTable):
     base: Text | None = None
 
 
-class TokenizerTable(Table):
-    """Where the tokenizer comes from."""
+class TokenTable(Table):
+    """Where the rows of a token come from."""
 
     source: Text
+    token: Text | None = None
+    force: bool = False
+
+
+class TokenizerTable(Table):
+    """Which tokens the result has, and where their rows come from."""
+
+    source: Text | None = None
+    tokens: dict[Text, TokenTable] = {}
+    pad_to_multiple_of: Annotated[Integer, Field(ge=1)] | None = None
+    chat_template: Text | None = None
 
 
 class OutputTable(Table):
@@ -208,6 +219,7 @@ class MergeTable(ParameterTable):
     head: Text | None = None
     scope: Text | None = None
     tokenizer: TokenizerTable | None = None
+    vocabulary: Literal["common"] | None = None
     output: OutputTable | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import TensorInfo
@@ -105,6 +105,11 @@ class Action:
         return self.method.streams(self.arguments)
 
     @property
+    def learns(self) -> bool:
+        """Whether the digests of what it reads can be learned while it is computed."""
+        return self.streaming and not self.method.random
+
+    @property
     def label(self) -> str:
         """How people call it."""
         return f"{self.node}::{self.tensor}"
@@ -132,8 +137,52 @@ class Survey(Action):
         return True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Step(Action):
+    """What no merge method does: a tensor computed from tensors of other shapes, whole or by rows.
+
+    Args:
+        payload: what it is computed by, of which `params` hold the digest.
+
+    """
+
+    payload: Any = None
+
+    @property
+    def streaming(self) -> bool:
+        """Always: it takes its inputs by pieces."""
+        return True
+
+    @property
+    def learns(self) -> bool:
+        """Never: it may read its inputs in any order."""
+        return False
+
+
 Ref = Leaf | Action
 """Where a tensor comes from."""
+
+
+def stepped(
+    node: str,
+    tensor: str,
+    name: str,
+    revision: int,
+    *,
+    params: tuple[tuple[str, Any], ...],
+    inputs: tuple[Ref, ...],
+    dtype: str,
+    shape: tuple[int, ...],
+    payload: Any,
+    numerics: Literal["exact", "device"] = "exact",
+) -> Step:
+    """Make the action of a step; what it is called is how the engine finds what computes it."""
+    kind = Method(name, _no_method, "weight", "none", (1, 1 << 30), (), revision, numerics)
+    return Step(node, tensor, kind, params, None, inputs, dtype, shape, 0, payload=payload)
+
+
+def _no_method(*_: Any) -> None:
+    raise NotImplementedError
 
 
 def surveyed(node: str, method: Method, params: tuple[tuple[str, Any], ...], count: int) -> Survey:

@@ -64,7 +64,8 @@ class Fitted:
 def fitted(node: Node, models: Mapping[str, Model]) -> Fitted:
     """Bring the models together that a node merges, or takes embeddings or a head from."""
     merge = node.merge
-    names = tuple(dict.fromkeys([*(name for part in node.slices for name in part.models), *filter(None, (merge.embed, merge.head))]))
+    named = (merge.embed, merge.head, *(one.source for one in merge.tokenizer.tokens.values() if one.source in models))
+    names = tuple(dict.fromkeys([*(name for part in node.slices for name in part.models), *filter(None, named)]))
     held = {name: in_scope(models[name], merge.scope) for name in names}
     frame = next((models[name] for name in names if len(held[name]) < len(models[name].tensors)), models[names[0]])
     anatomy = frame.anatomy.focused(held[frame.name]) if merge.scope else frame.anatomy

@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import filecmp
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy
 from modelbuild.checkpoint.config import Config
+from modelbuild.checkpoint.vocabulary import Vocabulary, read_vocabulary
 from modelbuild.plan.actions import Action, Leaf, Ref
 from modelbuild.sources.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files that go along with a model's weights.
+
+    Args:
+        carried: where those are that are taken as they are, by name.
+        written: what makes the bytes of the others, by name.
+        readers: what reads a JSON object of those carried, and fetches it first where it is on a hub.
+
+    """
+
+    carried: Mapping[str, Path] = field(default_factory=dict)
+    written: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    readers: Mapping[str, Callable[[str], Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """All names."""
+        return frozenset({*self.carried, *self.written})
+
+    def json(self, name: str) -> Mapping[str, Any]:
+        """Read a JSON object."""
+        if name in self.written:
+            table: Mapping[str, Any] = json.loads(self.written[name]())
+            return table
+        return self.readers[name](name)
+
+    def edited(self, written: Mapping[str, Callable[[], bytes]]) -> Files:
+        """Return the same with some files made instead of taken."""
+        carried = {name: path for name, path in self.carried.items() if name not in written}
+        return replace(self, carried=carried, written={**self.written, **written})
+
+    def without(self, names: Collection[str]) -> Files:
+        """Return the same without some files."""
+        kept = [{name: what for name, what in table.items() if name not in names} for table in (self.carried, self.written, self.readers)]
+        return Files(*kept)  # type: ignore[arg-type]
+
+    def with_those_of(self, other: Files, names: Collection[str]) -> Files:
+        """Return the same with some files taken from another model, and none of those from here."""
+        own, theirs = self.without(names), other.without(other.held - set(names))
+        return Files({**own.carried, **theirs.carried}, {**own.written, **theirs.written}, {**own.readers, **theirs.readers})
 
 
 @dataclass(frozen=True)
@@ -22,7 +69,7 @@ class Model:
         tensors: by name.
         anatomy: its stack of layers.
         config: config.json as it would be, or {}.
-        carried: the files that go along, by file name.
+        files: those that go along.
         aside: what its tensors are computed from beside its inputs, by name; kept where the model is.
 
     """
@@ -31,8 +78,22 @@ class Model:
     tensors: Mapping[str, Ref] = field(repr=False)
     anatomy: Anatomy
     config: Config = field(repr=False)
-    carried: Mapping[str, Path]
+    files: Files
     aside: Mapping[str, Action] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """Its tokens, or None where no file says them; of a model on a hub the file is fetched."""
+        return read_vocabulary(self.files.json, self.files.held)
+
+    def is_here(self, name: str) -> bool:
+        """Tell whether a file can be read without fetching it."""
+        return name in self.files.written or (name in self.files.carried and self.files.carried[name].exists())
+
+    def same_file(self, other: Model, name: str) -> bool:
+        """Tell whether two models have one file, byte for byte, that is here."""
+        mine, theirs = self.files.carried.get(name), other.files.carried.get(name)
+        return mine == theirs or (mine is not None and theirs is not None and filecmp.cmp(mine, theirs, shallow=False))
 
     @cached_property
     def by_layer(self) -> Mapping[int, tuple[str, ...]]:
@@ -62,4 +123,5 @@ class Model:
     def of_source(cls, checkpoint: Checkpoint) -> Model:
         """Take a source as it is."""
         tensors = {name: Leaf(checkpoint.name, info) for name, info in checkpoint.tensors.items()}
-        return cls(checkpoint.name, tensors, checkpoint.anatomy, checkpoint.config, checkpoint.carried)
+        files = Files(checkpoint.carried, readers=dict.fromkeys(checkpoint.carried, checkpoint.folder.json))
+        return cls(checkpoint.name, tensors, checkpoint.anatomy, checkpoint.config, files)

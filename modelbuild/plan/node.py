@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
@@ -20,6 +21,8 @@ from modelbuild.plan.fitting import Fitted, fitted, with_own_head
 from modelbuild.plan.model import Model
 from modelbuild.plan.part import SlicePart
 from modelbuild.plan.resolve import Spot, Unset, unmatched
+from modelbuild.plan.templates import with_template
+from modelbuild.plan.vocabulary import aligned, vocabulary_tensors
 
 Key = tuple[tuple[str, Any], ...]
 
@@ -35,17 +38,17 @@ class Planned:
     warnings: tuple[str, ...]
 
 
-def plan_node(node: Node, models: Mapping[str, Model], locator: Locator) -> Planned:
-    """Plan one node whose inputs are planned."""
-    planner = _Planner(node, models, locator)
+def plan_node(node: Node, models: Mapping[str, Model], locator: Locator, root: Path) -> Planned:
+    """Plan one node whose inputs are planned; a chat template's path is relative to `root`."""
+    planner = _Planner(node, models, locator, root)
     model = planner.whole() if node.whole else planner.stacked()
     planner.look_back()
     return Planned(model, tuple(planner.actions), tuple(planner.equal), tuple(planner.problems), tuple(planner.warnings))
 
 
 class _Planner:
-    def __init__(self, node: Node, models: Mapping[str, Model], locator: Locator) -> None:
-        self.node, self.models, self.locator = node, models, locator
+    def __init__(self, node: Node, models: Mapping[str, Model], locator: Locator, root: Path) -> None:
+        self.node, self.models, self.locator, self.root = node, models, locator, root
         self.actions: list[Action] = []
         self.equal: list[tuple[str, tuple[Ref, ...]]] = []
         self.problems: list[Problem] = []
@@ -54,7 +57,11 @@ class _Planner:
         self.fit: Fitted = fitted(node, models)
         self.equal += self.fit.equal
         self.warnings += self.fit.warnings
-        self.parts = [SlicePart(part, self.fit.views) for part in node.slices]
+        self.vocabulary = aligned(node, self.fit.views, models, self.fit.donor, locator)
+        self.problems += self.vocabulary.problems
+        self.warnings += self.vocabulary.warnings
+        self.actions += self.vocabulary.steps
+        self.parts = [SlicePart(part, self.vocabulary.views) for part in node.slices]
         self.surveys: dict[tuple[SlicePart, Key], Survey] = {}
         self.unfit: dict[tuple[SlicePart, int], list[Spot]] = {}
 
@@ -162,7 +169,7 @@ class _Planner:
         """Check the layers that a slice names against the models that have them."""
         before = len(self.problems)
         for one in part.bound.inputs:
-            has = self.fit.views[one.model].anatomy.layers
+            has = self.vocabulary.views[one.model].anatomy.layers
             first, stop = one.layers or (0, 0)
             if stop > has:
                 self.say(
@@ -200,7 +207,7 @@ class _Planner:
     def ends(self, which: Part | None, named: str, part: SlicePart, span: tuple[int, int] | None) -> dict[str, Ref]:
         """Take what stands before or after the layers, or in another stack: from the model named, else as the slice merges it."""
         if named:
-            donor = self.fit.views[named]
+            donor = self.vocabulary.views[named]
             return {name: self.handed_on(name, ref) for name, ref in donor.tensors.items() if donor.anatomy.end_of(name) is which}
         lead, found = part.lead, {}
         for name in (name for name in lead.tensors if lead.anatomy.end_of(name) is which):
@@ -285,7 +292,10 @@ class _Planner:
         """Say which models have tensors of other shapes than the first."""
         for (part, i), spots in self.unfit.items():
             lead, other = part.models[0], part.models[i]
-            names = [spot.name for spot in spots]
+            told = vocabulary_tensors(lead) if self.vocabulary.problems else ()
+            names = [spot.name for spot in spots if spot.name not in told]
+            if not names:
+                continue
             facts = (
                 f"{some(names)} {'has' if len(names) == 1 else 'have'} different shapes",
                 *(
@@ -333,5 +343,6 @@ class _Planner:
                 )
 
     def model(self, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
-        config = with_own_head(config) if self.fit.untied and config else config
-        return Model(self.node.name, tensors, anatomy, config, self.fit.donor.carried, self.aside)
+        config = self.vocabulary.config(with_own_head(config) if self.fit.untied else config) if config else config
+        files = with_template(self.node, self.vocabulary.files or self.fit.donor.files, self.models, self.root)
+        return Model(self.node.name, tensors, anatomy, config, files, self.aside)

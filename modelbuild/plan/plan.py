@@ -14,9 +14,9 @@ from modelbuild.modelfile.model import Merge
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.lints import lints
-from modelbuild.plan.model import Model
+from modelbuild.plan.model import Files, Model
 from modelbuild.plan.node import plan_node
-from modelbuild.sources.checkpoint import TOKENIZER_FILES, Checkpoint
+from modelbuild.sources.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Target:
         kept: whether those packs stay in the cache.
         path: the output directory.
         config: config.json as it is to be, or {}.
-        carried: the other files, by name.
+        along: the files that go along, config.json as it was among them.
 
     """
 
@@ -42,7 +42,7 @@ class Target:
     kept: bool
     path: Path
     config: Config
-    carried: Mapping[str, Path]
+    along: Files
 
     @property
     def own_nodes(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         node = graph.nodes[name]
         if any(model not in models for model in node.models):
             continue  # what it reads is wrong already
-        planned = plan_node(node, models, graph.modelfile.locator)
+        planned = plan_node(node, models, graph.modelfile.locator, root)
         problems += planned.problems
         if planned.problems:
             continue
@@ -109,7 +109,8 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         equal += planned.equal
         warnings += (*planned.warnings, *lints(node, graph, models, planned.actions))
         own += planned.actions
-        aliased += len(planned.model.tensors) + len(planned.model.aside) - len(planned.actions)
+        computed = set(planned.actions)
+        aliased += sum(ref not in computed for ref in planned.model.tensors.values())
     if problems:
         raise ModelbuildError(problems)
     planned_targets = {name: _target(graph, models, name, root) for name in targets}
@@ -144,11 +145,6 @@ def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) ->
     sizes = {tensor: ref.nbytes for tensor, ref in tensors.items()}
     handed_on = frozenset(tensor for tensor, ref in tensors.items() if isinstance(ref, Leaf) or ref.node not in (name, cast_node(name)))
     groups = layout.shards(sizes, model.anatomy, output.shard_size) if output.shard_size else layout.packs(sizes, model.anatomy, handed_on)
-    donor = merge.tokenizer
-    carried = dict(model.carried)
-    if donor and donor != "base":
-        carried = {file: path for file, path in carried.items() if file not in TOKENIZER_FILES}
-        carried |= {file: path for file, path in models[donor].carried.items() if file in TOKENIZER_FILES}
     config = with_dtype(model.config, _common_dtype(tensors.values())) if model.config else {}
     files = dict(zip(layout.file_names(len(groups)), groups, strict=True))
     return Target(
@@ -159,7 +155,7 @@ def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) ->
         not output.shard_size and merge.keep,
         root / (output.path or f"out/{name}"),
         config,
-        carried,
+        model.files,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.model import CacheSettings, Input, Merge, Modelfile, Output, Rule, Slice, Source
+from modelbuild.modelfile.model import CacheSettings, Input, Merge, Modelfile, Output, Rule, Slice, Source, Tokenizer
 from modelbuild.modelfile.parse import parse, read
 from modelbuild.modelfile.schema import json_schema
 from modelbuild.names import KeyPath
@@ -80,7 +80,7 @@ def merge(name: str, method: str, **written: object) -> Merge:
     """Return a merge in which nothing else is written."""
     unwritten = {
         "base": "", "inputs": (), "slices": (), "params": {}, "dtype": "", "seed": None, "keep": True, "lenient": False,
-        "embed": "", "head": "", "scope": "", "tokenizer": "", "output": Output(),
+        "embed": "", "head": "", "scope": "", "tokenizer": Tokenizer(), "common": False, "output": Output(),
     }  # fmt: skip
     return Merge(name=name, method=method, path=("merge", name), **(unwritten | written))
 
@@ -165,7 +165,7 @@ def test_a_whole_modelfile_is_what_it_says():
                     ),
                     embed="base",
                     head="blend",
-                    tokenizer="base",
+                    tokenizer=Tokenizer("base"),
                     output=Output("out/release", 5 * 10**9, "BF16"),
                 ),
             },

@@ -1,0 +1,60 @@
+"""Steps: tensors computed from tensors of other shapes, a piece at a time, in float32 and rounded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelbuild.checkpoint.dtypes import SIZES
+from modelbuild.engine.regions import Region
+from modelbuild.engine.rows import take_rows
+from modelbuild.plan import Step
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An input of a step."""
+
+    region: Region
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Elements of a row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64))
+
+    def rows(self, first: int, count: int) -> Floats:
+        """Read rows that follow each other, as float32 of shape (count, width)."""
+        size = self.width * SIZES[self.dtype]
+        raw = bytearray(count * size)
+        self.region.read_into(memoryview(raw), first * size)
+        return widened(raw, self.dtype).reshape(count, self.width)
+
+
+def widened(raw: bytearray, dtype: str) -> Floats:
+    """Return stored numbers as float32."""
+    if dtype == "BF16":
+        return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(raw, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).astype(np.float32)
+
+
+Compute = Callable[[Any, Sequence[Held], int], Iterator[Floats]]
+"""compute(payload, inputs, chunk) -> the elements of the result in order, in pieces of about `chunk`."""
+
+STEPS: dict[str, Compute] = {"rows": take_rows}
+
+
+def pieces(step: Step, regions: Sequence[Region], chunk: int) -> Iterator[Floats]:
+    """Compute a step: yield its elements in order, flat, at most `chunk` at a time."""
+    inputs = [Held(region, need.dtype, need.shape) for region, need in zip(regions, step.needs, strict=True)]
+    for piece in STEPS[step.method.name](step.payload, inputs, chunk):
+        flat = np.ascontiguousarray(piece, np.float32).reshape(-1)
+        for start in range(0, flat.size, chunk):
+            yield flat[start : start + chunk]
