@@ -94,3 +94,56 @@ def save(kind: Kind, directory: Path, seed: int, **changed: Any) -> None:
     config = getattr(transformers, kind.config)(**{**kind.values, **changed})
     auto = getattr(transformers, "AutoModel" if kind.auto == "Model" else f"AutoModelFor{kind.auto}")
     auto.from_config(config).to(torch.bfloat16).save_pretrained(directory)
+
+
+def with_more_tokens(kind: Kind, more: int) -> dict[str, Any]:
+    """Return what changes in a kind's values where its vocabulary has more rows."""
+    if "text_config" in kind.values:
+        return {"text_config": {**kind.values["text_config"], "vocab_size": 64 + more}}
+    return {"vocab_size": 64 + more}
+
+
+def reads(kind: Kind) -> bool:
+    """Tell whether a kind has a vocabulary."""
+    return "vocab_size" in kind.values or "text_config" in kind.values
+
+
+HEAD = """\
+# Models
+
+Nothing in modelbuild is a list of architectures. Stacks of layers, embeddings, heads, towers and experts are found from the
+names and shapes of tensors and from config.json; what a small table adds is in
+[sections](../modelbuild/checkpoint/sections.py) and [config](../modelbuild/checkpoint/config.py). So this is a list of what is
+checked, not of what can be merged. `python -m tests.support.zoo` writes it, from the table that the tests run over.
+
+For each architecture small models are initialised at random and saved by transformers 5. They are merged on disk, and the
+same merge is made of their modules, in float32. Then transformers loads what was written: no key may be missing, unexpected
+or of another shape, every parameter must be that of the merged modules within 1e-6, and the logits those of the merged
+modules within 1e-4.
+
+- **linear**: of two, with weights 0.7 and 0.3; **ties**: of two and a base, without trimming.
+- **slice**: all layers of one model and all but the first of another, on top of each other: a deeper model.
+- **tokenizer union**: linear of two whose vocabularies have 64 and 66 tokens.
+
+| architecture | loaded as | layers that slices take | linear | ties | slice | tokenizer union |
+|---|---|---|---|---|---|---|
+"""
+FOOT = """
+Beside these: a pretrained sentence encoder (all-MiniLM-L6-v2, a BertModel) keeps its meaning through linear and ties, and
+loads with more layers. Text models are merged into the text towers of LLaVA, Qwen2.5-VL and Gemma 3, an encoder of T5 is made
+deeper by itself, tied heads are merged with heads of their own: the tests are in `tests/models`.
+"""
+
+
+def page() -> str:
+    """Return the page on models."""
+    rows = [
+        f"| {name} | `AutoModel{'' if kind.auto == 'Model' else 'For' + kind.auto}` | `{kind.stack}` | logits | logits | logits |"
+        f" {'logits' if reads(kind) else 'has no tokens'} |"
+        for name, kind in ZOO.items()
+    ]
+    return HEAD + "\n".join(rows) + "\n" + FOOT
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[2] / "docs" / "models.md").write_text(page())
