@@ -58,7 +58,7 @@ class Keeper:
                 yield f"method `{name}` is of revision {known[0]}, and {self.lock.methods[name][0]} is locked"
 
     def _stale_source(self, checkpoint: Checkpoint, names: Sequence[str]) -> Iterator[str]:
-        name, location = checkpoint.name, self.project.modelfile.sources[checkpoint.name].location
+        name, location = checkpoint.name, self.project.modelfile.read[checkpoint.name].location
         locked = self.lock.sources.get(name)
         if locked is None:
             yield f"source `{name}` is not in the lock"
@@ -136,7 +136,7 @@ class Keeper:
         facts = []
         for checkpoint, names in used_files(self.plan).items():
             locked = self.lock.sources.get(checkpoint.name)
-            if self._lies_here(checkpoint) or locked is None or locked.location != self.project.modelfile.sources[checkpoint.name].location:
+            if self._lies_here(checkpoint) or locked is None or locked.location != self.project.modelfile.read[checkpoint.name].location:
                 continue
             facts += [
                 f"`{file}` of source `{checkpoint.name}` at {checkpoint.folder.place}"
@@ -179,7 +179,7 @@ class Keeper:
         """
         declared = self.project.modelfile
         used = used_files(self.plan)
-        sources = {name: one for name, one in self.lock.sources.items() if name in declared.sources}
+        sources = {name: one for name, one in self.lock.sources.items() if name in declared.read}
         for checkpoint, names in used.items():
             source = self._source(checkpoint, names, read=read)
             sources |= {checkpoint.name: source} if source else {}
@@ -256,7 +256,7 @@ class Keeper:
         Of a mirror nothing is: it does not tell the commit.
         """
         name = checkpoint.name
-        location, folder, old = self.project.modelfile.sources[name].location, checkpoint.folder, self.lock.sources.get(name)
+        location, folder, old = self.project.modelfile.read[name].location, checkpoint.folder, self.lock.sources.get(name)
         commit = folder.commit if isinstance(folder, HubFolder) else ""
         if name in dict(self.project.where.mirrors):
             return old if old and old.location == location else None

@@ -13,13 +13,14 @@ from modelbuild import lockfile
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
+from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Graph, bind
 from modelbuild.lockfile import Lock
-from modelbuild.modelfile.model import Modelfile, Source
+from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
 from modelbuild.modelfile.parse import read
 from modelbuild.plan import Plan, make_plan
-from modelbuild.sources.checkpoint import Checkpoint, read_checkpoint
+from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
 from modelbuild.sources.local import open_local
 
@@ -88,9 +89,9 @@ class Project:
     def plan(self, targets: Iterable[str]) -> Plan:
         """Open the sources that `targets` rest on, and plan them."""
         targets = tuple(targets)
-        needed = dict.fromkeys(
-            model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in self.modelfile.sources
-        )
+        sources = self.modelfile.sources
+        named = [model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in sources]
+        needed = dict.fromkeys(name for model in named for name in (model, *sources[model].adapters))
         with _all_alive():
             return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root, self.cache_directory)
 
@@ -108,7 +109,7 @@ class Project:
     def _checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
         opened, problems, exit_code = {}, [], Exit.SOURCE
         for name in names:
-            source = self.modelfile.sources[name]
+            source = self.modelfile.read[name]
             try:
                 opened[name] = self._opened(source)
             except ModelbuildError as error:
@@ -129,14 +130,16 @@ class Project:
         return opened
 
     def _opened(self, source: Source) -> Checkpoint:
+        carried = (ADAPTER_CONFIG,) if isinstance(source, AdapterSource) else CARRIED
         mirror = dict(self.where.mirrors).get(source.name)
         if mirror:
             return open_local(source.name, Path(mirror))
         if not is_hub(source.location):
-            return open_local(source.name, self.where.root / source.location)
+            return open_local(source.name, self.where.root / source.location, carried)
         pinned = self.lock.sources.get(source.name) if self.lock else None
         pin = pinned.commit if pinned and pinned.location == source.location else ""
-        return read_checkpoint(source.name, open_hub(parse_address(source.location), pin, offline=self.where.offline, ranges=source.ranges))
+        folder = open_hub(parse_address(source.location), pin, offline=self.where.offline, ranges=source.ranges)
+        return read_checkpoint(source.name, folder, carried)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
 from modelbuild.modelfile import schema
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import (
+    AdapterSource,
     CacheSettings,
     Gradient,
     Input,
@@ -33,10 +34,24 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator) -> Model
         path=path,
         default=tuple(table.default or ()),
         seed=table.seed,
-        sources={name: Source(name, source.location, ("source", name), source.fetch == "ranges") for name, source in table.source.items()},
+        sources={name: _source(name, source) for name, source in table.source.items()},
+        adapters={one.name: one for name, source in table.source.items() for one in _adapters(name, source)},
         merges={name: _merge(name, merge) for name, merge in table.merge.items()},
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
+    )
+
+
+def _source(name: str, table: schema.SourceTable) -> Source:
+    adapters = tuple(one.name for one in _adapters(name, table))
+    return Source(name, table.location, ("source", name), table.fetch == "ranges", adapters)
+
+
+def _adapters(name: str, table: schema.SourceTable) -> tuple[AdapterSource, ...]:
+    """Read a source's adapters; no source of the user's can have their names."""
+    return tuple(
+        AdapterSource(f"{name} (adapter {i + 1})", one.location, ("source", name, "adapters", i), scale=float(one.scale))
+        for i, one in enumerate(table.adapters)
     )
 
 

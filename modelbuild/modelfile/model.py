@@ -65,6 +65,15 @@ class Source:
     path: KeyPath
     ranges: bool = False
     """Whether tensors are fetched from the hub, not whole files."""
+    adapters: tuple[str, ...] = ()
+    """What it is read with: names in `Modelfile.adapters`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSource(Source):
+    """A LoRA adapter: read like a source, and named by the program."""
+
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +170,11 @@ class Modelfile:
     sources: Mapping[str, Source]
     merges: Mapping[str, Merge]
     cache: CacheSettings
+    adapters: Mapping[str, AdapterSource]
     locator: Locator = field(compare=False, repr=False)
     """Finds file, line and column of a key path, and words a Problem there."""
+
+    @property
+    def read(self) -> Mapping[str, Source]:
+        """Everything that is read: sources and their adapters, by name."""
+        return {**self.sources, **self.adapters}

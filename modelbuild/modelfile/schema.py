@@ -191,10 +191,18 @@ class OutputTable(Table):
     dtype: Dtype | None = None
 
 
+class AdapterTable(Table):
+    """A LoRA adapter that a source is read with."""
+
+    location: PathText = Field(alias="from")
+    scale: Float | Integer = 1.0
+
+
 class SourceTable(Table):
     """A checkpoint that is read and never written."""
 
     location: PathText = Field(alias="from")
+    adapters: list[AdapterTable] = []
     fetch: Literal["files", "ranges"] = "files"
 
 

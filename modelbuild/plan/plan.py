@@ -13,6 +13,7 @@ from modelbuild.graph import Graph
 from modelbuild.modelfile.model import Merge
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
+from modelbuild.plan.adapters import adapted
 from modelbuild.plan.lints import lints
 from modelbuild.plan.model import Files, Model
 from modelbuild.plan.node import plan_node
@@ -97,6 +98,12 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
     warnings: list[str] = []
     own: list[Action] = []
     aliased = 0
+    for source in (graph.modelfile.sources[name] for name in checkpoints if name in graph.modelfile.sources):
+        if source.adapters:
+            with_adapters = adapted(graph.modelfile, source, models)
+            models[source.name] = with_adapters.model
+            own += with_adapters.actions
+            problems += with_adapters.problems
     for name in graph.upstream(targets):
         node = graph.nodes[name]
         if any(model not in models for model in node.models):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,8 +89,8 @@ class Checkpoint:
         return dissect(self.tensors, self.config)
 
 
-def read_checkpoint(name: str, folder: Folder) -> Checkpoint:
-    """Read the headers and the config.json of a folder.
+def read_checkpoint(name: str, folder: Folder, along: Sequence[str] = CARRIED) -> Checkpoint:
+    """Read the headers and the config.json of a folder; the files `along` belong to it.
 
     Raises:
         ModelbuildError: exit 5 where something is missing or malformed, 8 where only pickles are there.
@@ -104,8 +104,8 @@ def read_checkpoint(name: str, folder: Folder) -> Checkpoint:
             if info.name in tensors:
                 raise _broken(name, f"`{info.name}` stands in both {tensors[info.name].path.name} and {file}")
             tensors[info.name] = info
-    carried = {file: folder.path(file) for file in CARRIED if file in held}
-    config = folder.json("config.json") if "config.json" in held else {}
+    carried = {file: folder.path(file) for file in along if file in held}
+    config = folder.json("config.json") if "config.json" in carried else {}
     return Checkpoint(name, tensors, tuple(map(folder.path, weights)), carried, config, folder)
 
 

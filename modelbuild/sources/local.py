@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelbuild.checkpoint.header import TensorInfo, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.sources.checkpoint import Checkpoint, read_checkpoint, read_json
+from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,17 @@ class LocalFolder:
         return read_json(self.path(name))
 
 
-def open_local(name: str, path: Path) -> Checkpoint:
-    """Open the checkpoint at `path`, reading headers and config.json only.
+def open_local(name: str, path: Path, carried: Sequence[str] = CARRIED) -> Checkpoint:
+    """Open the checkpoint at `path`, reading headers and config.json only; `carried` files belong to it.
 
     Raises:
         ModelbuildError: exit 5 where something is missing or malformed, 8 where only pickles are there.
 
     """
     if path.is_dir():
-        return read_checkpoint(name, LocalFolder(path))
+        return read_checkpoint(name, LocalFolder(path), carried)
     if path.is_file():
-        return read_checkpoint(name, LocalFolder(path.parent, path.name))
+        return read_checkpoint(name, LocalFolder(path.parent, path.name), carried)
     raise ModelbuildError(
         Problem(f"source `{name}` is missing", facts=(f"nothing is at {path}",), hint="correct `from`, or put the model there"),
         Exit.SOURCE,
