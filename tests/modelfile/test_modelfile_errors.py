@@ -99,11 +99,11 @@ error: `fetch` must be one of files, ranges
 hint: did you mean `ranges`?""",
     ),
     "unknown key of a source": (
-        '[source.a]\nfrom = "a"\nadapters = []\n',
+        '[source.a]\nfrom = "a"\nrevision = "main"\n',
         """\
-error: unknown key `adapters`
-  --> Modelfile.toml:3:1, at `source.a.adapters`
-  known here: from, fetch""",
+error: unknown key `revision`
+  --> Modelfile.toml:3:1, at `source.a.revision`
+  known here: from, adapters, fetch""",
     ),
     "unknown key of an output": (
         WITH_INPUTS + 'output = { pth = "x" }\n',
@@ -168,7 +168,7 @@ hint: add `from = LOCATION`: hf://namespace/name, a directory or a .safetensors 
 
 error: unknown key `1-8b`
   --> Modelfile.toml:1:17, at `source.llama-3.1-8b`
-  known here: from, fetch
+  known here: from, adapters, fetch
 hint: a name with a dot stands in quotes: `[source."llama-3.1-8b.v0.1"]`""",
     ),
     "name of two nodes": (
