@@ -6,7 +6,7 @@ import gc
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelbuild import lockfile
@@ -133,13 +133,25 @@ class Project:
         carried = (ADAPTER_CONFIG,) if isinstance(source, AdapterSource) else CARRIED
         mirror = dict(self.where.mirrors).get(source.name)
         if mirror:
-            return open_local(source.name, Path(mirror))
+            return open_local(source.name, Path(mirror), carried)
+        if source.pickles:
+            return self._unpickled(source)
         if not is_hub(source.location):
             return open_local(source.name, self.where.root / source.location, carried)
         pinned = self.lock.sources.get(source.name) if self.lock else None
         pin = pinned.commit if pinned and pinned.location == source.location else ""
         folder = open_hub(parse_address(source.location), pin, offline=self.where.offline, ranges=source.ranges)
         return read_checkpoint(source.name, folder, carried)
+
+    def _unpickled(self, source: Source) -> Checkpoint:
+        """Open a source of pickles; one that holds safetensors as well is opened like any other."""
+        directory = self.where.root / source.location
+        if not directory.is_dir() or any(directory.glob("*.safetensors")):
+            return open_local(source.name, directory)
+        from modelbuild.engine.unpickling import converted, pickles
+
+        folder = converted(source.name, directory, self.cache_directory)
+        return replace(read_checkpoint(source.name, folder), origins=pickles(directory))
 
 
 @contextmanager

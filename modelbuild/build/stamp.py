@@ -88,7 +88,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
     sources = {
         source
         for checkpoint in plan.checkpoints.values()
-        for source in (*checkpoint.weights, *checkpoint.carried.values(), checkpoint.weights[0].parent)
+        for source in (*checkpoint.weights, *checkpoint.carried.values(), *checkpoint.origins, checkpoint.weights[0].parent)
         if source.exists()  # of a source on the hub, what no target reads need not be here
     }
     seen = {str(source.resolve()): _source(source) for source in sources}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelbuild.checkpoint.dtypes import SIZES
+from modelbuild.engine.gates import find_gates
 from modelbuild.engine.lora import add_adapters
 from modelbuild.engine.regions import Region
 from modelbuild.engine.rows import take_rows
@@ -49,7 +50,7 @@ def widened(raw: bytearray, dtype: str) -> Floats:
 Compute = Callable[[Any, Sequence[Held], int], Iterator[Floats]]
 """compute(payload, inputs, chunk) -> the elements of the result in order, in pieces of about `chunk`."""
 
-STEPS: dict[str, Compute] = {"rows": take_rows, "lora": add_adapters}
+STEPS: dict[str, Compute] = {"rows": take_rows, "lora": add_adapters, "gates": find_gates}
 
 
 def pieces(step: Step, regions: Sequence[Region], chunk: int) -> Iterator[Floats]:

@@ -12,6 +12,7 @@ from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
+from modelbuild.modelfile.checks import MIXTURE
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
@@ -46,7 +47,27 @@ class _Binder:
         if problem not in self.problems:  # a setting of the node is read once for each input
             self.problems.append(problem)
 
+    def mixture(self, merge: Merge) -> Node | None:
+        """Bind a mixture of experts."""
+        before, mixture = len(self.problems), merge.mixture
+        self.model(merge.base, (*merge.path, "base"))
+        for one in (*mixture.experts, *mixture.shared):
+            self.model(one.model, (*one.path, "model"))
+            if mixture.gate != "random" and one in mixture.experts and not one.positive:
+                hint = 'add `positive_prompts = [ … ]`, or write `gate = "random"`'
+                self.say(f"the expert `{one.model}` has no prompts", one.path, facts=(f'gate = "{mixture.gate}" goes by them',), hint=hint)
+        if mixture.per_token > len(mixture.experts):
+            facts, hint = (f"{mixture.per_token} of {len(mixture.experts)} experts",), "give a smaller number"
+            self.say("a token has more experts than there are", (*merge.path, "experts_per_token"), facts=facts, hint=hint)
+        for name in merge.params:
+            hint = did_you_mean(name, keys_of(MergeTable))
+            self.say(f"unknown key `{name}`", (*merge.path, name), key=True, facts=("a mixture has no parameters",), hint=hint)
+        seed = self.modelfile.seed if merge.seed is None else merge.seed
+        return Node(merge, (), seed) if len(self.problems) == before else None
+
     def node(self, merge: Merge) -> Node | None:
+        if merge.method == MIXTURE:
+            return self.mixture(merge)
         if merge.method not in installed():
             self.say(
                 f"no merge method is called `{merge.method}`",

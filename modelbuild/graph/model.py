@@ -89,7 +89,7 @@ class Node:
     def models(self) -> tuple[str, ...]:
         """All models it needs, in order of appearance."""
         merge = self.merge
-        extra = (merge.base, merge.embed, merge.head, *merge.tokenizer.models, self.template)
+        extra = (merge.base, merge.embed, merge.head, *merge.tokenizer.models, *merge.mixture.models, self.template)
         return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *filter(None, extra)]))
 
 

@@ -59,6 +59,12 @@ def first_rows(count: int) -> Rows:
     return Rows(np.zeros(count, np.int64), np.arange(count), np.empty((1, 0), np.int64))
 
 
+def rows_at(*places: tuple[int, int]) -> Rows:
+    """Take single rows: each the number of a tensor, or ZERO, and the row there."""
+    source, row = zip(*places, strict=True)
+    return Rows(np.array(source, np.int64), np.array(row, np.int64), np.empty((1, 0), np.int64))
+
+
 def index_of(ids: Mapping[str, int], rows: int, places: Mapping[str, int], total: int) -> Index:
     """Return for each row of the result a model's row of the same token, or -1.
 

@@ -11,6 +11,11 @@ from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath
 
+MIXTURE = "moe"
+"""The method that makes a mixture of experts: it is no merge of tensors, and has keys of its own."""
+
+_MIXTURE = ("experts", "shared_experts", "gate", "experts_per_token")
+
 
 def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Problem]:
     """Return what is wrong between keys, by path.
@@ -23,6 +28,9 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
         if "fetch" in source and not str(source.get("from", "hf://")).startswith("hf://"):
             hint = "remove it; it is of sources on the hub, hf://namespace/name"
             report.add(("source", name, "fetch"), "`fetch` has no meaning for a source that lies here", key=True, hint=hint)
+        if "pickles" in source and str(source.get("from", "")).startswith("hf://"):
+            hint = "download it, and name the directory"
+            report.add(("source", name, "pickles"), "`pickles` is of sources that lie here", key=True, hint=hint)
     for name, merge in merges.items():
         path: KeyPath = ("merge", name)
         if name in sources:
@@ -45,6 +53,11 @@ def _entries(value: object, path: KeyPath) -> list[tuple[dict[str, Any], KeyPath
 
 
 def _check_merge(merge: dict[str, Any], path: KeyPath, report: Report) -> None:
+    if merge.get("method") == MIXTURE:
+        _check_mixture(merge, path, report)
+        return
+    for key in (key for key in _MIXTURE if key in merge):
+        report.add((*path, key), f"`{key}` is of mixtures of experts", key=True, hint=f'write `method = "{MIXTURE}"`, or remove it')
     if "inputs" in merge and "slices" in merge:
         facts = (f"`inputs` stands at {place}",) if (place := report.locator.problem("", (*path, "inputs"), key=True).place) else ()
         report.add(
@@ -66,6 +79,13 @@ def _check_merge(merge: dict[str, Any], path: KeyPath, report: Report) -> None:
             )
     for entry, at in _entries(merge.get("slices"), (*path, "slices")):
         _check_slice(entry, at, report)
+
+
+def _check_mixture(merge: dict[str, Any], path: KeyPath, report: Report) -> None:
+    for key in (key for key in ("inputs", "slices", "embed", "head", "scope", "vocabulary") if key in merge):
+        report.add((*path, key), f"a mixture of experts has no `{key}`", key=True, hint="it has `base` and `experts`")
+    for needed in (key for key in ("base", "experts") if key not in merge):
+        missing_key(report, (*path, needed), merge, f"`{short(path)}` has no `{needed}`")
 
 
 def _check_slice(entry: dict[str, Any], path: KeyPath, report: Report) -> None:

@@ -11,9 +11,11 @@ from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import (
     AdapterSource,
     CacheSettings,
+    Expert,
     Gradient,
     Input,
     Merge,
+    Mixture,
     Modelfile,
     Output,
     Rule,
@@ -44,7 +46,7 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator) -> Model
 
 def _source(name: str, table: schema.SourceTable) -> Source:
     adapters = tuple(one.name for one in _adapters(name, table))
-    return Source(name, table.location, ("source", name), table.fetch == "ranges", adapters)
+    return Source(name, table.location, ("source", name), table.fetch == "ranges", table.pickles is not None, adapters)
 
 
 def _adapters(name: str, table: schema.SourceTable) -> tuple[AdapterSource, ...]:
@@ -76,7 +78,18 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         common=table.vocabulary == "common",
         output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
         path=path,
+        mixture=_mixture(table, path),
     )
+
+
+def _mixture(table: schema.MergeTable, path: KeyPath) -> Mixture:
+    def experts(key: str, listed: list[schema.ExpertTable]) -> tuple[Expert, ...]:
+        return tuple(
+            Expert(one.model, tuple(one.positive_prompts), tuple(one.negative_prompts), (*path, key, i)) for i, one in enumerate(listed)
+        )
+
+    named, shared = experts("experts", table.experts or []), experts("shared_experts", table.shared_experts)
+    return Mixture(named, shared, table.gate or "hidden", table.experts_per_token or min(2, len(named) or 2))
 
 
 def _tokenizer(table: schema.TokenizerTable, path: KeyPath) -> Tokenizer:

@@ -65,6 +65,8 @@ class Source:
     path: KeyPath
     ranges: bool = False
     """Whether tensors are fetched from the hub, not whole files."""
+    pickles: bool = False
+    """Whether pickled weights may be read."""
     adapters: tuple[str, ...] = ()
     """What it is read with: names in `Modelfile.adapters`."""
 
@@ -115,6 +117,31 @@ MADE = ("zero", "mean")
 
 
 @dataclass(frozen=True, slots=True)
+class Expert:
+    """A model of whose layers experts are made, and the texts that are sent to them, or kept from them."""
+
+    model: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A mixture of experts: empty and 0 where the merge is none."""
+
+    experts: tuple[Expert, ...] = ()
+    shared: tuple[Expert, ...] = ()
+    gate: str = "hidden"
+    per_token: int = 2
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it is made of."""
+        return tuple(dict.fromkeys(one.model for one in (*self.experts, *self.shared)))
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """Where and how a target is written; empty and 0 where the user said nothing."""
 
@@ -150,6 +177,8 @@ class Merge:
     """Whether of vocabularies of unlike size the rows that all have are merged."""
     output: Output
     path: KeyPath
+    mixture: Mixture = Mixture()
+    """Of method "moe"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,14 @@ class TokenizerTable(Table):
     chat_template: Text | None = None
 
 
+class ExpertTable(Table):
+    """A model whose layers become an expert, and the texts that are its to answer, or not."""
+
+    model: Text
+    positive_prompts: list[Text] = []
+    negative_prompts: list[Text] = []
+
+
 class OutputTable(Table):
     """Where and how a target is written."""
 
@@ -204,6 +212,7 @@ class SourceTable(Table):
     location: PathText = Field(alias="from")
     adapters: list[AdapterTable] = []
     fetch: Literal["files", "ranges"] = "files"
+    pickles: Literal["weights_only"] | None = None
 
 
 class MergeTable(ParameterTable):
@@ -228,6 +237,10 @@ class MergeTable(ParameterTable):
     scope: Text | None = None
     tokenizer: TokenizerTable | None = None
     vocabulary: Literal["common"] | None = None
+    experts: Annotated[list[Annotated[ExpertTable, BeforeValidator(_named)]], Field(min_length=1)] | None = None
+    shared_experts: list[Annotated[ExpertTable, BeforeValidator(_named)]] = []
+    gate: Literal["hidden", "cheap_embed", "random"] | None = None
+    experts_per_token: Annotated[Integer, Field(ge=1)] | None = None
     output: OutputTable | None = None
 
 

@@ -83,8 +83,16 @@ def fitted(node: Node, models: Mapping[str, Model]) -> Fitted:
         empty=tuple(name for name in names if not held[name]),
         untied=heads.untied,
         equal=heads.equal,
-        warnings=(warning,) if computed else (),
+        warnings=(*((warning,) if computed else ()), *_parted(merge.name, heads, views)),
     )
+
+
+def _parted(name: str, heads: Heads, views: Sequence[Model]) -> Iterator[str]:
+    """Tell of heads that were tied and are not any more."""
+    if heads.untied:
+        tied = [f"`{view.name}`" for view in views if is_tied(view)]
+        others = [f"`{view.name}`" for view in views if not is_tied(view)]
+        yield f"`{name}` has a head of its own: it is the embedding in {', '.join(tied)}, and not in {', '.join(others)}"
 
 
 def in_scope(model: Model, scope: str) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class _Planner:
         self.parts = [SlicePart(part, self.vocabulary.views) for part in node.slices]
         self.surveys: dict[tuple[SlicePart, Key], Survey] = {}
         self.unfit: dict[tuple[SlicePart, int], list[Spot]] = {}
+        self.eighths: dict[SlicePart, list[str]] = {}
 
     def say(self, what: str, path: KeyPath, *, facts: tuple[str, ...] = (), hint: str = "") -> None:
         problem = self.locator.problem(what, path, facts=facts, hint=hint)
@@ -232,10 +233,8 @@ class _Planner:
     def tensor(self, part: SlicePart, spot: Spot, refs: Sequence[Ref]) -> Ref:
         """Make the action of one output tensor, or hand an input on."""
         part.spots.append(spot)
-        lead = refs[0]
-        shape = lead.shape
-        for i in (i for i, ref in enumerate(refs) if ref.shape != shape):
-            self.unfit.setdefault((part, i), []).append(spot)
+        lead, shape = refs[0], refs[0].shape
+        if not self.fits(part, spot, refs):
             return lead
         if lead.dtype not in ARITHMETIC:
             if any(ref is not lead for ref in refs):
@@ -269,6 +268,16 @@ class _Planner:
             self.actions.append(vector)
         self.actions.append(action)
         return action
+
+    def fits(self, part: SlicePart, spot: Spot, refs: Sequence[Ref]) -> bool:
+        """Tell whether tensors can be merged; `look_back` says what cannot."""
+        for i in (i for i, ref in enumerate(refs) if ref.shape != refs[0].shape):
+            self.unfit.setdefault((part, i), []).append(spot)
+            return False
+        if any(ref.dtype.startswith("F8") and ref is not refs[0] for ref in (*refs[1:], refs[-1])):
+            self.eighths.setdefault(part, []).append(spot.name)
+            return False
+        return True
 
     def after_survey(self, part: SlicePart, action: Action) -> Action:
         """Add a tensor to the survey of all that are merged like it, and have its action wait for that."""
@@ -309,9 +318,22 @@ class _Planner:
                 f"`{lead.name}` and `{other.name}` do not fit together", part.bound.path, facts=facts, hint="merge models of one shape"
             )
 
+    def quantised(self) -> None:
+        """Say which models hold numbers that mean something with scales alone."""
+        for part in self.parts:
+            kinds = {model.name: model.config.get("quantization_config") for model in part.models}
+            tables = {name: kind for name, kind in kinds.items() if isinstance(kind, dict)}
+            facts = [f"`{name}` is quantised by {kind.get('quant_method', 'a method')}" for name, kind in tables.items()]
+            names = self.eighths.get(part, [])
+            facts += [f"{some(names)} {'is' if len(names) == 1 else 'are'} stored as float8"] if names else []
+            if facts and len({model.name for model in part.models}) > 1:
+                hint = "merge the models that they were made from, or dequantise them first: stacking layers as they are is possible"
+                self.say("quantised models cannot be merged", part.bound.path, facts=tuple(facts), hint=hint)
+
     def look_back(self) -> None:
         """Say which rules matched nothing anywhere."""
         self.shapes()
+        self.quantised()
         if self.problems:
             return
         idle: dict[KeyPath, Rule] = {}

@@ -15,6 +15,7 @@ from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.adapters import adapted
 from modelbuild.plan.lints import lints
+from modelbuild.plan.mixture import plan_mixture
 from modelbuild.plan.model import Files, Model
 from modelbuild.plan.node import plan_node
 from modelbuild.sources.checkpoint import Checkpoint
@@ -108,7 +109,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         node = graph.nodes[name]
         if any(model not in models for model in node.models):
             continue  # what it reads is wrong already
-        planned = plan_node(node, models, graph.modelfile.locator, root)
+        planned = (plan_mixture if node.merge.mixture.experts else plan_node)(node, models, graph.modelfile.locator, root)
         problems += planned.problems
         if planned.problems:
             continue

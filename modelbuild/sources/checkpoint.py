@@ -38,7 +38,9 @@ TOKENIZER_FILES = frozenset(CARRIED[4:])
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
-_PICKLES = (".bin", ".pt", ".pth")
+PICKLES = (".bin", ".pt", ".pth")
+"""How pickled weights are called."""
+
 _MAX_JSON = 64_000_000
 
 
@@ -73,6 +75,7 @@ class Checkpoint:
         carried: the other files that belong to the model, by file name.
         config: config.json, or {} where there is none.
         folder: where all of this comes from.
+        origins: files that the weights were made from, and that nothing else reads.
 
     """
 
@@ -82,6 +85,7 @@ class Checkpoint:
     carried: Mapping[str, Path]
     config: Mapping[str, Any]
     folder: Folder = field(repr=False)
+    origins: tuple[Path, ...] = ()
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -119,15 +123,25 @@ def _weights(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...
         return (found[0],)
     if found:
         raise _broken(name, f"{folder.place} holds {len(found)} safetensors files and no {INDEX} that says what they are")
-    pickles = [file for file in held if file.endswith(_PICKLES) and "/" not in file]
+    pickles = [file for file in held if file.endswith(PICKLES) and "/" not in file]
     if pickles:
         raise ModelbuildError(
             Problem(
                 f"source `{name}` holds pickles, which run code when they are read",
                 facts=(f"{folder.place} holds {', '.join(pickles[:3])}",),
-                hint="convert it to safetensors first",
+                hint='convert it to safetensors, or write `pickles = "weights_only"` beside `from` if it lies here',
             ),
             Exit.UNSAFE,
+        )
+    other = [file for file in held if file.endswith(".gguf")]
+    if other:
+        facts = (
+            f"{folder.place} holds {', '.join(other[:3])}",
+            "its weights are quantised, and lie in another order than those of the model",
+        )
+        hint = "name the safetensors model that it was made from"
+        raise ModelbuildError(
+            Problem(f"source `{name}` is a GGUF file, which is for running, not for merging", facts=facts, hint=hint), Exit.SOURCE
         )
     raise ModelbuildError(
         Problem(f"source `{name}` holds no safetensors file", facts=(f"looked in {folder.place}",), hint="point `from` at a model"),

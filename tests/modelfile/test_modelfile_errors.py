@@ -103,7 +103,7 @@ hint: did you mean `ranges`?""",
         """\
 error: unknown key `revision`
   --> Modelfile.toml:3:1, at `source.a.revision`
-  known here: from, adapters, fetch""",
+  known here: from, adapters, fetch, pickles""",
     ),
     "unknown key of an output": (
         WITH_INPUTS + 'output = { pth = "x" }\n',
@@ -168,7 +168,7 @@ hint: add `from = LOCATION`: hf://namespace/name, a directory or a .safetensors 
 
 error: unknown key `1-8b`
   --> Modelfile.toml:1:17, at `source.llama-3.1-8b`
-  known here: from, adapters, fetch
+  known here: from, adapters, fetch, pickles
 hint: a name with a dot stands in quotes: `[source."llama-3.1-8b.v0.1"]`""",
     ),
     "name of two nodes": (
