@@ -278,3 +278,19 @@ def init(file: Path) -> Path:
     from modelbuild.build.starter import init as use_case
 
     return use_case(file)
+
+
+def import_mergekit(configurations: Sequence[Path], output: Path | None = None) -> tuple[str, tuple[str, ...]]:
+    """Read mergekit configurations as one Modelfile; return its text, and what was taken another way than it was written.
+
+    Args:
+        configurations: YAML files; a model that one makes is that wherever another names it.
+        output: where to write the Modelfile, or None.
+
+    Raises:
+        ModelbuildError: exit 2, with everything that has no meaning here, by line, or if `output` exists; 5 if a file is missing.
+
+    """
+    from modelbuild.build.importing import import_mergekit as use_case
+
+    return use_case(configurations, output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typer import _click
     from typer.core import TyperArgument, TyperOption
 
-COMMANDS = ("build", "status", "explain", "show", "graph", "methods", "lock", "verify", "fetch", "clean", "cache", "init")
+COMMANDS = ("build", "status", "explain", "show", "graph", "methods", "lock", "verify", "fetch", "clean", "cache", "init", "import")
 """In the order of the help; each is a module of this package with a function, or a group, of its name."""
 
 
@@ -34,7 +35,8 @@ class Commands(TyperGroup):
     def get_command(self, ctx: _click.Context, cmd_name: str) -> _click.Command | None:
         """Import a command, and give it the options that all have."""
         if cmd_name in COMMANDS and cmd_name not in self.commands:
-            function = getattr(import_module(f"modelbuild.cli.{cmd_name}"), cmd_name)
+            own = cmd_name + "_" * iskeyword(cmd_name)
+            function = getattr(import_module(f"modelbuild.cli.{own}"), own)
             app = function if isinstance(function, typer.Typer) else typer.Typer(add_completion=False, rich_markup_mode=None)
             if app is not function:
                 app.command(cmd_name)(function)
