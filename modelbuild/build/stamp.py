@@ -85,12 +85,13 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         outcome: what came of it.
 
     """
-    sources = {
-        source
+    read = [
+        file
         for checkpoint in plan.checkpoints.values()
-        for source in (*checkpoint.weights, *checkpoint.carried.values(), *checkpoint.origins, checkpoint.weights[0].parent)
-        if source.exists()  # of a source on the hub, what no target reads need not be here
-    }
+        for file in (*checkpoint.weights, *checkpoint.carried.values(), *checkpoint.origins, checkpoint.weights[0].parent)
+    ]
+    read += [file for target in plan.targets.values() for file in target.along.origins]
+    sources = {source for source in read if source.exists()}  # of a source on the hub, what no target reads need not be here
     seen = {str(source.resolve()): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return

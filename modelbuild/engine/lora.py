@@ -1,9 +1,9 @@
-"""The step that applies adapters: a weight plus products of two factors, row by row."""
+"""The steps of LoRA: a weight plus products of two factors, row by row; the factors of a matrix; adapters side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +40,44 @@ def add_adapters(terms: Sequence[tuple[float, bool]], inputs: Sequence[Held], ch
             add_product(rows, np.ascontiguousarray(left[first : first + count]), np.ascontiguousarray(right), scale)
             at += 2
         yield rows
+
+
+def factorise(payload: tuple[Any, int], inputs: Sequence[Held], chunk: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the factors A (r, in) and B (out, r) of the nearest matrix of rank r, each with the square roots of the singular values.
+
+    Args:
+        payload: the rank, and what the matrix is: ("difference", whether it is transposed) of two tensors, or the scales of
+            the products of A and B of several adapters.
+        inputs: those tensors.
+        chunk: has no meaning: the matrix is held whole.
+
+    """
+    import torch
+
+    del chunk
+    terms, rank = payload
+    whole = [torch.from_numpy(held.rows(0, held.shape[0])) for held in inputs]
+    if terms[0] == "difference":
+        matrix = whole[0] - whole[1]
+        matrix = matrix.T if terms[1] else matrix
+    else:
+        matrix = torch.zeros(whole[1].shape[0], whole[0].shape[1])
+        for i, scale in enumerate(terms):
+            matrix += scale * (whole[2 * i + 1] @ whole[2 * i])
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    roots = values[:rank].sqrt()
+    yield (roots[:, None] * right[:rank]).contiguous().numpy().reshape(-1)
+    yield (left[:, :rank] * roots).contiguous().numpy().reshape(-1)
+
+
+def take_part(start: int, inputs: Sequence[Held], chunk: int) -> Iterator[NDArray[np.float32]]:
+    """Yield what follows `start` in a flat tensor; as much as is asked for is taken of it."""
+    held = inputs[0]
+    for first in range(start, held.shape[0], chunk):
+        yield held.rows(first, min(chunk, held.shape[0] - first))
+
+
+def set_beside(scales: Sequence[float], inputs: Sequence[Held], chunk: int) -> Iterator[NDArray[np.float32]]:
+    """Yield matrices side by side, each times its scale."""
+    del chunk
+    yield np.concatenate([np.float32(scale) * held.rows(0, held.shape[0]) for scale, held in zip(scales, inputs, strict=True)], axis=1)

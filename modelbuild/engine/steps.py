@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.engine.gates import find_gates
-from modelbuild.engine.lora import add_adapters
+from modelbuild.engine.lora import add_adapters, factorise, set_beside, take_part
 from modelbuild.engine.regions import Region
 from modelbuild.engine.rows import take_rows
 from modelbuild.plan import Step
@@ -50,13 +50,25 @@ def widened(raw: bytearray, dtype: str) -> Floats:
 Compute = Callable[[Any, Sequence[Held], int], Iterator[Floats]]
 """compute(payload, inputs, chunk) -> the elements of the result in order, in pieces of about `chunk`."""
 
-STEPS: dict[str, Compute] = {"rows": take_rows, "lora": add_adapters, "gates": find_gates}
+STEPS: dict[str, Compute] = {
+    "rows": take_rows,
+    "lora": add_adapters,
+    "gates": find_gates,
+    "factors": factorise,
+    "part": take_part,
+    "beside": set_beside,
+}
+"""What computes a step, by what the plan calls it."""
 
 
 def pieces(step: Step, regions: Sequence[Region], chunk: int) -> Iterator[Floats]:
     """Compute a step: yield its elements in order, flat, at most `chunk` at a time."""
     inputs = [Held(region, need.dtype, need.shape) for region, need in zip(regions, step.needs, strict=True)]
+    left = step.numel
     for piece in STEPS[step.method.name](step.payload, inputs, chunk):
-        flat = np.ascontiguousarray(piece, np.float32).reshape(-1)
+        flat = np.ascontiguousarray(piece, np.float32).reshape(-1)[:left]
+        left -= flat.size
         for start in range(0, flat.size, chunk):
             yield flat[start : start + chunk]
+        if not left:
+            return

@@ -12,7 +12,7 @@ from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
-from modelbuild.modelfile.checks import MIXTURE
+from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
@@ -65,9 +65,31 @@ class _Binder:
         seed = self.modelfile.seed if merge.seed is None else merge.seed
         return Node(merge, (), seed) if len(self.problems) == before else None
 
+    def adapter(self, merge: Merge) -> Node | None:
+        """Bind a node whose result is a LoRA adapter."""
+        before = len(self.problems)
+        if merge.slices:
+            self.say("an adapter is not made of slices", (*merge.path, "slices"), key=True, hint="write `inputs`")
+        if merge.method == EXTRACTION:
+            if not merge.base:
+                self.say(f"`{EXTRACTION}` needs a base", merge.path, hint="add `base = …`: what the adapter is to be added to")
+            if len(merge.inputs) != 1:
+                self.say(f"`{EXTRACTION}` takes 1 input, not {len(merge.inputs)}", (*merge.path, "inputs"), hint="write a merge for each")
+        roles = [(merge.base, (*merge.path, "base"))] if merge.base else []
+        for name, path in (*roles, *((one.model, (*one.path, "model")) for one in merge.inputs)):
+            self.model(name, path)
+        for table, path in ((merge.params, merge.path), *((one.params, one.path) for one in merge.inputs)):
+            for name in table:
+                known = ("rank", "combine") if path == merge.path else ("weight",)
+                if name not in known:
+                    facts = (f"known here: {', '.join(known)}",)
+                    self.say(f"unknown key `{name}`", (*path, name), key=True, facts=facts, hint=did_you_mean(name, known))
+        seed = self.modelfile.seed if merge.seed is None else merge.seed
+        return Node(merge, (), seed) if len(self.problems) == before else None
+
     def node(self, merge: Merge) -> Node | None:
-        if merge.method == MIXTURE:
-            return self.mixture(merge)
+        if merge.method in _NO_METHODS:
+            return _NO_METHODS[merge.method](self, merge)
         if merge.method not in installed():
             self.say(
                 f"no merge method is called `{merge.method}`",
@@ -242,6 +264,10 @@ class _Binder:
                 return one
 
         return tuple(map(rule, setting))
+
+
+_NO_METHODS = {MIXTURE: _Binder.mixture, EXTRACTION: _Binder.adapter, COMBINATION: _Binder.adapter}
+"""What binds a node that is no merge of tensors, by what it has for a method."""
 
 
 def _is_single(part: Slice) -> bool:

@@ -90,7 +90,8 @@ class Node:
         """All models it needs, in order of appearance."""
         merge = self.merge
         extra = (merge.base, merge.embed, merge.head, *merge.tokenizer.models, *merge.mixture.models, self.template)
-        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *filter(None, extra)]))
+        inputs = () if self.slices else tuple(one.model for one in merge.inputs)
+        return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *inputs, *filter(None, extra)]))
 
 
 @dataclass(frozen=True)

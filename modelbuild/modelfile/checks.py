@@ -14,6 +14,9 @@ from modelbuild.names import KeyPath
 MIXTURE = "moe"
 """The method that makes a mixture of experts: it is no merge of tensors, and has keys of its own."""
 
+EXTRACTION, COMBINATION = "extract_lora", "merge_loras"
+"""The methods whose results are LoRA adapters."""
+
 _MIXTURE = ("experts", "shared_experts", "gate", "experts_per_token")
 
 

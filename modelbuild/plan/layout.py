@@ -61,6 +61,10 @@ def _filled(groups: Iterable[tuple[str, ...]], sizes: Sizes, full: Callable[[int
     return files
 
 
+ADAPTER = "adapter_model.safetensors"
+"""The one file of a LoRA adapter."""
+
+
 def file_names(count: int) -> tuple[str, ...]:
     """Name the files of a model as the hub does."""
     if count == 1:

@@ -25,12 +25,14 @@ class Files:
         carried: where those are that are taken as they are, by name.
         written: what makes the bytes of the others, by name.
         readers: what reads a JSON object of those carried, and fetches it first where it is on a hub.
+        origins: files beside the models' own that those written are made from.
 
     """
 
     carried: Mapping[str, Path] = field(default_factory=dict)
     written: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     readers: Mapping[str, Callable[[str], Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+    origins: tuple[Path, ...] = ()
 
     @property
     def held(self) -> frozenset[str]:
@@ -51,13 +53,21 @@ class Files:
 
     def without(self, names: Collection[str]) -> Files:
         """Return the same without some files."""
-        kept = [{name: what for name, what in table.items() if name not in names} for table in (self.carried, self.written, self.readers)]
-        return Files(*kept)  # type: ignore[arg-type]
+
+        def kept(table: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: what for name, what in table.items() if name not in names}
+
+        return Files(kept(self.carried), kept(self.written), kept(self.readers), self.origins)
 
     def with_those_of(self, other: Files, names: Collection[str]) -> Files:
         """Return the same with some files taken from another model, and none of those from here."""
         own, theirs = self.without(names), other.without(other.held - set(names))
-        return Files({**own.carried, **theirs.carried}, {**own.written, **theirs.written}, {**own.readers, **theirs.readers})
+        return Files(
+            {**own.carried, **theirs.carried},
+            {**own.written, **theirs.written},
+            {**own.readers, **theirs.readers},
+            (*own.origins, *theirs.origins),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class Model:
         anatomy: its stack of layers.
         config: config.json as it would be, or {}.
         files: those that go along.
+        adapter: whether it is a LoRA adapter, no model.
         aside: what its tensors are computed from beside its inputs, by name; kept where the model is.
 
     """
@@ -80,6 +91,7 @@ class Model:
     config: Config = field(repr=False)
     files: Files
     aside: Mapping[str, Action] = field(default_factory=dict, repr=False)
+    adapter: bool = False
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:

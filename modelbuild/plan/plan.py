@@ -10,11 +10,13 @@ from modelbuild.checkpoint.config import Config, with_dtype
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import Graph
+from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
 from modelbuild.modelfile.model import Merge
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.adapters import adapted
 from modelbuild.plan.lints import lints
+from modelbuild.plan.lowrank import plan_combination, plan_extraction
 from modelbuild.plan.mixture import plan_mixture
 from modelbuild.plan.model import Files, Model
 from modelbuild.plan.node import plan_node
@@ -109,7 +111,7 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         node = graph.nodes[name]
         if any(model not in models for model in node.models):
             continue  # what it reads is wrong already
-        planned = (plan_mixture if node.merge.mixture.experts else plan_node)(node, models, graph.modelfile.locator, root)
+        planned = _PLANNERS.get(node.merge.method, plan_node)(node, models, graph.modelfile.locator, root)
         problems += planned.problems
         if planned.problems:
             continue
@@ -134,6 +136,10 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
     return Plan(graph, checkpoints, models, planned_targets, actions, aliased, tuple(equal), tuple(warnings))
 
 
+_PLANNERS = {MIXTURE: plan_mixture, EXTRACTION: plan_extraction, COMBINATION: plan_combination}
+"""What plans a node that is no merge of tensors, by its method."""
+
+
 def _live(refs: Iterable[Ref]) -> set[Action]:
     """Return the actions that some tensors rest on: of a node that is sliced, the layers that are taken and no others."""
     live: set[Action] = set()
@@ -154,7 +160,10 @@ def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) ->
     handed_on = frozenset(tensor for tensor, ref in tensors.items() if isinstance(ref, Leaf) or ref.node not in (name, cast_node(name)))
     groups = layout.shards(sizes, model.anatomy, output.shard_size) if output.shard_size else layout.packs(sizes, model.anatomy, handed_on)
     config = with_dtype(model.config, _common_dtype(tensors.values())) if model.config else {}
-    files = dict(zip(layout.file_names(len(groups)), groups, strict=True))
+    if model.adapter:
+        files = {layout.ADAPTER: tuple(name for group in groups for name in group)}
+    else:
+        files = dict(zip(layout.file_names(len(groups)), groups, strict=True))
     return Target(
         name,
         tensors,

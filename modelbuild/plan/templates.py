@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def with_template(node: Node, files: Files, models: Mapping[str, Model], root: P
     edits: dict[str, Callable[[], bytes]] = {JINJA: _template(node, wanted, models, root)}
     if CONFIG in files.held and "chat_template" in (config := files.json(CONFIG)):
         edits[CONFIG] = partial(_text, {key: value for key, value in config.items() if key != "chat_template"})
-    return files.without({OLDER}).edited(edits)
+    own = root / wanted
+    origins = (own,) if not node.template and not is_template(wanted) and wanted not in BY_NAME else ()
+    return replace(files.without({OLDER}).edited(edits), origins=(*files.origins, *origins))
 
 
 def _template(node: Node, wanted: str, models: Mapping[str, Model], root: Path) -> Callable[[], bytes]:

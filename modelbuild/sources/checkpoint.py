@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.checkpoint.anatomy import Anatomy, dissect
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -108,6 +109,8 @@ def read_checkpoint(name: str, folder: Folder, along: Sequence[str] = CARRIED) -
             if info.name in tensors:
                 raise _broken(name, f"`{info.name}` stands in both {tensors[info.name].path.name} and {file}")
             tensors[info.name] = info
+    if ADAPTER_CONFIG in held and "config.json" not in held:
+        along = (ADAPTER_CONFIG,)
     carried = {file: folder.path(file) for file in along if file in held}
     config = folder.json("config.json") if "config.json" in carried else {}
     return Checkpoint(name, tensors, tuple(map(folder.path, weights)), carried, config, folder)

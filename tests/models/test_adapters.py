@@ -228,3 +228,100 @@ def test_a_lock_holds_adapters_too(project: Project):
     with pytest.raises(ModelbuildError) as caught:
         build(project.where, (), Options(locked=True))
     assert Exit.LOCK == caught.value.exit_code
+
+
+def extracted(tmp_path: Path, kind: tuple[str, dict[str, Any]], rank: int) -> dict[str, np.ndarray]:
+    """Extract an adapter of a tuned model, and return the base with it, merged by PEFT."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    base_model(tmp_path / "base", kind)
+    tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if parameter.ndim == 2 and "emb" not in name and "wte" not in name and "wpe" not in name and "lm_head" not in name:
+                parameter.add_(torch.randn_like(parameter) / 10)
+    tuned.save_pretrained(tmp_path / "tuned")
+    (tmp_path / "Modelfile.toml").write_text(f"""\
+[source]
+base.from = "base"
+tuned.from = "tuned"
+[merge.lora]
+method = "extract_lora"
+base = "base"
+inputs = ["tuned"]
+rank = {rank}
+""")
+    build(Where(tmp_path / "Modelfile.toml"))
+    return merged_by_peft(tmp_path / "base", tmp_path / "out" / "lora")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [LLAMA, GPT2], ids=["Llama", "GPT-2"])
+def test_an_extracted_adapter_of_full_rank_is_the_tuned_model(tmp_path: Path, kind: tuple[str, dict[str, Any]]):
+    merged = extracted(tmp_path, kind, 64)
+
+    for name, values in read_model(tmp_path / "tuned").items():
+        np.testing.assert_allclose(values, merged[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_an_extracted_adapter_is_the_nearest_of_its_rank(tmp_path: Path):
+    """What is missing is what the other singular values hold."""
+    merged = extracted(tmp_path, LLAMA, 4)
+    base, tuned = read_model(tmp_path / "base"), read_model(tmp_path / "tuned")
+
+    name = "model.layers.1.mlp.up_proj.weight"
+    values = np.linalg.svd(tuned[name] - base[name], compute_uv=False)
+    assert np.linalg.norm(tuned[name] - merged[name]) == pytest.approx(np.linalg.norm(values[4:]), rel=1e-3)
+    assert sorted(path.name for path in (tmp_path / "out" / "lora").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "modelbuild.json",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("combine", ["cat", "svd"])
+def test_adapters_are_merged_into_one(tmp_path: Path, combine: str):
+    """Of unlike ranks and modules, weighted: the sum of what each does to the base."""
+    base_model(tmp_path / "base", LLAMA)
+    adapter(tmp_path / "one", tmp_path / "base", 1, r=4, lora_alpha=8, target_modules=["q_proj", "up_proj"])
+    adapter(tmp_path / "two", tmp_path / "base", 2, r=2, lora_alpha=2, target_modules=["up_proj", "v_proj"])
+    (tmp_path / "Modelfile.toml").write_text(f"""\
+[source]
+one.from = "one"
+two.from = "two"
+[merge.both]
+method = "merge_loras"
+inputs = [{{ model = "one", weight = 0.5 }}, {{ model = "two", weight = 2 }}]
+combine = "{combine}"
+rank = 6
+""")
+    build(Where(tmp_path / "Modelfile.toml"))
+
+    base, both = read_model(tmp_path / "base"), merged_by_peft(tmp_path / "base", tmp_path / "out" / "both")
+    one, two = merged_by_peft(tmp_path / "base", tmp_path / "one"), merged_by_peft(tmp_path / "base", tmp_path / "two")
+    for name, values in base.items():
+        expected = values + 0.5 * (one[name] - values) + 2 * (two[name] - values)
+        np.testing.assert_allclose(expected, both[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('method = "extract_lora"\ninputs = ["a"]', "needs a base"),
+        ('method = "extract_lora"\nbase = "a"\ninputs = ["a"]\nrank = 0', "`rank` cannot have this value"),
+        ('method = "extract_lora"\nbase = "a"\ninputs = ["a"]\nrnak = 4', "did you mean `rank`?"),
+        ('method = "merge_loras"\ninputs = ["a"]', "`a` is no adapter"),
+    ],
+)
+def test_adapters_that_cannot_be_made_are_told(project: Project, text: str, said: str):
+    project.family()
+    project.write(f'[source.a]\nfrom = "base"\n[merge.out]\n{text}\n')
+
+    with pytest.raises(ModelbuildError) as caught:
+        project.build()
+
+    assert said in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -302,3 +303,19 @@ def test_a_union_loads_and_generates(project: Project):
     prompt = AutoTokenizer.from_pretrained(out)("<|im_start|>pack my box", return_tensors="pt")
     assert prompt.input_ids[0, 0] == tokenizer().get_vocab_size()
     assert loaded.generate(prompt.input_ids, max_new_tokens=4, do_sample=False).shape[1] == prompt.input_ids.shape[1] + 4
+
+
+@pytest.mark.slow
+def test_a_template_that_is_edited_is_seen(project: Project):
+    """By the null build too, which looks at what a build looked at."""
+    model(project, "a", tokenizer(), 1)
+    model(project, "b", tokenizer(), 2)
+    (project.root / "mine.jinja").write_text("{% for m in messages %}<{{ m['content'] }}>{% endfor %}")
+    merged(project, 'tokenizer.chat_template = "mine.jinja"')
+    time.sleep(2.1)
+    project.build()
+
+    (project.root / "mine.jinja").write_text("{% for m in messages %}[{{ m['content'] }}]{% endfor %}")
+    project.build()
+
+    assert "[{{" in (project.root / "out" / "out" / "chat_template.jinja").read_text()
