@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
+from modelbuild.graph.products import PRODUCTS
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
-from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
@@ -25,7 +25,7 @@ def bind(modelfile: Modelfile) -> Graph:
         ModelbuildError: exit 2, with all problems in the order of the file.
 
     """
-    binder = _Binder(modelfile)
+    binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(_unknown_targets(modelfile))
     if not problems:
@@ -35,61 +35,26 @@ def bind(modelfile: Modelfile) -> Graph:
     return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, tuple(binder.notes))
 
 
-class _Binder:
+class Binder:
+    """Binds one Modelfile, and collects what is wrong with it."""
+
     def __init__(self, modelfile: Modelfile) -> None:
+        """Start with nothing wrong."""
         self.modelfile = modelfile
         self.known = (*modelfile.sources, *modelfile.merges)
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 
     def say(self, what: str, path: KeyPath, *, key: bool = False, facts: tuple[str, ...] = (), hint: str = "") -> None:
+        """Note a problem, once."""
         problem = self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint)
         if problem not in self.problems:  # a setting of the node is read once for each input
             self.problems.append(problem)
 
-    def mixture(self, merge: Merge) -> Node | None:
-        """Bind a mixture of experts."""
-        before, mixture = len(self.problems), merge.mixture
-        self.model(merge.base, (*merge.path, "base"))
-        for one in (*mixture.experts, *mixture.shared):
-            self.model(one.model, (*one.path, "model"))
-            if mixture.gate != "random" and one in mixture.experts and not one.positive:
-                hint = 'add `positive_prompts = [ … ]`, or write `gate = "random"`'
-                self.say(f"the expert `{one.model}` has no prompts", one.path, facts=(f'gate = "{mixture.gate}" goes by them',), hint=hint)
-        if mixture.per_token > len(mixture.experts):
-            facts, hint = (f"{mixture.per_token} of {len(mixture.experts)} experts",), "give a smaller number"
-            self.say("a token has more experts than there are", (*merge.path, "experts_per_token"), facts=facts, hint=hint)
-        for name in merge.params:
-            hint = did_you_mean(name, keys_of(MergeTable))
-            self.say(f"unknown key `{name}`", (*merge.path, name), key=True, facts=("a mixture has no parameters",), hint=hint)
-        seed = self.modelfile.seed if merge.seed is None else merge.seed
-        return Node(merge, (), seed) if len(self.problems) == before else None
-
-    def adapter(self, merge: Merge) -> Node | None:
-        """Bind a node whose result is a LoRA adapter."""
-        before = len(self.problems)
-        if merge.slices:
-            self.say("an adapter is not made of slices", (*merge.path, "slices"), key=True, hint="write `inputs`")
-        if merge.method == EXTRACTION:
-            if not merge.base:
-                self.say(f"`{EXTRACTION}` needs a base", merge.path, hint="add `base = …`: what the adapter is to be added to")
-            if len(merge.inputs) != 1:
-                self.say(f"`{EXTRACTION}` takes 1 input, not {len(merge.inputs)}", (*merge.path, "inputs"), hint="write a merge for each")
-        roles = [(merge.base, (*merge.path, "base"))] if merge.base else []
-        for name, path in (*roles, *((one.model, (*one.path, "model")) for one in merge.inputs)):
-            self.model(name, path)
-        for table, path in ((merge.params, merge.path), *((one.params, one.path) for one in merge.inputs)):
-            for name in table:
-                known = ("rank", "combine") if path == merge.path else ("weight",)
-                if name not in known:
-                    facts = (f"known here: {', '.join(known)}",)
-                    self.say(f"unknown key `{name}`", (*path, name), key=True, facts=facts, hint=did_you_mean(name, known))
-        seed = self.modelfile.seed if merge.seed is None else merge.seed
-        return Node(merge, (), seed) if len(self.problems) == before else None
-
     def node(self, merge: Merge) -> Node | None:
-        if merge.method in _NO_METHODS:
-            return _NO_METHODS[merge.method](self, merge)
+        """Bind a merge, or say what is wrong with it."""
+        if merge.method in PRODUCTS:
+            return PRODUCTS[merge.method](self, merge)
         if merge.method not in installed():
             self.say(
                 f"no merge method is called `{merge.method}`",
@@ -123,9 +88,13 @@ class _Binder:
             self.say("`vocabulary` and `tokenizer` both say which rows are merged", (*merge.path, "vocabulary"), key=True, hint=hint)
         if len(self.problems) > before:
             return None
+        return self.bound_node(merge, tuple(slices))
+
+    def bound_node(self, merge: Merge, slices: tuple[BoundSlice, ...]) -> Node:
+        """Return a node whose parts are bound."""
         template = merge.tokenizer.chat_template
         seed = self.modelfile.seed if merge.seed is None else merge.seed
-        return Node(merge, tuple(slices), seed, template if template in self.known else "")
+        return Node(merge, slices, seed, template if template in self.known else "")
 
     def slice(self, merge: Merge, method: Method, part: Slice) -> BoundSlice:
         """Bind a slice: of a single model its layers are handed on, of several they are merged by the node's method."""
@@ -141,6 +110,7 @@ class _Binder:
     def bound(
         self, merge: Merge, method: Method, inputs: tuple[Input, ...], base: str, own: Mapping[str, Setting], path: KeyPath
     ) -> BoundSlice:
+        """Bind what one method makes of some inputs; `own` are the parameters of a slice."""
         for one in inputs:
             self.model(one.model, (*one.path, "model"))
             self.unknown(method, one.params, one.path, keys_of(InputTable), per_input=True)
@@ -217,6 +187,7 @@ class _Binder:
         return inputs, ""
 
     def model(self, name: str, path: KeyPath) -> None:
+        """Say so if no source or merge is called like that."""
         if name not in self.known:
             self.say(
                 f"no source or merge is called `{name}`",
@@ -264,10 +235,6 @@ class _Binder:
                 return one
 
         return tuple(map(rule, setting))
-
-
-_NO_METHODS = {MIXTURE: _Binder.mixture, EXTRACTION: _Binder.adapter, COMBINATION: _Binder.adapter}
-"""What binds a node that is no merge of tensors, by what it has for a method."""
 
 
 def _is_single(part: Slice) -> bool:

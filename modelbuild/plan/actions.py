@@ -175,10 +175,11 @@ def stepped(
     shape: tuple[int, ...],
     payload: Any,
     numerics: Literal["exact", "device"] = "exact",
+    lenient: bool = False,
 ) -> Step:
     """Make the action of a step; what it is called is how the engine finds what computes it."""
     kind = Method(name, _no_method, "weight", "none", (1, 1 << 30), (), revision, numerics)
-    return Step(node, tensor, kind, params, None, inputs, dtype, shape, 0, payload=payload)
+    return Step(node, tensor, kind, params, None, inputs, dtype, shape, 0, lenient=lenient, payload=payload)
 
 
 def _no_method(*_: Any) -> None:

@@ -10,17 +10,17 @@ from typing import Any
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config, Inexpressible, Taken, with_layers
 from modelbuild.checkpoint.dtypes import ARITHMETIC
-from modelbuild.errors import Problem, did_you_mean
+from modelbuild.errors import Problem
 from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.model import Rule
 from modelbuild.names import KeyPath
 from modelbuild.plan.actions import Action, Ref, Survey, rounded, scaled_apart, surveyed
+from modelbuild.plan.complaints import idle, quantised, unfitting
 from modelbuild.plan.facts import differing, some
 from modelbuild.plan.fitting import Fitted, fitted, with_own_head
 from modelbuild.plan.model import Model
 from modelbuild.plan.part import SlicePart
-from modelbuild.plan.resolve import Spot, Unset, unmatched
+from modelbuild.plan.resolve import Spot, Unset
 from modelbuild.plan.templates import with_template
 from modelbuild.plan.vocabulary import aligned, vocabulary_tensors
 
@@ -297,72 +297,14 @@ class _Planner:
         self.actions.append(rounded(self.node.name, name, ref, dtype, lenient=self.node.merge.lenient))
         return self.actions[-1]
 
-    def shapes(self) -> None:
-        """Say which models have tensors of other shapes than the first."""
-        for (part, i), spots in self.unfit.items():
-            lead, other = part.models[0], part.models[i]
-            told = vocabulary_tensors(lead) if self.vocabulary.problems else ()
-            names = [spot.name for spot in spots if spot.name not in told]
-            if not names:
-                continue
-            facts = (
-                f"{some(names)} {'has' if len(names) == 1 else 'have'} different shapes",
-                *(
-                    f"`{name}` is {list(lead.tensors[name].shape)} in `{lead.name}` and {list(other.tensors[name].shape)} in `{other.name}`"
-                    for name in names[:1]
-                    if name in lead.tensors and name in other.tensors
-                ),
-                *differing(lead, other),
-            )
-            self.say(
-                f"`{lead.name}` and `{other.name}` do not fit together", part.bound.path, facts=facts, hint="merge models of one shape"
-            )
-
-    def quantised(self) -> None:
-        """Say which models hold numbers that mean something with scales alone."""
-        for part in self.parts:
-            kinds = {model.name: model.config.get("quantization_config") for model in part.models}
-            tables = {name: kind for name, kind in kinds.items() if isinstance(kind, dict)}
-            facts = [f"`{name}` is quantised by {kind.get('quant_method', 'a method')}" for name, kind in tables.items()]
-            names = self.eighths.get(part, [])
-            facts += [f"{some(names)} {'is' if len(names) == 1 else 'are'} stored as float8"] if names else []
-            if facts and len({model.name for model in part.models}) > 1:
-                hint = "merge the models that they were made from, or dequantise them first: stacking layers as they are is possible"
-                self.say("quantised models cannot be merged", part.bound.path, facts=tuple(facts), hint=hint)
-
     def look_back(self) -> None:
-        """Say which rules matched nothing anywhere."""
-        self.shapes()
-        self.quantised()
-        if self.problems:
-            return
-        idle: dict[KeyPath, Rule] = {}
-        matched: set[KeyPath] = set()
-        for part in self.parts:
-            for chain in part.chains:
-                without = {rule.path: rule for rule in unmatched(chain, part.spots)}
-                idle |= without
-                matched |= {rule.path for setting in chain for rule in setting} - without.keys()
-        for path in matched:
-            idle.pop(path, None)
-        spots = (spot for part in self.parts for spot in part.spots) if idle else ()
-        words = {word for spot in spots for word in spot.name.split(".") if not word.isdigit()}
-        for path, rule in idle.items():
-            if rule.filter:
-                within = f" in layers {list(rule.layers)}" if rule.layers else ""
-                self.say(
-                    f"the filter `{rule.filter}` matches no tensor{within}",
-                    (*path, "filter"),
-                    facts=(f"names have these parts: {', '.join(sorted(words))}",),
-                    hint=did_you_mean(rule.filter, words)
-                    or "a filter is a glob over whole parts of a name, such as `self_attn` or `mlp.*_proj`",
-                )
-            else:
-                self.say(
-                    f"the rule's layers {list(rule.layers or ())} are none of `{self.node.name}`",
-                    (*path, "layers"),
-                    hint="layers are numbered as in the output",
-                )
+        """Say what did not fit, or else which rules matched nothing anywhere."""
+        told = self.parts[0].models[0] if self.vocabulary.problems else None
+        found = [*unfitting(self.unfit, vocabulary_tensors(told) if told else ()), *quantised(self.parts, self.eighths)]
+        if not self.problems and not found:
+            found = list(idle(self.parts, self.node.name))
+        for one in found:
+            self.say(one.what, one.path, facts=one.facts, hint=one.hint)
 
     def model(self, tensors: Mapping[str, Ref], anatomy: Anatomy, config: Config) -> Model:
         config = self.vocabulary.config(with_own_head(config) if self.fit.untied else config) if config else config

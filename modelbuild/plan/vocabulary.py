@@ -256,6 +256,7 @@ class _Aligner:
             step = stepped(
                 f"{self.node.name} (rows of {name})", tensor, *ROWS,
                 params=(("rows", used.digest),), inputs=tuple(refs[i] for i in numbers), dtype=lead.dtype, shape=shape, payload=used,
+                lenient=self.node.merge.lenient,
             )  # fmt: skip
             self.steps.append(step)
             changed[tensor] = step
