@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -65,6 +65,11 @@ class Anatomy:
     """The stacks of a checkpoint; the first is the one that slices are made of, and there may be none."""
 
     stacks: tuple[Stack, ...]
+    _prefixes: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep the prefixes at hand."""
+        object.__setattr__(self, "_prefixes", tuple(stack.prefix for stack in self.stacks))
 
     @property
     def main(self) -> Stack:
@@ -78,16 +83,11 @@ class Anatomy:
 
     def place_of(self, name: str) -> tuple[int, int]:
         """Return the number of a tensor's stack and its layer there, or (-1, -1) for one outside all layers."""
-        return _place_of(tuple(stack.prefix for stack in self.stacks), name)
+        return _place_of(self._prefixes, name)
 
     def layer_of(self, name: str) -> int:
         """Return the layer that a tensor belongs to, in whichever stack, or -1."""
         return self.place_of(name)[1]
-
-    def span_of(self, name: str) -> tuple[int, int]:
-        """Return the layers (first, last + 1) of a tensor's stack; of the main one for a tensor outside all layers."""
-        number = max(0, self.place_of(name)[0])
-        return (0, self.stacks[number].layers if self.stacks else 0)
 
     def part_of(self, name: str) -> Part:
         """Return the part that a tensor belongs to; what is neither embedding nor layer counts as head (final norm, lm_head)."""
@@ -100,7 +100,9 @@ class Anatomy:
         stack = self.place_of(name)[0]
         if stack >= 0:
             return None if stack else Part.LAYERS
-        return None if self.is_aside(name) else self.part_of(name)
+        if len(self.stacks) > 1 and self.is_aside(name):
+            return None
+        return Part.EMBEDDING if _is_embedding(name) else Part.HEAD
 
     def is_aside(self, name: str) -> bool:
         """Tell whether a tensor belongs to another stack than the main one: a vision tower, an encoder."""

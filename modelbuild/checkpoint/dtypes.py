@@ -13,6 +13,9 @@ SIZES = {
 ARITHMETIC = ("F64", "F32", "F16", "BF16")
 """The types that methods compute on; tensors of any other type are only copied."""
 
+EIGHTHS = ("F8_E4M3", "F8_E5M2")
+"""The floating types that mean nothing without scales."""
+
 BY_TORCH_NAME = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 TORCH_NAMES = {code: name for name, code in BY_TORCH_NAME.items()}
 

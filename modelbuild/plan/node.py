@@ -9,7 +9,7 @@ from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config, Inexpressible, Taken, with_layers
-from modelbuild.checkpoint.dtypes import ARITHMETIC
+from modelbuild.checkpoint.dtypes import ARITHMETIC, EIGHTHS
 from modelbuild.errors import Problem
 from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
@@ -228,7 +228,9 @@ class _Planner:
     def spot(self, anatomy: Anatomy, name: str, span: tuple[int, int] | None = None) -> Spot:
         """Return where a tensor stands; the layers of another stack than the main one are numbered by themselves."""
         stack, layer = anatomy.place_of(name)
-        return Spot(name, anatomy.part_of(name), layer, span if span and stack <= 0 else anatomy.span_of(name))
+        part = anatomy.part_of(name) if stack < 0 else Part.LAYERS
+        own = (0, anatomy.stacks[max(0, stack)].layers if anatomy.stacks else 0)
+        return Spot(name, part, layer, span if span and stack <= 0 else own)
 
     def tensor(self, part: SlicePart, spot: Spot, refs: Sequence[Ref]) -> Ref:
         """Make the action of one output tensor, or hand an input on."""
@@ -274,7 +276,7 @@ class _Planner:
         for i in (i for i, ref in enumerate(refs) if ref.shape != refs[0].shape):
             self.unfit.setdefault((part, i), []).append(spot)
             return False
-        if any(ref.dtype.startswith("F8") and ref is not refs[0] for ref in (*refs[1:], refs[-1])):
+        if len(refs) > 1 and any(ref.dtype in EIGHTHS for ref in refs):
             self.eighths.setdefault(part, []).append(spot.name)
             return False
         return True
