@@ -56,12 +56,10 @@ class Binder:
         if merge.method in PRODUCTS:
             return PRODUCTS[merge.method](self, merge)
         if merge.method not in installed():
-            self.say(
-                f"no merge method is called `{merge.method}`",
-                (*merge.path, "method"),
-                facts=(f"installed: {', '.join(installed())}",),
-                hint=did_you_mean(merge.method, installed()),
-            )
+            known = (*installed(), *PRODUCTS)
+            hint = did_you_mean(merge.method, known)
+            path = (*merge.path, "method")
+            self.say(f"no merge method is called `{merge.method}`", path, facts=(f"installed: {', '.join(known)}",), hint=hint)
             return None
         method, before = load(merge.method), len(self.problems)
         roles: dict[tuple[str, ...], str] = {("base",): merge.base, ("embed",): merge.embed, ("head",): merge.head}

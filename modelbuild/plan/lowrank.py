@@ -44,16 +44,20 @@ def plan_extraction(node: Node, models: Mapping[str, Model], locator: Locator, r
     tuned = called_alike(base, tuned, tuple(tuned.tensors))
     rank = result.whole("rank", RANK)
     transposed = base.config.get("model_type") in _TRANSPOSED
-    unlike = [name for name in base.tensors if name not in tuned.tensors or tuned.tensors[name].shape != base.tensors[name].shape]
+    linear = {
+        name: ref
+        for name, ref in base.tensors.items()
+        if len(ref.shape) == 2 and base.anatomy.layer_of(name) >= 0 and name.endswith(".weight") and ref.dtype in ARITHMETIC
+    }
+    unlike = [name for name, ref in linear.items() if name not in tuned.tensors or tuned.tensors[name].shape != ref.shape]
     if unlike:
         facts = (f"`{unlike[0]}` is missing there or of another shape", *differing(base, tuned))
         result.say(f"`{tuned.name}` does not fit `{base.name}`", "inputs", facts=facts, hint="merge models of one shape")
-    for name, ref in base.tensors.items():
-        linear = len(ref.shape) == 2 and base.anatomy.layer_of(name) >= 0 and name.endswith(".weight") and ref.dtype in ARITHMETIC
-        if linear and name not in unlike:
-            low = min(rank, *ref.shape)
-            shape = ref.shape[::-1] if transposed else ref.shape
-            result.factored(name.removesuffix(".weight"), (tuned.tensors[name], ref), ("difference", transposed), low, shape)
+        linear = {}
+    for name, ref in linear.items():
+        shape = ref.shape[::-1] if transposed else ref.shape
+        refs = (tuned.tensors[name], ref)
+        result.factored(name.removesuffix(".weight"), refs, ("difference", transposed), min(rank, *shape), (shape[0], shape[1]))
     return result.planned(rank, transposed, base.name)
 
 

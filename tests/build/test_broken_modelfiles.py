@@ -57,7 +57,7 @@ hint: did you mean `density`?
         f"""\
 error: no merge method is called `tie`
   --> Modelfile.toml:8:10, at `merge.skills.method`
-  installed: {", ".join(sorted(installed()))}
+  installed: {", ".join(sorted(installed()))}, moe, extract_lora, merge_loras
 hint: did you mean `ties`?
 """,
     ),

@@ -142,7 +142,8 @@ def test_methods():
     expected = """\
 ties  Merge task vectors.
 
-`modelbuild methods NAME` shows parameters, formula and source of one"""
+`modelbuild methods NAME` shows parameters, formula and source of one
+no merges of tensors, and on docs/modelfile.md: moe, extract_lora, merge_loras"""
     assert expected == screens.methods((METHOD,), Look())
 
 

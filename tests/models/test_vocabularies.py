@@ -319,3 +319,22 @@ def test_a_template_that_is_edited_is_seen(project: Project):
     project.build()
 
     assert "[{{" in (project.root / "out" / "out" / "chat_template.jinja").read_text()
+
+
+@pytest.mark.slow
+def test_steps_have_the_same_bytes_by_torch(project: Project, monkeypatch: pytest.MonkeyPatch):
+    """Rows are taken on the host whatever computes the rest; what rounds them is the device's."""
+    from modelbuild.engine import engine
+    from modelbuild.engine.devices import Torch
+
+    model(project, "a", tokenizer(), 1)
+    model(project, "b", tokenizer(["<|x|>", "<|y|>"]), 2)
+    model(project, "c", tokenizer(["<|y|>"]), 3)
+    settings = 'tokenizer.source = "union"\ndtype = "bfloat16"'
+    merged(project, settings, method='method = "linear"\ninputs = ["a", "b", "c"]')
+    before = project.hashes("out")
+    monkeypatch.setattr(engine, "open_device", lambda _: Torch("cpu"))
+
+    assert project.build(force=True).actions.run
+
+    assert before == project.hashes("out")
