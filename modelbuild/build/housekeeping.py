@@ -14,7 +14,7 @@ from modelbuild.build.cleaning import outputs_of
 from modelbuild.build.project import default_max_size
 from modelbuild.build.where import Where, cache_setting
 from modelbuild.cache import Cache
-from modelbuild.cache.layout import INDEX, PACKS, STAGING, STAMPS, TAG
+from modelbuild.cache.layout import CONVERTED, INDEX, PACKS, STAGING, STAMPS, TAG
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.cache.salvage import abandoned
 from modelbuild.cache.upkeep import Collected, Verified
@@ -179,7 +179,7 @@ def _outputs_by_pack(where: Where, cache: Cache) -> dict[str, list[str]]:
 def _contents(directory: Path) -> tuple[str, ...]:
     """Return what of a cache directory is the cache's own, README and tags left out."""
     broken = sorted(path.name for path in directory.glob(f"{INDEX}.broken-*"))
-    return tuple(name for name in (PACKS, INDEX, STAGING, STAMPS, *broken) if (directory / name).is_dir())
+    return tuple(name for name in (PACKS, INDEX, STAGING, STAMPS, CONVERTED, *broken) if (directory / name).is_dir())
 
 
 def _is_cache(directory: Path) -> bool:

@@ -12,6 +12,8 @@ PACKS = "packs"
 INDEX = "index"
 STAGING = "staging"
 STAMPS = "stamps"
+CONVERTED = "converted"
+"""What pickles became."""
 UNFINISHED_SECONDS = 3600.0
 """What only makes sense together with another file may wait this long for it: a build may be about to write the other."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -100,6 +101,11 @@ def is_per_layer(config: Config, key: str, depth: int) -> bool:
         and len(value) == depth
         and not any(isinstance(entry, list | dict) for entry in value)
     )
+
+
+def json_text(table: Config) -> bytes:
+    """Write a JSON object as the files beside weights are written."""
+    return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def with_dtype(config: Config, dtype: str) -> Config:

@@ -15,6 +15,7 @@ from blake3 import blake3
 from modelbuild import files
 from modelbuild.cache import TensorEntry, pack_id
 from modelbuild.cache.layout import UNFINISHED_SECONDS
+from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -76,7 +77,7 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
         carried = target.along.carried
         original = carried["config.json"].read_bytes() if "config.json" in carried else b"null"
         same = json.loads(original) == target.config
-        small["config.json"] = original if same else (json.dumps(target.config, indent=2, ensure_ascii=False) + "\n").encode()
+        small["config.json"] = original if same else json_text(target.config)
     if len(target.files) > 1:
         small["model.safetensors.index.json"] = index_json(
             tuple(target.files.items()), {name: ref.nbytes for name, ref in target.tensors.items()}
@@ -84,7 +85,7 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
     listed = sorted([*small, *target.files, MANIFEST])
     told = {name: known or "0" * len(root) for name, known in sorted(tensors.items())}  # of one length, for a forecast counts bytes
     manifest = {"made_by": "modelbuild", "format": 1, "root": root, "files": listed, "tensors": told}
-    small[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    small[MANIFEST] = json_text(manifest)
     return Content(weights, small, root)
 
 

@@ -17,12 +17,10 @@ from typing import Any
 from blake3 import blake3
 
 from modelbuild import files
+from modelbuild.cache.layout import CONVERTED, prepare
 from modelbuild.checkpoint.header import TensorInfo, lay_out, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.sources.checkpoint import PICKLES, SINGLE, read_json
-
-DIRECTORY = "converted"
-"""In the cache: what pickles were converted to."""
 
 _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -83,10 +81,10 @@ def converted(name: str, directory: Path, cache: Path) -> ConvertedFolder:
     if not found:
         raise ModelbuildError(Problem(f"source `{name}` holds no weights", facts=(f"looked in {directory}",)), Exit.SOURCE)
     stats = [(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns) for path in found for status in [path.stat()]]
-    weights = cache / DIRECTORY / blake3(json.dumps(stats).encode()).hexdigest()[:32] / SINGLE
+    weights = cache / CONVERTED / blake3(json.dumps(stats).encode()).hexdigest()[:32] / SINGLE
     if not weights.is_file():
-        files.make_directory(cache, 0o700)
-        files.make_directory(cache / DIRECTORY)
+        prepare(cache)
+        files.make_directory(cache / CONVERTED)
         files.make_directory(weights.parent)
         command = [sys.executable, "-m", __name__, str(weights), *map(str, found)]
         child = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this program

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
+from modelbuild.checkpoint.config import json_text
 from modelbuild.names import natural
 
 PACK_SIZE = 64 << 20
@@ -79,4 +79,4 @@ def index_json(files: Sequence[tuple[str, Sequence[str]]], sizes: Sizes) -> byte
         "metadata": {"total_size": sum(sizes.values())},
         "weight_map": {name: weight_map[name] for name in sorted(weight_map, key=natural)},
     }
-    return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode()
+    return json_text(table)

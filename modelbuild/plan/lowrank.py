@@ -6,7 +6,6 @@ lower rank, Psychometrika 1936.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from modelbuild.checkpoint.adapter import CONFIG, Adapter, Factors, read_adapter
 from modelbuild.checkpoint.anatomy import Anatomy
+from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Problem
 from modelbuild.graph import Node
@@ -180,7 +180,7 @@ class _Result:
         }  # fmt: skip
         if not self.tensors and not self.problems:
             self.say("the adapter would hold nothing", "inputs", hint="name models with linear layers")
-        text = (json.dumps(config, indent=2) + "\n").encode()
+        text = json_text(config)
         written: dict[str, Callable[[], bytes]] = {CONFIG: lambda: text}
         model = Model(self.node.name, self.tensors, Anatomy(()), {}, Files(written=written), adapter=True)
         return Planned(model, tuple(self.actions), (), tuple(self.problems), ())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.templates import BY_NAME, is_template
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Node
@@ -24,7 +23,7 @@ def with_template(node: Node, files: Files, models: Mapping[str, Model], root: P
         return files
     edits: dict[str, Callable[[], bytes]] = {JINJA: _template(node, wanted, models, root)}
     if CONFIG in files.held and "chat_template" in (config := files.json(CONFIG)):
-        edits[CONFIG] = partial(_text, {key: value for key, value in config.items() if key != "chat_template"})
+        edits[CONFIG] = partial(json_text, {key: value for key, value in config.items() if key != "chat_template"})
     own = root / wanted
     origins = (own,) if not node.template and not is_template(wanted) and wanted not in BY_NAME else ()
     return replace(files.without({OLDER}).edited(edits), origins=(*files.origins, *origins))
@@ -66,7 +65,3 @@ def _of_model(node: Node, files: Files) -> Callable[[], bytes]:
 def _problem(node: Node, what: str, fact: str, hint: str) -> ModelbuildError:
     what = f"{what}, at `merge.{node.name}.tokenizer.chat_template`"
     return ModelbuildError(Problem(what, facts=(fact,), hint=hint or "write the template, or the path of a file"), Exit.USAGE)
-
-
-def _text(table: Mapping[str, Any]) -> bytes:
-    return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode()

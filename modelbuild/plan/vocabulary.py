@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from modelbuild.checkpoint.anatomy import Part
-from modelbuild.checkpoint.config import Config
+from modelbuild.checkpoint.config import Config, json_text
 from modelbuild.checkpoint.sections import at, replaced, text_section
 from modelbuild.checkpoint.vocabulary import (
     ADDED,
@@ -285,21 +284,17 @@ class _Aligner:
         files = self.donor.files if lead == self.donor.name else self.donor.files.with_those_of(self.models[lead].files, TOKENIZER_FILES)
         edits: dict[str, Callable[[], bytes]] = {}
         if union.new:
-            edits[TOKENIZER] = cache(lambda: _text(tokenizer_json(files.json(TOKENIZER), union)))
+            edits[TOKENIZER] = cache(lambda: json_text(tokenizer_json(files.json(TOKENIZER), union)))
             if CONFIG in files.held:
-                edits[CONFIG] = cache(lambda: _text(tokenizer_config(files.json(CONFIG), union)))
+                edits[CONFIG] = cache(lambda: json_text(tokenizer_config(files.json(CONFIG), union)))
             if ADDED in files.held:
-                edits[ADDED] = cache(lambda: _text(added_tokens(files.json(ADDED), union)))
+                edits[ADDED] = cache(lambda: json_text(added_tokens(files.json(ADDED), union)))
         generation = "generation_config.json"
         theirs = self.models[lead].files
         if lead != self.donor.name and generation in files.held and generation in theirs.held:
             special = {key: value for key, value in theirs.json(generation).items() if key in SPECIAL}
-            edits[generation] = cache(lambda: _text({**files.json(generation), **special}))
+            edits[generation] = cache(lambda: json_text({**files.json(generation), **special}))
         return files.edited(edits) if edits else files
-
-
-def _text(table: Mapping[str, object]) -> bytes:
-    return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def vocabulary_tensors(model: Model) -> tuple[str, ...]:
