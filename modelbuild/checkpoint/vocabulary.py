@@ -14,6 +14,13 @@ Json = Mapping[str, Any]
 TOKENIZER, CONFIG, ADDED = "tokenizer.json", "tokenizer_config.json", "added_tokens.json"
 
 
+_MOST = 1 << 31
+
+
+class Malformed(ValueError):
+    """A file that should say which token has which id does not."""
+
+
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The tokens of a model.
@@ -41,21 +48,34 @@ def read_vocabulary(json: Callable[[str], Json], held: Collection[str]) -> Vocab
         held: the files that there are.
 
     """
-    if TOKENIZER in held:
-        table = json(TOKENIZER)
-        own = _own(table)
-        added = {entry["content"]: entry for entry in table.get("added_tokens") or ()}
-        return Vocabulary({**own, **{token: entry["id"] for token, entry in added.items()}}, added)
-    if "vocab.json" in held:
-        more = json(ADDED) if ADDED in held else {}
-        entries = {token: _entry(token, at) for token, at in more.items()}
-        return Vocabulary({**json("vocab.json"), **more}, entries)
+    try:
+        if TOKENIZER in held:
+            table = json(TOKENIZER)
+            own = _own(table)
+            added = {str(entry["content"]): entry for entry in table.get("added_tokens") or ()}
+            return Vocabulary({**own, **{token: _id(entry["id"]) for token, entry in added.items()}}, added)
+        if "vocab.json" in held:
+            more = {token: _id(at) for token, at in json(ADDED).items()} if ADDED in held else {}
+            entries = {token: _entry(token, at) for token, at in more.items()}
+            return Vocabulary({**_own({"model": {"vocab": json("vocab.json")}}), **more}, entries)
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        raise Malformed(f"{TOKENIZER if TOKENIZER in held else 'vocab.json'} is not as tokenizers write it: {error}") from None
     return None
 
 
 def _own(table: Json) -> Mapping[str, int]:
     vocab = (table.get("model") or {}).get("vocab") or {}
-    return vocab if isinstance(vocab, dict) else {piece[0]: i for i, piece in enumerate(vocab)}
+    if isinstance(vocab, dict):
+        if not all(type(at) is int for at in vocab.values()):
+            raise ValueError("an id is no whole number")
+        return vocab
+    return {str(piece[0]): i for i, piece in enumerate(vocab)}
+
+
+def _id(at: object) -> int:
+    if type(at) is not int or not 0 <= at < _MOST:
+        raise ValueError(f"the id {at} is no row")
+    return at
 
 
 def _entry(token: str, at: int) -> Json:

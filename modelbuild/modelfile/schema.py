@@ -94,6 +94,7 @@ PathText = Annotated[Text, AfterValidator(_path)]
 Integer = Annotated[int, AfterValidator(_fitting)]
 Float = Annotated[float, AfterValidator(_finite)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Count = Annotated[Integer, Field(gt=0)]
 Size = Annotated[int, PlainValidator(_size, json_schema_input_type=str)]
 Span = Annotated[list[Integer], AfterValidator(_span)]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
@@ -179,7 +180,7 @@ class TokenizerTable(Table):
 
     source: Text | None = None
     tokens: dict[Text, TokenTable] = {}
-    pad_to_multiple_of: Annotated[Integer, Field(ge=1)] | None = None
+    pad_to_multiple_of: Count | None = None
     chat_template: Text | None = None
 
 
@@ -240,7 +241,7 @@ class MergeTable(ParameterTable):
     experts: Annotated[list[Annotated[ExpertTable, BeforeValidator(_named)]], Field(min_length=1)] | None = None
     shared_experts: list[Annotated[ExpertTable, BeforeValidator(_named)]] = []
     gate: Literal["hidden", "cheap_embed", "random"] | None = None
-    experts_per_token: Annotated[Integer, Field(ge=1)] | None = None
+    experts_per_token: Count | None = None
     output: OutputTable | None = None
 
 

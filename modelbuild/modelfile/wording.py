@@ -27,6 +27,7 @@ _EXPECTED = {
     "integer_size": "an integer of at most 64 bits",
     "greater_than_equal": "from 0 to 2**64 - 1",
     "less_than": "from 0 to 2**64 - 1",
+    "greater_than": "at least 1",
     "span_length": "two integers: the first layer, and the last + 1",
     "span_negative": "layers counted from 0",
     "size": 'a size such as "5GB" or "512 MiB"',

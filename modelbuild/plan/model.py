@@ -12,7 +12,8 @@ from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy
 from modelbuild.checkpoint.config import Config
-from modelbuild.checkpoint.vocabulary import Vocabulary, read_vocabulary
+from modelbuild.checkpoint.vocabulary import Malformed, Vocabulary, read_vocabulary
+from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.plan.actions import Action, Leaf, Ref
 from modelbuild.sources.checkpoint import Checkpoint
 
@@ -96,7 +97,11 @@ class Model:
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
         """Its tokens, or None where no file says them; of a model on a hub the file is fetched."""
-        return read_vocabulary(self.files.json, self.files.held)
+        try:
+            return read_vocabulary(self.files.json, self.files.held)
+        except Malformed as error:
+            problem = Problem(f"the tokenizer of `{self.name}` cannot be read", facts=(str(error),), hint="copy or download it again")
+            raise ModelbuildError(problem, Exit.SOURCE) from None
 
     def is_here(self, name: str) -> bool:
         """Tell whether a file can be read without fetching it."""

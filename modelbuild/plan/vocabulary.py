@@ -165,6 +165,11 @@ class _Aligner:
         others = [held[name] for name in names if name != lead] if self.settings.source == "union" else []
         union = united(held[lead], others, closed=bool(others) and is_closed(self.models[lead].files.json(TOKENIZER)))
         self.tell(union)
+        for name in names:
+            beyond = [token for token, i in held[name].ids.items() if i >= self.rows[name]]
+            if beyond:
+                what = f"has no row for {len(beyond)} of its tokens ({some(beyond)}): it has {self.rows[name]} rows"
+                self.warnings.append(f"`{self.node.name}`: `{name}` {what}")
         total = self.padded(max(self.row_count(lead), union.vocabulary.size))
         sources = list(dict.fromkeys([*names, *(one.source for one in self.settings.tokens.values() if one.source in held)]))
         indices = [index_of(held[name].ids, self.row_count(name), union.vocabulary.ids, total) for name in sources]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
-from modelbuild.errors import ModelbuildError
+from modelbuild.errors import Exit, ModelbuildError
 from tests.support.checkpoints import HIDDEN, llama_config, random_tensors, read_model, write_model
 from tests.support.projects import Project
 
@@ -338,3 +338,38 @@ def test_steps_have_the_same_bytes_by_torch(project: Project, monkeypatch: pytes
     assert project.build(force=True).actions.run
 
     assert before == project.hashes("out")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model": {"vocab": [1, 2]}}',
+        '{"model": {"vocab": {"a": "b"}}}',
+        '{"model": {}, "added_tokens": 3}',
+        '{"added_tokens": [{"content": "x"}]}',
+        '{"added_tokens": [{"content": "x", "id": -1}]}',
+        '{"model": 3}',
+    ],
+)
+def test_a_tokenizer_that_is_none_is_told(project: Project, text: str):
+    model(project, "a", tokenizer(), 1)
+    model(project, "b", tokenizer(["<|x|>"]), 2)
+    (project.root / "b" / "tokenizer.json").write_text(text)
+
+    with pytest.raises(ModelbuildError, match="the tokenizer of `b` cannot be read") as caught:
+        merged(project, 'tokenizer.source = "union"')
+
+    assert Exit.SOURCE == caught.value.exit_code
+
+
+def test_tokens_without_a_row_are_told(project: Project):
+    """A tokenizer with more tokens than the embedding has rows: mergekit fails there."""
+    model(project, "a", tokenizer(), 1)
+    model(project, "b", tokenizer(["<|x|>", "<|y|>"]), 2, padding=-1)
+    project.write('[source]\na.from = "a"\nb.from = "b"\n[merge.out]\nmethod = "linear"\ninputs = ["a", "b"]\ntokenizer.source = "union"')
+
+    (warning,) = project.build().warnings
+
+    rows = tokenizer().get_vocab_size() + 1
+    assert f"`out`: `b` has no row for 1 of its tokens (`<|y|>`): it has {rows} rows" == warning
+    assert not read_model(project.root / "out" / "out")[EMBED][rows].any()
