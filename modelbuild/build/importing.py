@@ -7,6 +7,8 @@ from pathlib import Path
 
 from modelbuild import files, mergekit
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.graph import bind
+from modelbuild.modelfile.parse import parse
 
 
 def import_mergekit(configurations: Sequence[Path], output: Path | None) -> tuple[str, tuple[str, ...]]:
@@ -14,6 +16,7 @@ def import_mergekit(configurations: Sequence[Path], output: Path | None) -> tupl
     found = mergekit.imported(configurations)
     listed = ", ".join(path.name for path in configurations)
     text = mergekit.written(found.sections, [f"Imported from {listed}.", *found.notes])
+    bind(parse(output or Path("Modelfile.toml"), text))
     if output is not None:
         try:
             files.write_new(output, text.encode())

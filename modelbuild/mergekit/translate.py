@@ -12,7 +12,7 @@ from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.mergekit.documents import Document, documents
 from modelbuild.method import Method
 from modelbuild.methods import installed, load
-from modelbuild.names import KeyPath
+from modelbuild.names import KeyPath, is_node_name
 
 MOE = "moe"
 
@@ -26,6 +26,9 @@ _WHOLE = frozenset(
     | {f"{one}_proj" for one in ("q", "k", "v", "o", "gate", "up", "down")}
 )
 """Filters that are whole words of a name in every architecture that has them: no other word holds them."""
+
+_SHOWN = 40
+"""Characters of what is of the wrong kind."""
 
 Setting = Any
 """What a parameter has in a Modelfile: a scalar, a gradient, or rules."""
@@ -76,7 +79,10 @@ class _Importer:
     def name_of(self, i: int, document: Document) -> str:
         """Return what a document's merge is called: as it says, or as its file."""
         if "name" in document.table:
-            return str(document.table["name"])
+            name = str(document.table["name"])
+            if not is_node_name(name):
+                self.say(document, f"`{name}` is no name", ("name",), hint="use letters, digits, `-`, `_` and `.`")
+            return name
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", document.file.stem).strip(".-") or "merged"
         alone = sum(other.file == document.file and "name" not in other.table for other in self.documents) == 1
         name = stem if alone else f"{stem}-{i + 1}"
@@ -86,17 +92,28 @@ class _Importer:
     def say(self, document: Document, what: str, path: KeyPath, facts: tuple[str, ...] = (), hint: str = "") -> None:
         self.problems.append(document.problem(what, path, facts, hint))
 
-    def unknown(self, document: Document, table: Mapping[str, Any], path: KeyPath, known: Iterable[str]) -> None:
-        """Say which keys mean nothing: mergekit would pass over them."""
+    def table(self, document: Document, told: Any, path: KeyPath, known: Iterable[str] = ()) -> Mapping[str, Any]:
+        """Return a table, and say which of its keys mean nothing: mergekit would pass over them."""
+        if not isinstance(told, dict):
+            if told is not None:
+                self.say(document, "this should be a table of keys", path, (f"found: {str(told)[:_SHOWN]}",))
+            return {}
         known = tuple(known)
-        for key in table:
+        for key in told if known else ():
             if key not in known:
                 hint = did_you_mean(key, known)
                 self.say(document, f"unknown key `{key}`", (*path, key), (f"known here: {', '.join(known)}",), hint)
+        return told
+
+    def listed(self, document: Document, told: Any, path: KeyPath) -> list[Any]:
+        """Return a list."""
+        if isinstance(told, list) or told is None:
+            return told or []
+        self.say(document, "this should be a list", path, (f"found: {str(told)[:_SHOWN]}",))
+        return []
 
     def merge(self, document: Document) -> dict[str, Any]:
-        table = document.table
-        self.unknown(document, table, (), _KEYS)
+        table = self.table(document, document.table, (), _KEYS)
         name = str(table.get("merge_method", MOE if "experts" in table else ""))
         if "modules" in table:
             hint = 'write a merge for each, with `scope = "text"` and so on, one after the other'
@@ -109,7 +126,8 @@ class _Importer:
             return {}
         method = load(name)
         merge: dict[str, Any] = {"method": name}
-        listed = table.get("models") or ()
+        if not table.get("models") and not table.get("slices"):
+            self.say(document, "there is nothing to merge", ("merge_method",), hint="write `models` or `slices`")
         if base := table.get("base_model"):
             base = self.model(document, base, ("base_model",))
             if method.base != "none" or name == "passthrough":
@@ -118,11 +136,10 @@ class _Importer:
                 self.notes.append(
                     f"{document.file.name}: `{name}` takes no base: `{base}` gives config and tokenizer in mergekit, and is left out"
                 )
-        if listed:
-            merge["inputs"] = [self.input(document, method, one, ("models", i)) for i, one in enumerate(listed)]
-        if "slices" in table:
-            merge["slices"] = [self.slice(document, method, one, ("slices", i)) for i, one in enumerate(table["slices"] or ())]
-        merge |= self.parameters(document, method, table.get("parameters") or {}, ("parameters",))
+        for key, own, read in (("models", "inputs", self.input), ("slices", "slices", self.slice)):
+            if table.get(key):
+                merge[own] = [read(document, method, one, (key, i)) for i, one in enumerate(self.listed(document, table[key], (key,)))]
+        merge |= self.parameters(document, method, table.get("parameters"), ("parameters",))
         return merge | self.rest(document)
 
     def rest(self, document: Document) -> dict[str, Any]:
@@ -151,12 +168,12 @@ class _Importer:
         found: dict[str, Any] = {}
         if (source := table.get("tokenizer_source")) is not None:
             found["source"] = self.tokenizer_source(document, source, ("tokenizer_source",))
-        told = table.get("tokenizer") or {}
-        self.unknown(document, told, ("tokenizer",), ("source", "tokens", "pad_to_multiple_of"))
+        told = self.table(document, table.get("tokenizer"), ("tokenizer",), ("source", "tokens", "pad_to_multiple_of"))
         if "source" in told:
             found["source"] = self.tokenizer_source(document, told["source"], ("tokenizer", "source"))
         if "tokens" in told:
-            tokens = {token: self.token(document, one or {}, ("tokenizer", "tokens", token)) for token, one in told["tokens"].items()}
+            listed = self.table(document, told["tokens"], ("tokenizer", "tokens"))
+            tokens = {token: self.token(document, one, ("tokenizer", "tokens", token)) for token, one in listed.items()}
             found["tokens"] = {token: one for token, one in tokens.items() if one}
         if "pad_to_multiple_of" in told:
             found["pad_to_multiple_of"] = told["pad_to_multiple_of"]
@@ -167,8 +184,8 @@ class _Importer:
             source = source.removeprefix("model:")
         return source if source in ("base", "union") else self.model(document, source, path)
 
-    def token(self, document: Document, told: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
-        self.unknown(document, told, path, ("source", "force"))
+    def token(self, document: Document, told: Any, path: KeyPath) -> dict[str, Any]:
+        told = self.table(document, told, path, ("source", "force"))
         source, force = told.get("source"), {"force": True} if told.get("force") else {}
         if isinstance(source, dict):
             kind = source.get("kind")
@@ -184,31 +201,32 @@ class _Importer:
     def input(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Any] | str:
         if isinstance(told, str):
             return self.model(document, told, path)
-        self.unknown(document, told, path, ("model", "parameters"))
+        told = self.table(document, told, path, ("model", "parameters"))
         name = self.model(document, told.get("model"), (*path, "model"))
-        more = self.parameters(document, method, told.get("parameters") or {}, (*path, "parameters"))
+        more = self.parameters(document, method, told.get("parameters"), (*path, "parameters"))
         return {"model": name, **more} if more else name
 
-    def slice(self, document: Document, method: Method, told: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
-        self.unknown(document, told, path, ("sources", "base_model", "parameters", "residual_weight"))
-        sources = told.get("sources") or ()
-        own = self.parameters(document, method, told.get("parameters") or {}, (*path, "parameters"))
+    def slice(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Any]:
+        told = self.table(document, told, path, ("sources", "base_model", "parameters"))
+        sources = self.listed(document, told.get("sources"), (*path, "sources"))
+        own = self.parameters(document, method, told.get("parameters"), (*path, "parameters"))
         made = [self.source_of_slice(document, method, one, (*path, "sources", i)) for i, one in enumerate(sources)]
         if len(made) == 1:
             return {**made[0], **own}
         base = {"base": self.model(document, told["base_model"], (*path, "base_model"))} if told.get("base_model") else {}
         return {"inputs": made, **base, **own}
 
-    def source_of_slice(self, document: Document, method: Method, told: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
-        self.unknown(document, told, path, ("model", "layer_range", "parameters"))
+    def source_of_slice(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Any]:
+        told = self.table(document, told, path, ("model", "layer_range", "parameters"))
         name = self.model(document, told.get("model"), (*path, "model"))
         layers = told.get("layer_range")
         if not (isinstance(layers, list) and len(layers) == 2 and all(type(one) is int for one in layers)):
             self.say(document, "a slice needs `layer_range`", path, hint="write `layer_range: [first, last + 1]`")
             layers = [0, 1]
-        return {"model": name, "layers": layers, **self.parameters(document, method, told.get("parameters") or {}, (*path, "parameters"))}
+        return {"model": name, "layers": layers, **self.parameters(document, method, told.get("parameters"), (*path, "parameters"))}
 
-    def parameters(self, document: Document, method: Method, told: Mapping[str, Any], path: KeyPath) -> dict[str, Setting]:
+    def parameters(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Setting]:
+        told = self.table(document, told, path)
         found: dict[str, Setting] = {}
         known = [param.name for param in method.params]
         for name, value in told.items():
@@ -229,6 +247,9 @@ class _Importer:
             value = [value]
         if not isinstance(value, list):
             return value
+        if not value:
+            self.say(document, "this list is empty", path, hint="write a number, or one for each point of a gradient")
+            return value
         if not any(isinstance(one, dict) for one in value):
             return self.gradient(value)
         rules: list[dict[str, Any]] = []
@@ -236,10 +257,12 @@ class _Importer:
             if not isinstance(one, dict):
                 rules.append({"value": one})
                 continue
-            self.unknown(document, one, (*path, i), ("filter", "value"))
+            self.table(document, one, (*path, i), ("filter", "value"))
             glob = {"filter": _glob(str(one["filter"]))} if one.get("filter") and one["filter"] != "*" else {}
             inner = one.get("value")
-            if isinstance(inner, list) and (not glob or "head" in glob["filter"]):
+            if inner is None or inner == []:
+                self.say(document, "this rule has no value", (*path, i), hint="write `value: …`")
+            elif isinstance(inner, list) and (not glob or "head" in glob["filter"]):
                 rules += self.gradient(inner, glob)
             else:
                 rules.append({**glob, "value": inner})
@@ -259,8 +282,10 @@ class _Importer:
         merge: dict[str, Any] = {"method": MOE}
         if base := table.get("base_model"):
             merge["base"] = self.model(document, base, ("base_model",))
-        merge["experts"] = [self.expert(document, one, ("experts", i)) for i, one in enumerate(table.get("experts") or ())]
-        if shared := table.get("shared_experts"):
+        merge["experts"] = [
+            self.expert(document, one, ("experts", i)) for i, one in enumerate(self.listed(document, table.get("experts"), ("experts",)))
+        ]
+        if shared := self.listed(document, table.get("shared_experts"), ("shared_experts",)):
             merge["shared_experts"] = [self.expert(document, one, ("shared_experts", i)) for i, one in enumerate(shared)]
         gate = table.get("gate_mode", "hidden")
         if gate == "uniform_random":
@@ -278,12 +303,12 @@ class _Importer:
                 self.say(document, f"`{key}` is not of a mixture of experts", (key,), hint="it has `base_model` and `experts`")
         return merge | self.rest(document)
 
-    def expert(self, document: Document, told: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+    def expert(self, document: Document, told: Any, path: KeyPath) -> dict[str, Any]:
         prompts = ("positive_prompts", "negative_prompts")
-        self.unknown(document, told, path, ("source_model", *prompts))
+        told = self.table(document, told, path, ("source_model", *prompts))
         return {
             "model": self.model(document, told.get("source_model"), (*path, "source_model")),
-            **{key: list(map(str, told[key])) for key in prompts if told.get(key)},
+            **{key: [str(one) for one in self.listed(document, told[key], (*path, key))] for key in prompts if told.get(key)},
         }
 
     def model(self, document: Document, told: Any, path: KeyPath) -> str:
