@@ -84,6 +84,13 @@ class Adapter:
 
 def read_adapter(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Adapter:
     """Read an adapter from its adapter_config.json and the shapes of its tensors, by name."""
+    try:
+        return _read(config, shapes)
+    except (TypeError, ValueError, AttributeError, IndexError, re.error) as error:
+        return Adapter((), {}, transposed=False, problems=(f"{CONFIG} is not as PEFT writes it: {error}",))
+
+
+def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Adapter:
     problems = list(_refusals(config, shapes))
     pairs: dict[tuple[str, str, bool], dict[str, str]] = {}
     saved: dict[str, Saved] = {}

@@ -204,7 +204,7 @@ class AdapterTable(Table):
     """A LoRA adapter that a source is read with."""
 
     location: PathText = Field(alias="from")
-    scale: Float | Integer = 1.0
+    scale: Number = 1.0
 
 
 class SourceTable(Table):

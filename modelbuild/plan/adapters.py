@@ -53,6 +53,9 @@ def adapted(modelfile: Modelfile, source: Source, models: Mapping[str, Model]) -
     problems: list[Problem] = []
     for i, name in enumerate(source.adapters):
         table = models[name]
+        if CONFIG not in table.files.held:
+            problems += _problems(modelfile.locator, source, i, (f"it has no {CONFIG}: it is no adapter that PEFT wrote",))
+            continue
         adapter = read_adapter(table.files.json(CONFIG), {tensor: ref.shape for tensor, ref in table.tensors.items()})
         one = _Applied(source.name, model, table, adapter, modelfile.adapters[name].scale)
         for place, ref in one.saved():

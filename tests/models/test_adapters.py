@@ -168,6 +168,8 @@ def test_the_bytes_do_not_depend_on_chunks_and_threads(project: Project):
         ({"peft_type": "IA3"}, "IA3"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights = pissa"),
         ({"trainable_token_indices": [1]}, "trainable_token_indices"),
+        ({"lora_alpha": "four"}, "is not as PEFT writes it"),
+        ({"alpha_pattern": [1]}, "is not as PEFT writes it"),
     ],
 )
 def test_what_is_no_sum_is_refused_by_name(project: Project, config: dict[str, object], said: str):
@@ -178,6 +180,16 @@ def test_what_is_no_sum_is_refused_by_name(project: Project, config: dict[str, o
 
     assert Exit.USAGE == caught.value.exit_code
     assert "Modelfile.toml:3:22" in str(caught.value)
+
+
+def test_a_model_is_no_adapter(project: Project):
+    loras(project)
+    project.edit('{ from = "adapter" }', '{ from = "code" }')
+
+    with pytest.raises(ModelbuildError, match=r"it has no adapter_config\.json") as caught:
+        project.build()
+
+    assert Exit.USAGE == caught.value.exit_code
 
 
 def test_an_adapter_of_another_model_is_refused(project: Project):
