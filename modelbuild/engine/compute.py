@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,8 +17,10 @@ from modelbuild.engine.devices import Device, Staged, Torch
 from modelbuild.engine.nonfinite import in_needs, quieten
 from modelbuild.engine.regions import Region
 from modelbuild.engine.steps import pieces
+from modelbuild.engine.windows import Window, faults
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK, Operand, Place
+from modelbuild.kernels.machine import address
 from modelbuild.kernels.operands import Delta, Plus, length
 from modelbuild.plan import Action, Ref, Step, Survey
 
@@ -27,6 +29,10 @@ Run = tuple[int, int]
 
 Write = Callable[[int, memoryview], None]
 """write(offset in bytes from the tensor's start, bytes)"""
+
+
+SHOWN = 8
+"""Chunks of a tensor that a window lays out at most."""
 
 
 class Interrupted(Exception):
@@ -76,7 +82,10 @@ class Workspace:
         """Allocate nothing yet."""
         self.device, self.chunk = device, chunk
         self.line = device.line()
+        self.in_place = device.in_place
+        """Whether files are looked at where they lie."""
         self._staged: dict[tuple[int, int], deque[Staged]] = {}
+        self._windows: dict[tuple[int, int], Window] = {}
 
     def staging(self, i: int, width: int) -> Staged:
         """Return a host buffer for a chunk of the i-th tensor, of elements of `width` bytes: the one used longest ago."""
@@ -87,6 +96,22 @@ class Workspace:
             self.device.wait(ring[0])
             ring.rotate(-1)
         return ring[-1]
+
+    def window(self, i: int, width: int) -> Window:
+        """Return what a chunk of the i-th tensor is seen through, of elements of `width` bytes."""
+        if (i, width) not in self._windows:
+            self._windows[i, width] = Window(SHOWN * self.chunk * width)
+        return self._windows[i, width]
+
+    @contextmanager
+    def copying(self) -> Iterator[None]:
+        """Read for a while, whatever could be looked at, and forget what was seen."""
+        self._windows.clear()
+        self.in_place = False
+        try:
+            yield
+        finally:
+            self.in_place = self.device.in_place
 
     def shrink(self) -> bool:
         """Go on with chunks of half the size, and tell whether they can be any smaller."""
@@ -101,13 +126,28 @@ class Workspace:
 def compute(job: Job, workspace: Workspace) -> Computed:
     """Run an action in the form its method has, and return the digests of what was written and of what was read.
 
-    Where memory gets full, it starts again with smaller chunks: they change no byte.
+    Where memory gets full, it starts again with smaller chunks: they change no byte.  Where a file lost bytes that were looked
+    at, it starts again and reads, which says what is wrong with the file.
 
     Raises:
         ModelbuildError: exit 1 if there are NaN or Inf in what is read or in what would be written and the action is not
             lenient; exit 6 if there is too little memory even so.
 
     """
+    before = faults()
+    try:
+        computed = _fitted(job, workspace)
+    except (ModelbuildError, ArithmeticError, ValueError):
+        if faults() == before:
+            raise
+    else:
+        if faults() == before:
+            return computed
+    with workspace.copying():
+        return _fitted(job, workspace)
+
+
+def _fitted(job: Job, workspace: Workspace) -> Computed:
     while True:
         with suppress(*workspace.device.exhausted), workspace.line:
             return _computed(job, workspace)
@@ -274,7 +314,15 @@ class _Reader:
         return tuple(passing.digest for passing in self._passing)
 
     def _load(self, i: int, runs: Sequence[Run]) -> Operand:
-        width = SIZES[self._dtypes[i]]
+        width, dtype = SIZES[self._dtypes[i]], self._dtypes[i]
+        if len(runs) == 1 and self.workspace.in_place and not self._job.action.lenient:
+            start, nbytes = runs[0][0] * width, runs[0][1] * width
+            lying = self._job.regions[i].lying(self.workspace.window(i, width), start, nbytes)
+            if lying is not None:
+                raw = np.frombuffer(lying, np.uint8)
+                if address(raw) % width == 0:
+                    self._passing[i].see(start, lying)
+                    return self.kernels.stored(raw, dtype)
         staged, filled = self.workspace.staging(i, width), 0
         for offset, count in runs:
             part = staged.view[filled : filled + count * width]

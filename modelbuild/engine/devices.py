@@ -33,6 +33,8 @@ class Device(Protocol):
 
     name: str
     kernels: Kernels
+    in_place: bool
+    """Whether kernels read bytes wherever the host has them."""
     depth: int
     """Chunks of one worker that are under way at once: while one is computed, the next is read."""
     largest_chunk: int
@@ -65,6 +67,7 @@ class Device(Protocol):
 class Cpu:
     """The CPU, with compiled kernels; imports no torch."""
 
+    in_place = True
     depth = 1
     largest_chunk = 1 << 20
     """Larger ones leave the core's caches; with smaller ones workers wait for each other's Python.  See docs/performance.md."""
@@ -112,6 +115,7 @@ class Torch:
     every tensor it reads or writes, so that files are read and written while the device works.
     """
 
+    in_place = False
     depth = 2
     largest_chunk = 1 << 21
 

@@ -74,8 +74,7 @@ class Loop:
     def _found(self, kind: str, args: tuple[Any, ...]) -> Entry:
         with _linker.lock:
             if kind not in self._entries:
-                address = _linker.address(*_code(self.name, kind, args))
-                self._entries[kind] = _entry(address, args)
+                self._entries[kind] = _entry(linked(self.name, kind, partial(_loop, self.name, args)), args)
             return self._entries[kind]
 
 
@@ -141,29 +140,57 @@ class _Linker:
         return address
 
     @cached_property
-    def _engine(self) -> Any:
+    def target(self) -> Any:
+        """What code is made for: this processor."""
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
         target = binding.Target.from_default_triple()
-        machine = target.create_target_machine(cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten())
-        return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+        return target.create_target_machine(cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten())
+
+    @cached_property
+    def _engine(self) -> Any:
+        return binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
 
 
 _linker = _Linker()
 
 
-def _code(name: str, kind: str, args: tuple[Any, ...]) -> tuple[str, bytes]:
-    """Return a loop's symbol and object code, from disk if they are there."""
+def linked(name: str, kind: str, compiled: Callable[[], tuple[str, bytes]]) -> int:
+    """Return the address of a function in machine code that is kept as loops are.
+
+    Args:
+        name: of the file.
+        kind: tells from each other what has that name.
+        compiled: returns the symbol and the object code, where none is kept.
+
+    """
+    with _linker.lock:
+        return _linker.address(*_code(name, kind, compiled))
+
+
+def _code(name: str, kind: str, compiled: Callable[[], tuple[str, bytes]]) -> tuple[str, bytes]:
+    """Return a symbol and its object code, from disk if they are there."""
     file = f"{name}-{blake3(f'{_compiler()} {name} {kind}'.encode()).hexdigest(16)}.o"
     for directory in _directories():
         if found := _read(directory / file):
             return found
+    symbol, code = compiled()
+    _write(file, symbol.encode() + b"\n" + code)
+    return symbol, code
+
+
+def assembled(text: str) -> bytes:
+    """Turn LLVM's assembly into object code."""
+    code: bytes = _linker.target.emit_object(binding.parse_assembly(text))
+    return code
+
+
+def _loop(name: str, args: tuple[Any, ...]) -> tuple[str, bytes]:
+    """Compile a loop for the types of some arguments."""
     from modelbuild.kernels.loops.compiled import compiled
 
     module, function = name.split(".")
-    symbol, code = compiled(getattr(import_module(f"modelbuild.kernels.loops.{module}"), function), args)
-    _write(file, symbol.encode() + b"\n" + code)
-    return symbol, code
+    return compiled(getattr(import_module(f"modelbuild.kernels.loops.{module}"), function), args)
 
 
 @cache

@@ -72,7 +72,7 @@ def neighbourhood(dtype):
     """Every finite number of a type, the midpoints to the next, and the floats on either side of both."""
     shift = {"F16": np.float16, "BF16": None}[dtype]
     values = floats(EVERY_16_BITS.astype(np.uint32) << 16) if shift is None else EVERY_16_BITS.view(np.float16).astype(np.float32)
-    positive = np.unique(values[np.isfinite(values) & (values >= 0)])
+    positive = np.unique(np.abs(values[np.isfinite(values)]))
     middle = ((positive[:-1].astype(np.float64) + positive[1:]) / 2).astype(np.float32)
     around = np.concatenate([positive, middle]).view(np.uint32)
     near = np.concatenate([around, around + 1, np.maximum(around, 1) - 1, np.uint32([0x7F7FFFFF, 0x7F800000])])

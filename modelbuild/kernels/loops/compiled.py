@@ -29,6 +29,7 @@ Scalar = Any
 
 binding.set_option("modelbuild", "--runtime-memory-check-threshold=64")
 
+u16: Scalar = np.uint16
 u32: Scalar = np.uint32
 i32: Scalar = np.int32
 u64: Scalar = np.uint64

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.kernels.loops.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, kernel, number, u32
+from modelbuild.kernels.loops.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, kernel, number, u16, u32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,23 +71,31 @@ def float_as_bf16(pattern: Scalar) -> Scalar:
 
 
 @kernel
+def count_from(raw: NDArray[Any], infinity: Scalar) -> Scalar:
+    """Count the 16-bit patterns that are infinity or NaN: as a rule none, which their largest tells in half the time."""
+    top = u16(0)
+    for i in range(raw.size):
+        magnitude = u16(raw[i]) & u16(0x7FFF)
+        top = u16(magnitude if magnitude > top else top)  # noqa: FURB136 - the comparison is what vectorises
+    count = u32(0)
+    if top >= infinity:
+        for i in range(raw.size):
+            count = u32(count + u32(u32(u32(raw[i]) & infinity) == infinity))
+    return count
+
+
+@kernel
 def not_finite_bf16(raws: tuple[NDArray[Any], ...], found: I64s) -> None:
     """Count NaN and infinity, array by array."""
     for k in range(len(raws)):
-        raw, count = raws[k], u32(0)
-        for i in range(raw.size):
-            count = u32(count + u32(u32(u32(raw[i]) & BF16_INFINITY) == BF16_INFINITY))
-        found[k] = count
+        found[k] = count_from(raws[k], BF16_INFINITY)
 
 
 @kernel
 def not_finite_half(raws: tuple[NDArray[Any], ...], found: I64s) -> None:
     """Count NaN and infinity, array by array."""
     for k in range(len(raws)):
-        raw, count = raws[k], u32(0)
-        for i in range(raw.size):
-            count = u32(count + u32(u32(u32(raw[i]) & HALF_INFINITY) == HALF_INFINITY))
-        found[k] = count
+        found[k] = count_from(raws[k], HALF_INFINITY)
 
 
 @kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels.loops.access import load, pattern
-from modelbuild.kernels.loops.compiled import kernel, u32, u64
+from modelbuild.kernels.loops.compiled import i64, kernel, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     I64s = NDArray[np.int64]
 
 Operand = Any
+
+STRETCH = 4096
+"""Elements looked through one by one when the one that is sought is among them."""
 
 GROUP = 32
 """Elements counted together; the rare one that lies between sends its group to the slow path."""
@@ -57,14 +60,24 @@ def count_equal(x: Operand, n: int, wanted: np.int32, found: I64s) -> None:
 
 @kernel
 def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int, found: I64s) -> None:
-    """Find the element of this rank, from 0, among those with this pattern; -1 where there are fewer."""
+    """Find the element of this rank, from 0, among those with this pattern; -1 where there are fewer.
+
+    Counting vectorises: of all stretches but the one that holds it, elements are only counted.
+    """
     found[0] = -1
-    for i in range(n):
-        if pattern(load(x, i)) == wanted:
-            if rank == 0:
-                found[0] = i
-                return
-            rank -= 1
+    for start in range(0, n, STRETCH):
+        stop = min(n, start + STRETCH)
+        here = u32(0)
+        for i in range(stop - start):
+            here = u32(here + u32(pattern(load(x, u64(start) + u64(i))) == wanted))
+        if rank < here:
+            for i in range(start, stop):
+                if pattern(load(x, u64(i))) == wanted:
+                    if rank == 0:
+                        found[0] = i
+                        return
+                    rank -= 1
+        rank -= i64(here)
 
 
 @kernel

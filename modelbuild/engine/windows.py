@@ -1,0 +1,128 @@
+"""Windows: files read where they lie in the page cache, a stretch at a time.
+
+Copying bytes out of the page cache costs as much as all that a merge does with them.  A window is a range of addresses that
+is laid over one part of a file after another, so that memory stays bounded as with a buffer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+from functools import cache
+from typing import Any, NamedTuple
+
+from modelbuild.engine.guard import MAP_FIXED, Guard, guard
+
+MAP_NORESERVE = 0x4000
+FAILED = ctypes.c_void_p(-1).value
+
+LEAST = 1 << 16
+"""Fewer bytes than this are copied in less time than they are mapped."""
+
+
+class Part(NamedTuple):
+    """Bytes of an open file."""
+
+    fd: int
+    offset: int
+    nbytes: int
+
+
+class Window:
+    """Shows parts of files, one after another, to one thread.
+
+    Args:
+        nbytes: the most that is laid out at once.
+
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        """Take no addresses yet."""
+        self._nbytes, self._room = nbytes, None if is_possible() else _NONE
+        self._shown = Part(-1, 0, 0)
+
+    def over(self, whole: Part, start: int, count: int) -> memoryview | None:
+        """Return bytes of a file, never to be written, which hold until the next are asked for; None where they are better read.
+
+        Args:
+            whole: what they belong to; all of it is laid out where there is room, so that another pass over it costs nothing.  What
+                the file loses of it while it is looked at turns into zeros, and `faults` moves.
+            start: of the first byte, counted in it.
+            count: how many.
+
+        """
+        if count < LEAST:
+            return None
+        self._room = self._room or _Room.of(self._nbytes)
+        part = whole if whole.nbytes <= self._nbytes else Part(whole.fd, whole.offset + start, count)
+        first = part.offset % mmap.PAGESIZE
+        if part != self._shown:
+            if not self._room.lay(part.fd, part.offset - first, first + part.nbytes):
+                return None
+            self._shown = part
+        at = first + whole.offset + start - part.offset
+        return self._room.bytes[at : at + count]
+
+
+class _Room:
+    """Addresses that are reserved and guarded, until they are collected."""
+
+    def __init__(self, start: int, size: int, guarded: Guard | None, place: int) -> None:
+        self._start, self._size, self._guard, self._place, self._libc = start, size, guarded, place, _libc()
+        self.bytes = memoryview((ctypes.c_uint8 * size).from_address(start)).cast("B") if size else memoryview(b"")
+
+    @classmethod
+    def of(cls, nbytes: int) -> _Room:
+        """Reserve addresses for so many bytes and what precedes them in their page; none where they cannot be had."""
+        size = -(-(nbytes + mmap.PAGESIZE) // mmap.PAGESIZE) * mmap.PAGESIZE
+        start = _libc().mmap(None, size, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        if start in (None, FAILED):
+            return _NONE
+        place = guard().add(start, start + size)
+        if place is None:
+            _libc().munmap(start, size)
+            return _NONE
+        return cls(start, size, guard(), place)
+
+    def lay(self, fd: int, offset: int, count: int) -> bool:
+        """Lay bytes of a file over the first addresses."""
+        if count > self._size:
+            return False
+        laid: int | None = self._libc.mmap(self._start, count, mmap.PROT_READ, mmap.MAP_SHARED | MAP_FIXED, fd, offset)
+        return laid == self._start
+
+    def __del__(self) -> None:
+        if self._guard:
+            self._libc.munmap(self._start, self._size)
+            self._guard.remove(self._place)
+
+
+def faults() -> int:
+    """Return how many pages of files turned out to be gone while they were looked at."""
+    return guard().faults if is_possible() else 0
+
+
+@cache
+def is_possible() -> bool:
+    """Tell whether files are mapped here: on 64-bit Linux, whose signals `guard` knows."""
+    if sys.platform != "linux" or sys.maxsize < 1 << 32:
+        return False
+    try:
+        guard()
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _libc() -> Any:
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64)
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    return libc
+
+
+_NONE = _Room(0, 0, None, -1)
+"""Room for nothing."""
