@@ -159,14 +159,14 @@ class Kernels(Protocol):
         """
         ...
 
-    def ranked_mask(self, x: Array, columns: int, stream: int, limits: Array, offset: int) -> Array:
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Array, offset: int) -> Array:
         """Draw a mask by rank: an element is kept where its word, as `mask` draws it, is below the limit of its rank.
 
         Magnitudes of a row stand in places 0 to columns - 1, the smallest first.  The rank of an element is the sum of the
         first and the last place of magnitudes equal to its own, 0 to 2 columns - 2: equals rank alike.
 
         Args:
-            x: float32, rows of `columns` elements, one after another.
+            x: rows of `columns` elements, one after another.
             columns: 1 or more.
             stream: 64 bits; what makes two masks different.
             limits: uint64 on the host: for each rank, of 2^32 words how many keep an element; none less than the one before.
@@ -175,8 +175,8 @@ class Kernels(Protocol):
         """
         ...
 
-    def joined(self, arrays: Sequence[Array]) -> Array:
-        """Return arrays one after another, as one."""
+    def room(self, count: int) -> Array:
+        """Return an array of so many float32 numbers, to be written before they are read."""
         ...
 
     def packed(self, mask: Array) -> Array:
@@ -212,8 +212,8 @@ class Kernels(Protocol):
         """
         ...
 
-    def products(self, x: Operand, y: Operand) -> Host:
-        """Sum the products x x, x y and y y within each block, in float64, by a fixed tree.
+    def products(self, x: Operand, y: Operand, z: Operand | None = None) -> Host:
+        """Sum the products x x, x y and y y, or x x, x y, x z, y y, y z and z z, within each block, in float64, by a fixed tree.
 
         The products of two float32 are exact in float64.  A block of BLOCK elements is 64 rows of LANES elements;
         lane j starts at +0.0 and adds element j of row 0, 1, ... 63 in that order; then lanes fold in half, lane[j] +=
@@ -221,7 +221,7 @@ class Kernels(Protocol):
         filled up with +0.0.  So the results of a tensor do not depend on how blocks are grouped into chunks.
 
         Returns:
-            float64 on the host, one row of three for each started block: shape (ceil(n / BLOCK), 3).
+            float64 on the host, one row for each started block: shape (ceil(n / BLOCK), 3), or 6.
 
         """
         ...

@@ -38,6 +38,9 @@ FUSED = 6
 TILE = 4096
 """Elements whose random words are drawn at a time; they stay in the nearest cache."""
 
+OF_AN_OCTAVE = 32
+"""Elements of a row for each of the classes that magnitudes between a power of two and the next are counted in, roughly."""
+
 copy, write_products, add_products, add_signs, consensus_fused, gather, finish = (
     Loop(f"combine.{name}") for name in ("copy", "write_products", "add_products", "add_signs", "consensus_fused", "gather", "finish")
 )
@@ -50,7 +53,7 @@ magnitudes, bracket, magnitude_histogram, refine_histogram, count_equal, nth_equ
     Loop(f"rank.{name}") for name in ("magnitudes", "bracket", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
 )
 near = Loop("swap.near")
-products, abs_sums = Loop("reduce.products"), Loop("reduce.abs_sums")
+products, products_of_three, abs_sums = (Loop(f"reduce.{name}") for name in ("products", "products_of_three", "abs_sums"))
 
 
 class Cpu:
@@ -87,23 +90,18 @@ class Cpu:
         mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
         return kept
 
-    def ranked_mask(self, x: F32s, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Bools:
-        """Draw a mask by rank, some rows at a time, so that they stay in a near cache."""
-        kept, step = np.empty(x.size, np.bool_), max(1, BLOCK // columns) * columns
-        room = np.empty(columns + 1, np.uint32)
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Bools:
+        """Draw a mask by rank."""
+        kept, words, undecided = np.empty(length(x), np.bool_), np.empty(columns + 6, np.uint32), np.empty(columns + 1, np.uint32)
+        shift = 23 - min(max((columns // OF_AN_OCTAVE).bit_length(), 3), 9)
+        counts, lows, highs = (np.empty(1 << 31 - shift, kind) for kind in (np.uint32, np.uint64, np.uint64))
         k0, k1 = map(np.uint64, key(stream))
-        for start in range(0, x.size, step):
-            patterns, here = self.magnitudes(x[start : start + step]), kept[start : start + step]
-            ordered = np.sort(patterns.reshape(-1, columns), axis=1).reshape(-1)
-            skipped = (offset + start) % 4
-            words = np.empty(-(-(skipped + here.size) // 4) * 4, np.uint32)
-            draw(np.uint64((offset + start) // 4), k0, k1, words.size // 4, words)
-            by_rank(patterns, ordered, words[skipped:], limits, columns, room, here)
+        by_rank(x, np.uint64(offset), k0, k1, limits, columns, np.uint32(shift), words, counts, lows, highs, undecided, kept)
         return kept
 
-    def joined(self, arrays: Sequence[F32s]) -> F32s:
-        """Put arrays one after another."""
-        return np.concatenate(arrays)
+    def room(self, count: int) -> F32s:
+        """Allocate."""
+        return np.empty(count, np.float32)
 
     def packed(self, mask: Bools) -> NDArray[np.uint8]:
         """Keep one bit of each byte."""
@@ -150,11 +148,12 @@ class Cpu:
             gather(operands[k : k + FUSED], factors[k : k + FUSED], elected, mixed, divisor, n)
         finish(mixed, divisor, int(normalize), np.float32(scale), out, n)
 
-    def products(self, x: Operand, y: Operand) -> F64s:
+    def products(self, x: Operand, y: Operand, z: Operand | None = None) -> F64s:
         """Sum products by block."""
-        n = same_length(x, y)
-        sums, lanes = np.empty((-(-n // BLOCK), 3), np.float64), np.empty((3, LANES), np.float64)
-        products(x, y, n, lanes[0], lanes[1], lanes[2], sums)
+        inputs = (x, y) if z is None else (x, y, z)
+        n, pairs = same_length(*inputs), 3 * len(inputs) - 3
+        sums, lanes = np.empty((-(-n // BLOCK), pairs), np.float64), tuple(np.empty((pairs, LANES), np.float64))
+        (products if z is None else products_of_three)(*inputs, n, lanes, sums)
         return sums
 
     def abs_sums(self, x: Operand, mask: Bools) -> F64s:

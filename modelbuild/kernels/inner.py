@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ def gram(kernels: Kernels, chunks: Iterable[Sequence[Operand]]) -> Gram:
     for operands in chunks:
         n = len(operands)
         found = found or [[0.0] * n for _ in range(n)]
+        if n == 3:
+            sums = kernels.products(*operands).T
+            for (i, j), here in zip(combinations_with_replacement(range(n), 2), sums, strict=True):
+                found[i][j] = found[j][i] = kernels.total((found[i][j], *here))
+            continue
         for i, j in combinations(range(n), 2) if n > 1 else ((0, 0),):
             of_i, both, of_j = kernels.products(operands[i], operands[j]).T
             found[i][j] = found[j][i] = kernels.total((found[i][j], *both))

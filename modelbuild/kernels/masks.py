@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelbuild.kernels.operands import length
 from modelbuild.kernels.stream import limit
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ class RankedMasks:
         count = min(stream.chunk, stream.numel - offset)
         first = offset // self._columns * self._columns
         stop = min(-(-(offset + count) // self._columns) * self._columns, stream.numel)
-        pieces = [kernels.floats(*stream.read(start, min(stream.chunk, stop - start), i)) for start in range(first, stop, stream.chunk)]
-        rows = kernels.joined(pieces) if len(pieces) > 1 else pieces[0]
+        rows = kernels.room(stop - first)
+        for start in range(first, stop, stream.chunk):
+            (piece,) = stream.read(start, min(stream.chunk, stop - start), i)
+            kernels.copy(piece, rows[start - first : start - first + length(piece)])
         here = slice(offset - first, offset - first + count)
         mask = kernels.ranked_mask(rows, self._columns, stream.streams[i], self._limits[i], first)[here]
         self._kept[i, offset] = kernels.packed(mask)

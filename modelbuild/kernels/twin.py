@@ -6,6 +6,7 @@ a division by a host number multiplies by its reciprocal, so divisors are put on
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,9 +65,9 @@ class Torch:
         """Draw a mask."""
         return self._words(stream, counter(offset), count) < limit(probability)
 
-    def ranked_mask(self, x: Tensor, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
         """Draw a mask by rank."""
-        rows = patterns(x).reshape(-1, columns)
+        rows = patterns(self.floats(x)).reshape(-1, columns)
         ordered = rows.sort(dim=1).values
         ranks = torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True) - 1
         words = self._words(stream, offset // 4, offset % 4 + rows.numel())[offset % 4 :]
@@ -79,9 +80,9 @@ class Torch:
         words = torch.stack(philox((counters & WORD, counters >> 32, none, none), key(stream)), dim=1)  # (n / 4, 4)
         return words.reshape(-1)[:count]
 
-    def joined(self, arrays: Sequence[Tensor]) -> Tensor:
-        """Put arrays one after another."""
-        return torch.cat(list(arrays))
+    def room(self, count: int) -> Tensor:
+        """Allocate."""
+        return torch.empty(count, dtype=torch.float32, device=self.device)
 
     def packed(self, mask: Tensor) -> Tensor:
         """Keep a mask as it is."""
@@ -129,10 +130,10 @@ class Torch:
             total += x * self.single(weight)
         return total
 
-    def products(self, x: Operand, y: Operand) -> NDArray[np.float64]:
+    def products(self, x: Operand, y: Operand, z: Operand | None = None) -> NDArray[np.float64]:
         """Sum products by block."""
-        a, b = blocks(self.floats(x)), blocks(self.floats(y))
-        return np.stack([folded(a * a), folded(a * b), folded(b * b)], axis=1)
+        values = [blocks(self.floats(one)) for one in (x, y, z) if one is not None]
+        return np.stack([folded(a * b) for a, b in combinations_with_replacement(values, 2)], axis=1)
 
     def abs_sums(self, x: Operand, mask: Tensor) -> NDArray[np.float64]:
         """Sum magnitudes by block."""

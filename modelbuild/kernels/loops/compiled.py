@@ -49,9 +49,11 @@ QUIET_F32, QUIET_F64 = u32(0x7FC00000), f64("nan")
 def kernel(function: F) -> F:
     """Let numba compile a function, for other loops that call it or for `compiled`; Python cannot call what comes of it.
 
-    Kernels own nothing: they allocate no array and return none, and numba need not count references in their loops.
+    Kernels own nothing: they allocate no array and return none, and numba need not count references in their loops.  What one
+    calls becomes part of it, however long: a loop with a call in it is not vectorised.
     """
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options |= {"forceinline": True}
     return cast("F", numba.njit(**options)(function))
 
 

@@ -25,10 +25,10 @@ LOW, HALF = u64(0xFFFFFFFF), u64(32)
 
 @kernel
 def philox(c0: Scalar, c1: Scalar, c2: Scalar, c3: Scalar, k0: Scalar, k1: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    """Return the four words of a counter under a key, each below 2^32."""
+    """Return the four words of a counter under a key, each in a lower half; what stands in the upper halves is of no meaning."""
     for _ in range(ROUNDS):
-        product_0, product_1 = MULTIPLY_0 * c0, MULTIPLY_1 * c2
-        c0, c1, c2, c3 = (product_1 >> HALF) ^ c1 ^ k0, product_1 & LOW, (product_0 >> HALF) ^ c3 ^ k1, product_0 & LOW
+        product_0, product_1 = MULTIPLY_0 * (c0 & LOW), MULTIPLY_1 * (c2 & LOW)
+        c0, c1, c2, c3 = (product_1 >> HALF) ^ c1 ^ k0, product_1, (product_0 >> HALF) ^ c3 ^ k1, product_0
         k0, k1 = (k0 + WEYL_0) & LOW, (k1 + WEYL_1) & LOW
     return c0, c1, c2, c3
 
@@ -37,9 +37,9 @@ def philox(c0: Scalar, c1: Scalar, c2: Scalar, c3: Scalar, k0: Scalar, k1: Scala
 def draw(first: Scalar, k0: Scalar, k1: Scalar, count: int, words: U32s) -> None:
     """Write the words of so many counters: first, first + 1, ..."""
     for i in range(count):
-        counter = first + u64(i)
+        counter, at = first + u64(i), u64(i) << u64(2)
         w0, w1, w2, w3 = philox(counter & LOW, counter >> HALF, u64(0), u64(0), k0, k1)
-        words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3] = w0, w1, w2, w3
+        words[at], words[at + u64(1)], words[at + u64(2)], words[at + u64(3)] = w0, w1, w2, w3
 
 
 @kernel

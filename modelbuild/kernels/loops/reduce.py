@@ -37,8 +37,9 @@ def clear(lanes: F64s) -> None:
 
 
 @kernel
-def products(x: Operand, y: Operand, n: int, xx: F64s, xy: F64s, yy: F64s, sums: F64s) -> None:
+def products(x: Operand, y: Operand, n: int, lanes: tuple[F64s, ...], sums: F64s) -> None:
     """Write the three sums of products of every block; rows that would be padding add nothing."""
+    xx, xy, yy = lanes
     for block in range(sums.shape[0]):
         clear(xx)
         clear(xy)
@@ -51,6 +52,27 @@ def products(x: Operand, y: Operand, n: int, xx: F64s, xy: F64s, yy: F64s, sums:
                 xy[i] += a * b
                 yy[i] += b * b
         sums[block, 0], sums[block, 1], sums[block, 2] = fold(xx), fold(xy), fold(yy)
+
+
+@kernel
+def products_of_three(x: Operand, y: Operand, z: Operand, n: int, lanes: tuple[F64s, ...], sums: F64s) -> None:
+    """Write the six of three inputs, each of which is read once."""
+    xx, xy, xz, yy, yz, zz = lanes
+    for block in range(sums.shape[0]):
+        for k in range(len(lanes)):
+            clear(lanes[k])
+        for row in range(block * BLOCK, min(n, (block + 1) * BLOCK), LANES):
+            for i in range(min(LANES, n - row)):
+                at = u64(row) + u64(i)
+                a, b, c = f64(load(x, at)), f64(load(y, at)), f64(load(z, at))
+                xx[i] += a * a
+                xy[i] += a * b
+                xz[i] += a * c
+                yy[i] += b * b
+                yz[i] += b * c
+                zz[i] += c * c
+        for k in range(len(lanes)):
+            sums[block, k] = fold(lanes[k])
 
 
 @kernel
