@@ -89,7 +89,6 @@ class Run:
             states, more = self._finish(broken)
             complete = not (failed or more)
         finally:
-            self._sealer.close()
             self._engine.flush()
             self._shelves.close(complete=complete)
             self._engine.close()

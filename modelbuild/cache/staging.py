@@ -11,6 +11,8 @@ from modelbuild.cache.sidecar import TensorEntry, tensor_json
 
 LOCK = "lock"
 JOURNAL = ".journal"
+WRITTEN_BEHIND = 1 << 20
+"""Bytes from which on what is written is on its way to disk at once, so that a finished pack has little to wait for."""
 
 
 class StagedPack:
@@ -38,6 +40,8 @@ class StagedPack:
     def write(self, offset: int, data: files.Buffer) -> None:
         """Write bytes, `offset` counted from the start of the data section."""
         files.write_at(self._fd, self.path, data, self.data_start + offset)
+        if len(data) >= WRITTEN_BEHIND:
+            files.begin_sync(self._fd, self.path, self.data_start + offset, len(data))
 
     def finished(self, entry: TensorEntry, offset: int) -> None:
         """Note that a tensor is written whole at `offset` in the data section; not synced, for readers verify."""

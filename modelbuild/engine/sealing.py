@@ -1,46 +1,43 @@
-"""Full files brought to disk by a thread of their own, while others are computed."""
+"""Full files brought to disk, all together when nothing is computed any more.
+
+Their bytes have been on the way to disk since they were written, so that little is left to wait for.  A sync in between would
+hold up whoever creates a file or makes one larger until the file system's journal is written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 
+from modelbuild.engine.crew import Task, work
 from modelbuild.errors import ModelbuildError
+
+THREADS = 4
+"""Files that are brought to disk at once."""
 
 
 class Sealer:
     """Does what waits for the disk.
 
     Args:
-        leave: called by the thread when there is nothing left to wait for.
+        leave: called by each thread when there is nothing left to wait for.
 
     """
 
     def __init__(self, leave: Callable[[], None]) -> None:
-        """Start no thread yet."""
+        """Have nothing to do yet."""
         self._leave = leave
-        self._thread = ThreadPoolExecutor(1, "sealer")
-        self._begun: list[Future[object]] = []
+        self._due: list[Task] = []
 
-    def submit(self, seal: Callable[[], object]) -> None:
-        """Have something done soon; threads may call this at once."""
-        self._begun.append(self._thread.submit(seal))
+    def submit(self, seal: Task) -> None:
+        """Have something done when it is waited for; threads may call this at once."""
+        self._due.append(seal)
 
     def wait(self) -> tuple[ModelbuildError, ...]:
-        """Wait for all that was submitted since the last time, and return what failed.
+        """Do all that was submitted since the last time, and return what failed.
 
         Raises:
             BaseException: whatever was raised that is no ModelbuildError.
 
         """
-        begun, self._begun = self._begun, []
-        errors = [error for future in begun if (error := future.exception())]
-        self._thread.submit(self._leave).result()
-        for error in errors:
-            if not isinstance(error, ModelbuildError):
-                raise error
-        return tuple(error for error in errors if isinstance(error, ModelbuildError))
-
-    def close(self) -> None:
-        """Finish what is being done, and forget the rest."""
-        self._thread.shutdown(cancel_futures=True)
+        due, self._due = self._due, []
+        return work(due, THREADS, lambda: None, self._leave, keep_going=True)

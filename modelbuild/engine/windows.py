@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
+import weakref
 from functools import cache
 from typing import Any, NamedTuple
 
-from modelbuild.engine.guard import MAP_FIXED, Guard, guard
+from modelbuild.engine.guard import MAP_FIXED, guard
 
 MAP_NORESERVE = 0x4000
 FAILED = ctypes.c_void_p(-1).value
@@ -43,7 +44,7 @@ class Window:
         self._shown = Part(-1, 0, 0)
 
     def over(self, whole: Part, start: int, count: int) -> memoryview | None:
-        """Return bytes of a file, never to be written, which hold until the next are asked for; None where they are better read.
+        """Return bytes of a file, never to be written, which are these until the next are asked for; None where they are better read.
 
         Args:
             whole: what they belong to; all of it is laid out where there is room, so that another pass over it costs nothing.  What
@@ -66,11 +67,14 @@ class Window:
 
 
 class _Room:
-    """Addresses that are reserved and guarded, until they are collected."""
+    """Addresses that are reserved and guarded for as long as anything refers to them."""
 
-    def __init__(self, start: int, size: int, guarded: Guard | None, place: int) -> None:
-        self._start, self._size, self._guard, self._place, self._libc = start, size, guarded, place, _libc()
-        self.bytes = memoryview((ctypes.c_uint8 * size).from_address(start)).cast("B") if size else memoryview(b"")
+    def __init__(self, start: int = 0, size: int = 0, place: int = -1) -> None:
+        self._start, self._size, self._libc = start, size, _libc()
+        array = (ctypes.c_uint8 * size).from_address(start) if size else (ctypes.c_uint8 * 0)()
+        self.bytes = memoryview(array).cast("B")
+        if size:
+            weakref.finalize(array, _release, start, size, place).atexit = False
 
     @classmethod
     def of(cls, nbytes: int) -> _Room:
@@ -83,7 +87,7 @@ class _Room:
         if place is None:
             _libc().munmap(start, size)
             return _NONE
-        return cls(start, size, guard(), place)
+        return cls(start, size, place)
 
     def lay(self, fd: int, offset: int, count: int) -> bool:
         """Lay bytes of a file over the first addresses."""
@@ -92,10 +96,10 @@ class _Room:
         laid: int | None = self._libc.mmap(self._start, count, mmap.PROT_READ, mmap.MAP_SHARED | MAP_FIXED, fd, offset)
         return laid == self._start
 
-    def __del__(self) -> None:
-        if self._guard:
-            self._libc.munmap(self._start, self._size)
-            self._guard.remove(self._place)
+
+def _release(start: int, size: int, place: int) -> None:
+    _libc().munmap(start, size)
+    guard().remove(place)
 
 
 def faults() -> int:
@@ -124,5 +128,5 @@ def _libc() -> Any:
     return libc
 
 
-_NONE = _Room(0, 0, None, -1)
+_NONE = _Room()
 """Room for nothing."""

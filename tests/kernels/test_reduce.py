@@ -40,6 +40,10 @@ def test_blocks_sum_by_the_tree(on, length):
     starts = range(0, length, BLOCK)
 
     assert [[by_hand(terms[start : start + BLOCK]) for terms in (x * x, x * y, y * y)] for start in starts] == on.products(a, b).tolist()
+    c = numbers(4, length)
+    z = c.astype(np.float64)
+    terms_of_three = (x * x, x * y, x * z, y * y, y * z, z * z)
+    assert [[by_hand(terms[start : start + BLOCK]) for terms in terms_of_three] for start in starts] == on.products(a, b, c).tolist()
     magnitudes, mask = np.abs(x), b > 0
     assert [
         [by_hand(terms[start : start + BLOCK]) for terms in (magnitudes, np.where(mask, magnitudes, 0.0))] for start in starts

@@ -234,3 +234,13 @@ def test_brackets_widen_where_runs_differ():
 
     assert low <= 0
     assert high >= 15
+
+
+def test_the_nth_of_equals_is_found_wherever_it_stands(on):
+    """Across the stretches that are only counted, the last element among them; one too many is none."""
+    x = np.zeros(3 * 4096 + 7, np.float32)
+    places = [0, 4095, 4096, 9000, 9001, len(x) - 1]
+    x[places] = -2.5
+    pattern = select.pattern_of(2.5)
+
+    assert [*places, -1] == [on.nth_equal(x, pattern, n) for n in range(len(places) + 1)]

@@ -51,7 +51,7 @@ def by_rank(
         draw(element >> u64(2), k0, k1, (u64(columns) + skipped + u64(3)) >> u64(2), words)
         first, last = count_upper(x, start, columns, shift, counts)
         place = bound(u64(0), u64(1), u64(0), counts, limits, lows, highs)
-        bound(first if first else u64(1), last + u64(1), place, counts, limits, lows, highs)
+        bound(max(first, u64(1)), last + u64(1), place, counts, limits, lows, highs)
         size = u64(0)
         for i in range(columns):
             upper = u32(pattern(load(x, start + u64(i)))) >> shift
