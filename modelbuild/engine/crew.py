@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from modelbuild.engine.compute import Interrupted
 from modelbuild.errors import ModelbuildError
 
-Task = Callable[[], None]
+Task = Callable[[], object]
 
 _LOOK_UP = 0.1
 """Seconds between two looks at the keyboard."""

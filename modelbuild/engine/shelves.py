@@ -265,11 +265,8 @@ class Shelves:
     def _filled(self, shelf: Shelf) -> int:
         if shelf not in self._kept:
             return 0  # a target's: what completes it knows more
-        self._sealer.submit(partial(self._keep, shelf))
+        self._sealer.submit(partial(self.take_in, shelf))
         return shelf.layout.size
-
-    def _keep(self, shelf: Shelf) -> None:
-        self.take_in(shelf)
 
     def take_in_kept(self) -> int:
         """Take in the packs of intermediates that were not filled: each is written again without its holes.
