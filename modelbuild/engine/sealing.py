@@ -11,15 +11,12 @@ from collections.abc import Callable
 from modelbuild.engine.crew import Task, work
 from modelbuild.errors import ModelbuildError
 
-THREADS = 4
-"""Files that are brought to disk at once."""
-
 
 class Sealer:
     """Does what waits for the disk.
 
     Args:
-        leave: called by each thread when there is nothing left to wait for.
+        leave: called by the thread that did it when there is nothing left to wait for.
 
     """
 
@@ -33,11 +30,11 @@ class Sealer:
         self._due.append(seal)
 
     def wait(self) -> tuple[ModelbuildError, ...]:
-        """Do all that was submitted since the last time, and return what failed.
+        """Do all that was submitted since the last time, one after another, and return what failed.
 
         Raises:
             BaseException: whatever was raised that is no ModelbuildError.
 
         """
         due, self._due = self._due, []
-        return work(due, THREADS, lambda: None, self._leave, keep_going=True)
+        return work(due, 1, lambda: None, self._leave, keep_going=True)
