@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from functools import cache
 from pathlib import Path
+
+from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.cache.layout import STAGING, prepare, write_json
@@ -58,6 +62,15 @@ class StagedPack:
         self._fd = self._journal = -1
 
 
+@cache
+def running_system() -> str:
+    """Return eight hexadecimal digits for this start of this machine: locks tell the dead from the living under one system alone."""
+    try:
+        return blake3(Path("/proc/sys/kernel/random/boot_id").read_bytes()).hexdigest(4)
+    except OSError:
+        return "0" * 8
+
+
 class Staging:
     """A directory of one running build, locked for as long as the build lives."""
 
@@ -66,7 +79,7 @@ class Staging:
         prepare(cache_directory)
         lock = None
         while lock is None:
-            self.path = cache_directory / STAGING / files.random_name()
+            self.path = cache_directory / STAGING / f"{files.random_name()}-{running_system()}"
             files.make_directory(self.path)
             # A cleaner may take the new directory for a dead one until it is locked; then there is another name.
             lock = files.try_lock(self.path / LOCK)
@@ -86,7 +99,8 @@ class Staging:
         return StagedPack(self.path / name, header, data_bytes)
 
     def close(self, *, keep: bool = False) -> None:
-        """Let go of the directory, and remove it unless the next build is to salvage what is finished."""
+        """Let go of the directory, and remove it unless the next build is to salvage what is finished, or it cannot be removed."""
         if not keep:
-            files.remove_tree(self.path)
+            with contextlib.suppress(OSError):
+                files.remove_tree(self.path)
         self._lock.release()

@@ -14,7 +14,6 @@ from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.cache import TensorEntry, pack_id
-from modelbuild.cache.layout import UNFINISHED_SECONDS
 from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
@@ -158,7 +157,7 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
 
     """
     written = linked = 0
-    files.make_directory(path.parent)
+    files.make_directory(path.parent, durable=True)
     files.recover_directory(path)
     sweep(path)
     staged = path.parent / f".{path.name}{_STAGED}{files.random_name()}"
@@ -175,7 +174,7 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
             written += len(data)
         files.publish_directory(staged, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # of two errors the first one tells
             files.remove_tree(staged)
         raise
     return written, linked
@@ -184,6 +183,6 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
 def sweep(path: Path) -> None:
     """Remove what builds that died left beside an output: directories put together, or replaced, so long ago that nobody works on them."""
     for left in path.parent.glob(f".{glob.escape(path.name)}{_STAGED}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > UNFINISHED_SECONDS:
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > files.UNFINISHED_SECONDS:
                 files.remove_tree(left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from modelbuild.errors import ModelbuildError
 
@@ -21,10 +21,13 @@ class Sealer:
         self._leave = leave
         self._thread = ThreadPoolExecutor(1, "sealer")
         self._begun: list[Future[object]] = []
+        self._all: list[Future[object]] = []
 
     def submit(self, seal: Callable[[], object]) -> None:
         """Have something done soon; threads may call this at once."""
-        self._begun.append(self._thread.submit(seal))
+        future = self._thread.submit(seal)
+        self._begun.append(future)
+        self._all.append(future)
 
     def wait(self) -> tuple[ModelbuildError, ...]:
         """Wait for all that was submitted since the last time, and return what failed.
@@ -41,6 +44,7 @@ class Sealer:
                 raise error
         return tuple(error for error in errors if isinstance(error, ModelbuildError))
 
-    def close(self) -> None:
-        """Finish what is being done, and forget the rest."""
-        self._thread.shutdown(cancel_futures=True)
+    def close(self, seconds: float | None = None) -> bool:
+        """Finish what is being done, and forget the rest; return False where it is not done after so many seconds."""
+        self._thread.shutdown(wait=seconds is None, cancel_futures=True)
+        return not wait(self._all, seconds).not_done
