@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import scenes
+from tests.faults.counts import Amounts
 from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
@@ -29,6 +30,12 @@ def scene(warm: Warm) -> Iterator[Scene]:
     memory = Path("/dev/shm")  # noqa: S108 - a directory of our own in it
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
         yield warm.call(scenes.prepared, Path(place))
+
+
+@pytest.fixture(params=[0, pytest.param(1, marks=pytest.mark.slow)], ids=["short", "longer"])
+def amount(request: pytest.FixtureRequest) -> Amounts:
+    """How many faults there are to be."""
+    return Amounts(request.param)
 
 
 @pytest.fixture

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild.build import preflight
 from tests.faults.kills import recovered
+from tests.faults.mounts import REMOUNT, mount, mount_own, used
 from tests.faults.scenes import Ran, Scene, build, make_sources, old_project, strays
 from tests.faults.warm import copied
 
-NEW_MOUNTS = 0x20000
-PRIVATE, RECURSIVE, REMOUNT = 1 << 18, 1 << 14, 32
 LARGE = 64 << 20
 
 
@@ -28,28 +25,9 @@ class Filled:
     wrong: str
 
 
-def can_mount() -> bool:
+def canmount() -> bool:
     """Tell whether this process may have mounts of its own."""
-    return copied(_mount_own, Path("/mnt"), 1 << 20).code == 0
-
-
-def _mount_own(path: Path, size: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(NEW_MOUNTS) or libc.mount(None, b"/", None, PRIVATE | RECURSIVE, None):
-        raise OSError(ctypes.get_errno(), "no mounts of its own")
-    _mount(path, size, 0)
-
-
-def _mount(path: Path, size: int, flags: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", flags, f"size={size}".encode()):
-        raise OSError(ctypes.get_errno(), "no mount")
-
-
-def used(path: Path) -> int:
-    """Return the bytes in use on a file system."""
-    status = os.statvfs(path)
-    return (status.f_blocks - status.f_bfree) * status.f_frsize
+    return copied(mount_own, Path("/mnt"), 1 << 20).code == 0
 
 
 def growth(scene: Scene) -> int:
@@ -75,7 +53,7 @@ def growth(scene: Scene) -> int:
 def _disk(scene: Scene) -> Path:
     place = scene.place / "full"
     place.mkdir(exist_ok=True)
-    _mount_own(place, LARGE)
+    mount_own(place, LARGE)
     make_sources(place)
     root = place / "project"
     old_project(root)
@@ -85,14 +63,14 @@ def _disk(scene: Scene) -> Path:
 def with_free(scene: Scene, free: int, foresight: bool) -> Filled:
     """Build with so much free space, then with enough; without `foresight` nobody looks beforehand."""
     root = _disk(scene)
-    _mount(root.parent, used(root.parent) + free, REMOUNT)
+    mount(root.parent, used(root.parent) + free, REMOUNT)
     ran: Ran = copied(_build, root, foresight).value
     left = [name for name in strays(root) if not name.startswith("cache/staging/")]
     kept = len(list((root / "cache").glob("staging/*/*.journal")))
     wrong = "" if ran and ran.code in {0, 6} and "Traceback" not in ran.err else f"it ended so: {ran}"
     wrong = wrong or scene.wrong(root, "new", *(("old",) if ran.code else ()))
     wrong = wrong or (f"left behind: {left}" if left else "")
-    _mount(root.parent, LARGE, REMOUNT)
+    mount(root.parent, LARGE, REMOUNT)
     wrong = wrong or recovered(scene, root)
     return Filled(free, ran.code if ran else -1, "free" in ran.err and "needed" in ran.err, kept, f"{free} bytes free: {wrong}" if wrong else "")
 

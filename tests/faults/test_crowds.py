@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults import crowds
 from tests.faults.conftest import Tell
-from tests.faults.counts import count
+from tests.faults.counts import Amounts
 from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
@@ -17,11 +17,11 @@ from tests.faults.warm import Warm
     ids=["8 builds", "8 builds, locks are no-ops", "4 builds beside gc", "4 builds beside gc, locks are no-ops"],
 )
 def test_builds_at_once_come_out_as_alone_and_leave_nothing(
-    warm: Warm, scene: Scene, tell: Tell, request: pytest.FixtureRequest, builds: int, locks: bool, collecting: bool
+    warm: Warm, scene: Scene, tell: Tell, amount: Amounts, request: pytest.FixtureRequest, builds: int, locks: bool, collecting: bool
 ):
     """Two builds of each of four projects on one cache; the collection removes every pack that it may."""
     known = warm.call(crowds.clean, scene)
-    rounds = count("rounds", 1)
+    rounds = amount("rounds")
 
     batches = max(1, rounds // 5)
     sizes = [rounds // batches + (i < rounds % batches) for i in range(batches)]

@@ -6,19 +6,19 @@ import pytest
 
 from tests.faults import full
 from tests.faults.conftest import Tell
-from tests.faults.counts import count
+from tests.faults.counts import Amounts
 from tests.faults.full import Filled
 from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
 
 @pytest.mark.parametrize("foresight", [True, False], ids=["foreseen", "met in the middle"])
-def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, scene: Scene, tell: Tell, foresight: bool):
+def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, scene: Scene, tell: Tell, amount: Amounts, foresight: bool):
     """From no free byte to as many as the build needs; then there is room, and the next build equals a clean one."""
     if not warm.call(full.can_mount):
         pytest.skip("no mounts of its own for this user")
     need = warm.call(full.growth, scene)
-    sizes = count("full", 6)
+    sizes = amount("full")
 
     ended = warm.run([(full.with_free, (scene, need * i // sizes, foresight)) for i in range(sizes)], width=2)
 

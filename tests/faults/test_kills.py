@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults import kills
 from tests.faults.conftest import Tell
-from tests.faults.counts import count, sample
+from tests.faults.counts import Amounts, sample, seed
 from tests.faults.kills import Killed
 from tests.faults.scenes import WAYS, Scene
 from tests.faults.warm import Warm
@@ -37,11 +37,11 @@ def told(found: Sequence[Killed]) -> str:
 
 @pytest.mark.parametrize(("lay", "way"), CASES)
 def test_whatever_operation_is_the_last_the_output_is_whole_and_the_next_build_equals_a_clean_one(
-    warm: Warm, scene: Scene, tell: Tell, lay: str, way: str
+    warm: Warm, scene: Scene, tell: Tell, amount: Amounts, lay: str, way: str
 ):
     """At the last of them too; in the long form at all."""
     total = len(warm.call(kills.count, scene.place, lay, way))
-    points = sample(total, count("kills", 6))
+    points = sample(total, amount("kills"))
 
     found = judged(warm.run([(kills.at, (scene, lay, way, (point,))) for point in points], width=2))
 
@@ -49,34 +49,34 @@ def test_whatever_operation_is_the_last_the_output_is_whole_and_the_next_build_e
     tell(f"SIGKILL at an operation, {lay}, {way}: {len(points)} of {total} points, {told(found)} {len(found)}/{len(points)}")
 
 
-def test_a_write_that_was_cut_short_by_a_kill_is_no_write(warm: Warm, scene: Scene, tell: Tell):
+def test_a_write_that_was_cut_short_by_a_kill_is_no_write(warm: Warm, scene: Scene, tell: Tell, amount: Amounts):
     """Half of the bytes of every write are in the file."""
     kinds = warm.call(kills.count, scene.place, "over an old output", "copies")
     writes = [number for number, kind in enumerate(kinds) if kind in {"write", "append"}]
-    points = [writes[i] for i in sample(len(writes), count("torn", 4))]
+    points = [writes[i] for i in sample(len(writes), amount("torn"))]
 
     found = judged(warm.run([(kills.at_half, (scene, "copies", point)) for point in points], width=2))
 
     tell(f"SIGKILL in the middle of a write: {len(points)} of {len(writes)} writes, {told(found)} {len(found)}/{len(points)}")
 
 
-def test_a_kill_while_a_kill_is_recovered_from_is_recovered_from(warm: Warm, scene: Scene, tell: Tell):
+def test_a_kill_while_a_kill_is_recovered_from_is_recovered_from(warm: Warm, scene: Scene, tell: Tell, amount: Amounts):
     """Pairs of operations, and a third build that ends."""
-    drawn = random.Random(count("seed", 1))
+    drawn = random.Random(seed(1))
     total = len(warm.call(kills.count, scene.place, "over an old output", "exchange"))
     ways = ["exchange", "two renames"]
-    pairs = [(drawn.choice(ways), (drawn.randrange(total), drawn.randrange(total))) for _ in range(count("pairs", 6))]
+    pairs = [(drawn.choice(ways), (drawn.randrange(total), drawn.randrange(total))) for _ in range(amount("pairs"))]
 
     found = judged(warm.run([(kills.at, (scene, "over an old output", way, pair)) for way, pair in pairs], width=2))
 
     tell(f"SIGKILL while recovering from SIGKILL: {len(pairs)} pairs, {told(found)} {len(found)}/{len(pairs)}")
 
 
-def test_a_kill_from_outside_at_any_time_is_recovered_from(warm: Warm, scene: Scene, tell: Tell):
+def test_a_kill_from_outside_at_any_time_is_recovered_from(warm: Warm, scene: Scene, tell: Tell, amount: Amounts):
     """With two workers, so that threads are in the middle of things."""
-    drawn = random.Random(count("seed", 2))
+    drawn = random.Random(seed(2))
     taken = warm.call(kills.seconds, scene)
-    times = [drawn.uniform(0, taken) for _ in range(count("outside", 6))]
+    times = [drawn.uniform(0, taken) for _ in range(amount("outside"))]
 
     found = judged(warm.run([(kills.from_outside, (scene, "exchange", seconds, 2)) for seconds in times]))
 

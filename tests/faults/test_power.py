@@ -10,7 +10,7 @@ import pytest
 from modelbuild.files import Operation
 from tests.faults import power
 from tests.faults.conftest import Tell
-from tests.faults.counts import count
+from tests.faults.counts import Amounts, seed
 from tests.faults.disk import Disk
 from tests.faults.power import Lost
 from tests.faults.scenes import WAYS, Scene
@@ -21,12 +21,12 @@ BATCH = 50
 
 
 def test_whatever_was_not_synced_outputs_are_whole_successes_stand_and_the_next_build_equals_a_clean_one(
-    warm: Warm, scene: Scene, tell: Tell
+    warm: Warm, scene: Scene, tell: Tell, amount: Amounts
 ):
     """Operations that nobody waited for are dropped, torn or reordered, at every moment; the index is lost, old or ahead."""
-    states = count("power", 32)
+    states = amount("power")
     jobs = [
-        (power.losses, (scene, *CASES[i % len(CASES)], count("seed", 1) + i, min(BATCH, states // len(CASES))))
+        (power.losses, (scene, *CASES[i % len(CASES)], seed(1) + i, min(BATCH, states // len(CASES))))
         for i in range(max(len(CASES), states // BATCH))
     ]
 
