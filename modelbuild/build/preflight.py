@@ -23,7 +23,9 @@ def certain(judged: Judged, *, forced: bool) -> frozenset[Action]:
         forced: nothing is taken from records, or there are none.
 
     """
-    return judged.running if forced else frozenset(action for action, judgement in judged.judgements.items() if isinstance(judgement, Stale))
+    return (
+        judged.running if forced else frozenset(action for action, judgement in judged.judgements.items() if isinstance(judgement, Stale))
+    )
 
 
 def refuse_doomed(plan: Plan, drawn: Drawing, running: frozenset[Action], cache: Path) -> None:

@@ -52,9 +52,7 @@ current = Door()
 
 
 @contextmanager
-def passing(
-    kind: str, path: Path, source: Path | None = None, *, data: Buffer = b"", size: int = 0
-) -> Iterator[None]:
+def passing(kind: str, path: Path, source: Path | None = None, *, data: Buffer = b"", size: int = 0) -> Iterator[None]:
     """Pass the door with an operation that the body does."""
     operation = Operation(kind, path, source, data=data, size=size)
     current.before(operation)

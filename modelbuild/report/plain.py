@@ -65,7 +65,7 @@ class Plain:
             case Settled():
                 self.settled += 1
 
-    def lines(self, event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind
+    def lines(self, event: Event) -> list[str]:  # noqa: C901, PLR0911 - one for each kind
         """Return what is to be said of an event."""
         match event:
             case Warned():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from modelbuild.cache import Cache, TensorEntry, pack_id
 from modelbuild.cache import packs as packs_module
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.sidecar import parse_tensor, tensor_json
+from tests.support.doors import Failing
 
 from .conftest import Arm, Killed, Make, entry, key, write_pack
 
@@ -355,7 +357,6 @@ def test_whatever_kills_an_addition_when_the_cache_is_sound(cache: Cache, make: 
 
 def test_a_full_disk_while_adding_is_an_error_and_the_cache_is_sound(cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch):
     """The file beside the pack does not fit."""
-
     staging = cache.staging()
     arguments = write_pack(staging, {"x": X})
     full = Failing(errno.ENOSPC, lambda operation: operation.kind == "write" and ".json." in operation.path.name)

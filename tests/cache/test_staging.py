@@ -240,7 +240,6 @@ def test_strangers_in_the_staging_directory_are_left_alone(cache: Cache):
 
 def test_a_staged_pack_that_finds_no_room_says_so(cache: Cache, monkeypatch: pytest.MonkeyPatch):
     """When it is made, before anything is computed; its descriptors are closed."""
-
     staging = cache.staging()
     before = len(list(Path("/dev/fd").iterdir()))
     monkeypatch.setattr(files.door, "current", Failing(errno.ENOSPC, lambda operation: operation.kind == "allocate"))

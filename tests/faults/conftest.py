@@ -27,7 +27,7 @@ def warm() -> Iterator[Warm]:
 @pytest.fixture(scope="session")
 def scene(warm: Warm) -> Iterator[Scene]:
     """A scene on a file system in memory, where there is one: what is synced there costs nothing, and is the same to the program."""
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own in it
+    memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
         yield warm.call(scenes.prepared, Path(place))
 

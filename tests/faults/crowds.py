@@ -8,7 +8,7 @@ import random
 import time
 from pathlib import Path
 
-from tests.faults.scenes import OUTPUTS, TEXT, Scene, build, contents, open_project, program, remove, strays
+from tests.faults.scenes import OUTPUTS, TEXT, Ran, Scene, build, contents, open_project, program, remove, strays
 from tests.faults.warm import copied, join, start
 
 WEIGHTS = ("0.5", "0.25", "0.125")
@@ -33,14 +33,16 @@ def clean(scene: Scene) -> dict[str, dict[str, dict[str, bytes]]]:
     return found
 
 
-def rounds(scene: Scene, known: dict[str, dict[str, dict[str, bytes]]], count: int, builds: int, locks: bool, collecting: bool, seed: int) -> list[str]:
+def rounds(
+    scene: Scene, known: dict[str, dict[str, dict[str, bytes]]], count: int, builds: int, locks: bool, collecting: bool, seed: int
+) -> list[str]:
     """Let so many builds run at once, round after round, and return what was wrong."""
     drawn = random.Random(seed)
     place = scene.place / f"crowd-{os.getpid()}"
     cache = place / "shared"
     os.environ["MODELBUILD_CACHE"] = str(cache)
-    (place / "sources").parent.mkdir()
-    os.symlink(scene.place / "sources", place / "sources")
+    place.mkdir()
+    (place / "sources").symlink_to(scene.place / "sources")
     roots = [place / f"project-{i}" for i in range(min(PROJECTS, builds))]
     for root in roots:
         open_project(root, text("0.5"))
@@ -77,7 +79,7 @@ def rounds(scene: Scene, known: dict[str, dict[str, dict[str, bytes]]], count: i
     return wrong
 
 
-def _late(root: Path, seconds: float):
+def _late(root: Path, seconds: float) -> Ran:
     time.sleep(seconds)
     return build(root, jobs=2)
 

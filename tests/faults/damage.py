@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.scenes import NEW, OLD, OUTPUTS, Scene, build, old_project, program, remove, strays
+from tests.faults.scenes import NEW, OLD, OUTPUTS, Ran, Scene, build, old_project, program, remove, strays
 
 KINDS = ("bit flip", "truncation", "zeros", "swap", "removal")
 
@@ -70,11 +70,12 @@ def one(scene: Scene, what: str, which: int, other: int, kind: str, seed: int, s
     """Damage a file of a project, by its place among those of its kind, and build: the same again, and after an edit.
 
     Args:
+        scene: where.
         what: the kind of file: a key of `PATTERNS`.
         which: its number among those.
         other: a number for another, for a swap.
         kind: what is done to it.
-        seed: where.
+        seed: draws the bytes.
         silent: leave the time of its last change as it was, as a disk does that rots; then somebody has to look.
 
     """
@@ -102,7 +103,7 @@ def one(scene: Scene, what: str, which: int, other: int, kind: str, seed: int, s
     return Damaged(any(one.code for one in ran), f"{kind} of {name}, silent {silent}, seed {seed}: {wrong}" if wrong else "")
 
 
-def _looked(root: Path):
+def _looked(root: Path) -> list[Ran]:
     """Look at everything, and do what was said to heal it."""
     ran = [program(root, "cache", "verify"), build(root), program(root, "verify", "--full")]
     if ran[-1].code == 4:
@@ -110,7 +111,7 @@ def _looked(root: Path):
     return ran
 
 
-def build_anew(root: Path):
+def build_anew(root: Path) -> Ran:
     """Run every action, and write every output."""
     for output in OUTPUTS:
         program(root, "clean", output)

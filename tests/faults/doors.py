@@ -28,6 +28,7 @@ class Numbered(Door):
 
     def meet(self, number: int, operation: Operation) -> int:
         """Do to one operation what is to be done."""
+        del number
         return len(operation.data)
 
 
@@ -80,10 +81,16 @@ class Delay(Numbered):
 
 @dataclass
 class Log(Door):
-    """Keeps what was done, in order; `said` marks where something was told to the user."""
+    """Keeps what was met, and what was done, in order."""
 
+    met: list[Operation] = field(default_factory=list)
     done: list[Operation] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def before(self, operation: Operation) -> int:
+        with self.lock:
+            self.met.append(operation)
+        return len(operation.data)
 
     def after(self, operation: Operation) -> None:
         with self.lock:

@@ -72,7 +72,9 @@ def with_free(scene: Scene, free: int, foresight: bool) -> Filled:
     wrong = wrong or (f"left behind: {left}" if left else "")
     mount(root.parent, LARGE, REMOUNT)
     wrong = wrong or recovered(scene, root)
-    return Filled(free, ran.code if ran else -1, "free" in ran.err and "needed" in ran.err, kept, f"{free} bytes free: {wrong}" if wrong else "")
+    return Filled(
+        free, ran.code if ran else -1, "free" in ran.err and "needed" in ran.err, kept, f"{free} bytes free: {wrong}" if wrong else ""
+    )
 
 
 def _build(root: Path, foresight: bool) -> Ran:

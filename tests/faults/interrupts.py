@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from modelbuild.cli import main
+from modelbuild.files import Operation
 from tests.faults.doors import Delay, put
 from tests.faults.kills import recovered
-from tests.faults.scenes import Ran, Scene, build, old_project, remove, strays
+from tests.faults.scenes import Ran, Scene, old_project, remove, strays
 from tests.faults.warm import join, start
 
 
@@ -27,7 +32,9 @@ def at(scene: Scene, number: int, kind: str, slow: float, after: float) -> Inter
     root = scene.place / f"interrupted-{os.getpid()}"
     old_project(root)
     reading, writing = os.pipe()
-    started = start(_slow, root, kind, slow, writing)
+    words = scene.place / f"said-{os.getpid()}"
+    words.touch()
+    started = start(_slow, root, words, kind, slow, writing)
     os.close(writing)
     os.read(reading, 1)  # the first operation of the kind is about to happen
     time.sleep(after)
@@ -36,49 +43,46 @@ def at(scene: Scene, number: int, kind: str, slow: float, after: float) -> Inter
     ended = join(started)
     seconds = time.perf_counter() - sent
     os.close(reading)
-    # A program that leaves a thread behind ends its process before its words can be handed over: they are in a file.
-    said = (root / "said").read_text()
-    (root / "said").unlink()
+    said = words.read_text()
+    words.unlink()
     left = tuple(strays(root))
     wrong = scene.wrong(root, "old", "new") or recovered(scene, root)
     remove(root)
-    code = ended.value.code if ended.code == 0 and isinstance(ended.value, Ran) else ended.code
+    code = ended.value if ended.code == 0 else ended.code
     return Interrupted(seconds, Ran(code, said), left, wrong)
 
 
-def _slow(root, kind: str, slow: float, ready: int) -> Ran:
-    import sys
+class _Said(io.StringIO):
+    """What is said, in a file too: a process that ends with a thread behind it hands nothing over."""
 
-    class Slow(Delay):
-        def before(self, operation):
-            if operation.kind == kind:
-                os.write(ready, b"!")
-            return super().before(operation)
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
 
-    put(Slow(kind, slow))
-    said = (root / "said").open("w", buffering=1)
+    def write(self, text: str) -> int:
+        with self._path.open("a") as file:
+            return file.write(text)
 
-    class Both:
-        encoding = "utf-8"
 
-        def write(self, text):
-            return said.write(text)
+class _Slow(Delay):
+    """Lets operations of one kind take longer, and says when the first is met."""
 
-        def flush(self):
-            said.flush()
+    def __init__(self, kind: str, seconds: float, ready: int) -> None:
+        super().__init__(kind, seconds)
+        self._waited, self._ready = kind, ready
 
-        def isatty(self):
-            return False
+    def before(self, operation: Operation) -> int:
+        if operation.kind == self._waited:
+            os.write(self._ready, b"!")
+        return super().before(operation)
 
-    import contextlib
 
-    with contextlib.redirect_stderr(Both()):  # type: ignore[type-var]
+def _slow(root: Path, said: Path, kind: str, slow: float, ready: int) -> int:
+    put(_Slow(kind, slow, ready))
+    code = 0
+    with contextlib.redirect_stderr(_Said(said)):
         try:
-            from modelbuild.cli import main
-
             main(["build", "-C", str(root), "-j", "2"])
         except SystemExit as end:
-            return Ran(int(end.code or 0), "")
-    sys.exit(1)
-
-
+            code = int(end.code or 0)
+    return code

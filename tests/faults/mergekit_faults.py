@@ -98,7 +98,7 @@ def judged(now: dict[str, bytes], old: dict[str, bytes], new: dict[str, bytes]) 
 
 def kills(times: int) -> None:
     """Kill at random times."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:  # noqa: S108 - a directory of our own in it
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         place = Path(directory)
         sources(place)
         old, new, seconds = states(place)
@@ -107,7 +107,10 @@ def kills(times: int) -> None:
             assert copied(place, 0.5) == 0
             copied(place, 0.25, drawn.uniform(0, seconds))
             found[judged(contents(place / "out"), old, new)] += 1
-        print(f"SIGKILL at {times} random times: {dict(found)}; a merge took {seconds:.2f} s, its output has {len(old)} files", file=sys.__stderr__)
+        print(
+            f"SIGKILL at {times} random times: {dict(found)}; a merge took {seconds:.2f} s, its output has {len(old)} files",
+            file=sys.__stderr__,
+        )
 
 
 def full(sizes: int) -> None:
@@ -117,7 +120,7 @@ def full(sizes: int) -> None:
         reading, writing = os.pipe()
         process = os.fork()
         if not process:
-            with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:  # noqa: S108
+            with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
                 place = Path(directory)
                 mount_own(place, 256 << 20)
                 sources(place)
@@ -127,7 +130,9 @@ def full(sizes: int) -> None:
                 mount(place, used(place) + size * i // sizes, REMOUNT)
                 code = copied(place, 0.25)
                 said = (place / "said").read_text(errors="replace")
-                os.write(writing, f"{judged(contents(place / 'out'), old, new)} {code} {int('Traceback' in said or 'Error' in said)}".encode())
+                os.write(
+                    writing, f"{judged(contents(place / 'out'), old, new)} {code} {int('Traceback' in said or 'Error' in said)}".encode()
+                )
             os._exit(0)
         os.waitpid(process, 0)
         os.close(writing)

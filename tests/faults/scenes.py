@@ -21,13 +21,16 @@ from tests.support.checkpoints import random_tensors, write_model
 from tests.support.projects import DIAMOND
 
 OUTPUTS = ("release", "other")
-TEXT = DIAMOND.replace('from = "', 'from = "../sources/') + """\
+TEXT = (
+    DIAMOND.replace('from = "', 'from = "../sources/')
+    + """\
 [merge.other]
 method = "linear"
 inputs = [{ model = "base", weight = 0.5 }, { model = "code", weight = WEIGHT }]
 keep = false
 output = { shard_size = "8kB", dtype = "float32" }
 """
+)
 OLD = TEXT.replace("WEIGHT", "0.5")
 NEW = TEXT.replace("WEIGHT", "0.25").replace('"math", density = 0.5', '"math", density = 0.25').replace("keep = false", "keep = false", 1)
 """Another parameter for both outputs."""
@@ -115,11 +118,14 @@ def _refuse(*_: object, **__: object) -> None:
     raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
 
-def open_project(root: Path, text: str, *, locked: bool = True) -> None:
-    """Write a project's Modelfile, and an empty lock to be completed."""
+def open_project(root: Path, text: str) -> None:
+    """Write a project's Modelfile, and a lock to be completed: that of the first project here."""
     root.mkdir(parents=True)
     (root / "Modelfile.toml").write_text(text)
-    if locked:
+    lock = root / "Modelfile.lock"
+    if (known := root.parent / "old" / lock.name).exists():
+        lock.write_bytes(known.read_bytes())
+    else:
         assert program(root, "lock").code == 0
 
 

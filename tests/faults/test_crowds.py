@@ -31,4 +31,6 @@ def test_builds_at_once_come_out_as_alone_and_leave_nothing(
         assert one.code == 0, one
     wrong = [text for one in ended for text in one.value]
     assert [] == wrong[:3], len(wrong)
-    tell(f"{request.node.callspec.id}: {rounds} rounds, {builds * rounds}/{builds * rounds} builds ended well, outputs equal, nothing stray")
+    tell(
+        f"{request.node.callspec.id}: {rounds} rounds, {builds * rounds}/{builds * rounds} builds ended well, outputs equal, nothing stray"
+    )

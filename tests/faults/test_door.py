@@ -50,7 +50,9 @@ def writes(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield call.lineno, name
             case ast.Attribute(attr="touch") if not call.args:
                 yield call.lineno, "touch"
-            case ast.Attribute(value=receiver, attr="replace") if len(call.args) == 1 and not call.keywords and not isinstance(receiver, ast.Constant):
+            case ast.Attribute(value=receiver, attr="replace") if (
+                len(call.args) == 1 and not call.keywords and not isinstance(receiver, ast.Constant)
+            ):
                 yield call.lineno, "replace"
             case ast.Attribute(attr="open") | ast.Name(id="open") if set(mode(call)) & set("wax+"):
                 yield call.lineno, "open"
@@ -60,7 +62,9 @@ def mode(call: ast.Call) -> str:
     """Return the mode that a call of `open` gives, "" where it gives none."""
     place = 1 if isinstance(call.func, ast.Name) else 0
     given = [word.value for word in call.keywords if word.arg == "mode"] + call.args[place : place + 1]
-    return next((str(one.value) for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str) and len(one.value) <= 3), "")
+    return next(
+        (str(one.value) for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str) and len(one.value) <= 3), ""
+    )
 
 
 def test_no_other_module_opens_for_writing_renames_or_removes():
@@ -86,6 +90,17 @@ def test_what_it_looks_for_is_found(line: str):
     assert 1 == len(list(writes(ast.parse(line))))
 
 
-@pytest.mark.parametrize("line", ["open(p)", "p.open('rb')", "text.replace('a', 'b')", "replace(x, y=1)", "files.unlink(p)", "os.open(p, os.O_RDONLY)", "packs.touch(one)"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open(p)",
+        "p.open('rb')",
+        "text.replace('a', 'b')",
+        "replace(x, y=1)",
+        "files.unlink(p)",
+        "os.open(p, os.O_RDONLY)",
+        "packs.touch(one)",
+    ],
+)
 def test_what_changes_nothing_is_let_pass(line: str):
     assert [] == list(writes(ast.parse(line)))

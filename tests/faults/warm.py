@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import pickle
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 300
+SECONDS = 600
 """What hangs longer than this is ended by SIGALRM."""
+HANGS = 40
+"""Seconds after which one build is taken to hang, and says where."""
 
 Job = tuple[Callable[..., object], tuple[Any, ...]]
 """A function of a module, and its arguments; both travel as pickles."""
@@ -42,7 +45,7 @@ class Warm:
 
     def __init__(self) -> None:
         """Start it; it is ready when it answers."""
-        command = [sys.executable, "-m", "tests.faults.warm"]
+        command = [sys.executable, "-c", "from tests.faults.warm import main; main()"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def run(self, jobs: Sequence[Job], width: int = 1) -> list[Ended]:
@@ -70,14 +73,12 @@ class Warm:
 
 def copied(function: Callable[..., object], *args: object) -> Ended:
     """Do one job in a copy of this process, and wait for it."""
-    process, result = _start((function, args))
-    _, status = os.waitpid(process, 0)
-    return _ended(status, result)
+    return join(start(function, *args))
 
 
 def start(function: Callable[..., object], *args: object) -> tuple[int, IO[bytes]]:
     """Begin a job in a copy of this process; `join` waits for it."""
-    return _start((function, args))
+    return _start((function, args), HANGS)
 
 
 def join(started: tuple[int, IO[bytes]]) -> Ended:
@@ -87,14 +88,15 @@ def join(started: tuple[int, IO[bytes]]) -> Ended:
     return _ended(status, result)
 
 
-def _start(job: Job) -> tuple[int, IO[bytes]]:
+def _start(job: Job, seconds: int = SECONDS) -> tuple[int, IO[bytes]]:
     result = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it was read
     process = os.fork()
     if process:
         return process, result
     code = 1
     try:
-        signal.alarm(SECONDS)  # not inherited: each copy has its own
+        faulthandler.dump_traceback_later(seconds - 5, file=sys.__stderr__)
+        signal.alarm(seconds)  # not inherited: each copy has its own
         function, args = job
         try:
             value, code = function(*args), 0
@@ -113,7 +115,7 @@ def _ended(status: int, result: IO[bytes]) -> Ended:
     with result:
         result.seek(0)
         try:
-            return Ended(code, pickle.load(result))  # noqa: S301 - our own
+            return Ended(code, pickle.load(result))
         except EOFError:  # it never came to an answer
             return Ended(code, None)
 
@@ -129,7 +131,7 @@ def _receive(stream: IO[bytes]) -> Any:
     if len(head) < 8:
         raise EOFError
     (length,) = struct.unpack("<Q", head)
-    return pickle.loads(stream.read(length))  # noqa: S301 - our own
+    return pickle.loads(stream.read(length))
 
 
 def _do(jobs: list[Job], width: int) -> list[Ended]:
@@ -167,7 +169,3 @@ def main() -> None:
         except EOFError:
             return
         _send(answers, _do(jobs, width))
-
-
-if __name__ == "__main__":
-    main()
