@@ -53,7 +53,7 @@ class Run:
         self._outputs = OutputTable(cache.index)
         self._sources = sources
         for target in plan.targets.values():
-            refuse_foreign(target.path)
+            refuse_foreign(target.path, self._outputs.names(target.path))
         raise_file_limit()
         self.device = choose(options.device)
         told = identity(self.device, plan.actions)

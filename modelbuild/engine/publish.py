@@ -6,7 +6,7 @@ import contextlib
 import glob
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,8 +112,12 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest()
 
 
-def refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path, known: Collection[str] = ()) -> None:
     """Refuse to replace what modelbuild did not make.
+
+    Args:
+        path: an output, or where one is to be.
+        known: files that are known to have been published there, whatever has become of the manifest.
 
     Raises:
         ModelbuildError: exit 8 if something else stands at `path`, or files that are not modelbuild's stand in it.
@@ -130,7 +134,7 @@ def refuse_foreign(path: Path) -> None:
             ),
             Exit.UNSAFE,
         )
-    own = read_manifest(path).files
+    own = {*read_manifest(path).files, *known}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if foreign:
         shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")

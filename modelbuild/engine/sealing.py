@@ -47,4 +47,5 @@ class Sealer:
     def close(self, seconds: float | None = None) -> bool:
         """Finish what is being done, and forget the rest; return False where it is not done after so many seconds."""
         self._thread.shutdown(wait=seconds is None, cancel_futures=True)
-        return not wait(self._all, seconds).not_done
+        # What was cancelled never counts as done: nobody is left who would say so.
+        return not wait([future for future in self._all if not future.cancelled()], seconds).not_done

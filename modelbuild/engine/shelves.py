@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -141,10 +143,13 @@ class Desk:
         try:
             return staging.open_pack(name, layout.header, layout.size - len(layout.header))
         except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            free = shutil.disk_usage(self._cache.directory).free
             raise ModelbuildError(
                 Problem(
                     f"no pack of {human_bytes(layout.size)} can be made in {self._cache.directory}",
-                    facts=(str(error.strerror),),
+                    facts=(f"{human_bytes(layout.size)} needed, {human_bytes(free)} free: {error.strerror}",),
                     hint="make room: modelbuild cache gc",
                 ),
                 Exit.LOCAL_IO,

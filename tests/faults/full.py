@@ -12,6 +12,8 @@ from tests.faults.scenes import Ran, Scene, build, make_sources, old_project, st
 from tests.faults.warm import copied
 
 LARGE = 64 << 20
+LAYERS = 30
+"""Of the models: enough for what packs need to be more than what the index does."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Filled:
     wrong: str
 
 
-def canmount() -> bool:
+def can_mount() -> bool:
     """Tell whether this process may have mounts of its own."""
     return copied(mount_own, Path("/mnt"), 1 << 20).code == 0
 
@@ -54,7 +56,7 @@ def _disk(scene: Scene) -> Path:
     place = scene.place / "full"
     place.mkdir(exist_ok=True)
     mount_own(place, LARGE)
-    make_sources(place)
+    make_sources(place, LAYERS)
     root = place / "project"
     old_project(root)
     return root

@@ -148,12 +148,12 @@ def trust_young_files() -> None:
     stamp._RACY_NS = 0
 
 
-def make_sources(place: Path) -> None:
+def make_sources(place: Path, layers: int = 3) -> None:
     """Write a family of three."""
-    base = random_tensors(0)
+    base = random_tensors(0, layers)
     write_model(place / "sources" / "base", base)
     for seed, name in enumerate(("code", "math"), 1):
-        write_model(place / "sources" / name, random_tensors(seed, near=base))
+        write_model(place / "sources" / name, random_tensors(seed, layers, near=base))
 
 
 def warm_up(place: Path) -> None:
@@ -165,9 +165,9 @@ def warm_up(place: Path) -> None:
         program(place / "warm", *arguments)
 
 
-def prepared(place: Path) -> Scene:
+def prepared(place: Path, layers: int = 3) -> Scene:
     """Write the sources, and build old and new outputs with nothing in the way."""
-    make_sources(place)
+    make_sources(place, layers)
     outputs = []
     for name, text in (("old", OLD), ("new", NEW)):
         open_project(place / name, text)

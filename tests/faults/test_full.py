@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import full
+from tests.faults import full, scenes
 from tests.faults.conftest import Tell
 from tests.faults.counts import Amounts
 from tests.faults.full import Filled
@@ -12,15 +12,22 @@ from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
 
+@pytest.fixture(scope="module")
+def large(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A scene with larger models."""
+    prepared: Scene = warm.call(scenes.prepared, tmp_path_factory.mktemp("large"), full.LAYERS)
+    return prepared
+
+
 @pytest.mark.parametrize("foresight", [True, False], ids=["foreseen", "met in the middle"])
-def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, scene: Scene, tell: Tell, amount: Amounts, foresight: bool):
+def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, large: Scene, tell: Tell, amount: Amounts, foresight: bool):
     """From no free byte to as many as the build needs; then there is room, and the next build equals a clean one."""
     if not warm.call(full.can_mount):
         pytest.skip("no mounts of its own for this user")
-    need = warm.call(full.growth, scene)
+    need = warm.call(full.growth, large)
     sizes = amount("full")
 
-    ended = warm.run([(full.with_free, (scene, need * i // sizes, foresight)) for i in range(sizes)], width=2)
+    ended = warm.run([(full.with_free, (large, need * i // sizes, foresight)) for i in range(sizes)], width=2)
 
     found: list[Filled] = []
     for one in ended:

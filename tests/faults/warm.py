@@ -95,7 +95,7 @@ def _start(job: Job, seconds: int = SECONDS) -> tuple[int, IO[bytes]]:
         return process, result
     code = 1
     try:
-        faulthandler.dump_traceback_later(seconds - 5, file=sys.__stderr__)
+        faulthandler.register(signal.SIGALRM, sys.__stderr__, chain=True)
         signal.alarm(seconds)  # not inherited: each copy has its own
         function, args = job
         try:
