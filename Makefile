@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity test-torches parity check docs bench bench-check quality exactness clean
+.PHONY: install demo test test-slow test-parity test-torches torture torture-mergekit parity check docs bench bench-check quality exactness clean
 
 install: $(VENV)/installed
 
@@ -41,6 +41,14 @@ test-torches: install  ## the same lock and bytes with the oldest torch that is 
 	grep -v '^torch==' constraints.txt > .venv-torch/constraints.txt
 	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-torch/constraints.txt torch==2.6.0 .
 	MODELBUILD_OTHER_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest -m slow tests/locks/test_elsewhere.py
+
+# How many of each: 0 is all of them.  Set any of these to do less, and MODELBUILD_TORTURE_SEED to draw others.
+TORTURE = KILLS=0 TORN=0 PAIRS=500 OUTSIDE=200 POWER=5000 ERRORS=0 FULL=40 DAMAGES=0 ROUNDS=20
+torture: install  ## faults at every point: some hours; the figures are printed at the end, and stand in docs/reliability.md
+	env $(foreach one,$(TORTURE),MODELBUILD_TORTURE_$(one)) $(BIN)/python -m pytest -m 'not slow' tests/faults
+
+torture-mergekit:  ## kills and full disks for mergekit, in .venv-mergekit, which make test-parity makes
+	PYTHONPATH=. .venv-mergekit/bin/python -m tests.faults.mergekit_faults
 
 parity: install  ## the same, and write docs/parity.md
 	$(BIN)/python -m pytest -n auto -m parity tests/parity --parity-report docs/parity.md

@@ -56,6 +56,14 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A build ends early, and leaves so many finished tensors, of so many bytes, to the next."""
+
+    tensors: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something the user should know that is no problem."""
 
@@ -78,7 +86,7 @@ class Fetched:
     nbytes: int
 
 
-Event = Started | Merged | Settled | Hashed | Published | Noted | Warned | Fetched
+Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched
 Report = Callable[[Event], None]
 
 

@@ -12,31 +12,13 @@ from pathlib import Path
 import pytest
 
 from modelbuild import files
+from modelbuild.files import Operation, operations
+from modelbuild.files.door import Door
+from tests.support.doors import Dying, Failing, Killed
 
 OLD = {"config.json": b"old", "model.safetensors": b"old bytes", "sub/tokenizer.json": b"old words"}
 NEW = {"config.json": b"new", "model.safetensors": b"new bytes, and more of them"}
 ENDLESS = 10_000
-
-
-class Killed(BaseException):
-    """The process is no more: whatever it tries after this raises too."""
-
-
-class Death:
-    """A step that ends the process at its `last`-th operation, before it happens."""
-
-    def __init__(self, last: int) -> None:
-        """Let `last` operations happen."""
-        self.left = last
-        self.seen: list[str] = []
-
-    def __call__(self, operation: str, path: Path) -> None:
-        """Count an operation."""
-        del path
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-        self.seen.append(operation)
 
 
 def fill(directory: Path, contents: dict[str, bytes]) -> Path:
@@ -63,11 +45,10 @@ def swapping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.param == "two renames":
 
         def refuse(one: Path, other: Path) -> bool:
-            del one
-            files.step("exchange", other)
+            files.door.current.before(Operation("exchange", other, one))
             return False
 
-        monkeypatch.setattr(files, "exchange", refuse)
+        monkeypatch.setattr(operations, "exchange", refuse)
     return str(request.param)
 
 
@@ -97,11 +78,11 @@ def test_whatever_kills_a_publication_when_old_or_new_stands_complete(tmp_path: 
         place = tmp_path / str(last)
         staged = fill(place / "staged", NEW)
         fill(place / "out", OLD)
-        death = Death(last)
-        monkeypatch.setattr(files, "step", death)
+        death = Dying(last)
+        monkeypatch.setattr(files.door, "current", death)
         with contextlib.suppress(Killed):
             files.publish_directory(staged, place / "out")
-        monkeypatch.setattr(files, "step", files.no_step)
+        monkeypatch.setattr(files.door, "current", Door())
 
         if swapping == "exchange":
             assert read(place / "out") in (OLD, NEW)
@@ -111,7 +92,7 @@ def test_whatever_kills_a_publication_when_old_or_new_stands_complete(tmp_path: 
         assert found in (OLD, NEW)
         assert not [name for name in hidden(place) if ".old-" in name]
         outcomes.append(found == NEW)
-        if death.left >= 0:
+        if death.survived:
             break
 
     assert outcomes == sorted(outcomes)
@@ -126,11 +107,11 @@ def test_a_publication_after_a_killed_one_needs_no_help(tmp_path: Path, monkeypa
     for last in range(12):
         place = tmp_path / str(last)
         fill(place / "out", OLD)
-        monkeypatch.setattr(files, "step", Death(last))
+        monkeypatch.setattr(files.door, "current", Dying(last))
         staged = fill(place / "staged", {"half": b""})
         with contextlib.suppress(Killed):
             files.publish_directory(staged, place / "out")
-        monkeypatch.setattr(files, "step", files.no_step)
+        monkeypatch.setattr(files.door, "current", Door())
 
         files.publish_directory(fill(place / "again", NEW), place / "out")
 
@@ -141,15 +122,9 @@ def test_a_publication_after_a_killed_one_needs_no_help(tmp_path: Path, monkeypa
 def test_a_rename_that_fails_puts_the_old_directory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without an exchange, and with an error that the program outlives."""
     fill(tmp_path / "out", OLD)
-    renames = []
-
-    def full(operation: str, path: Path) -> None:
-        renames.extend([path] * (operation == "rename"))
-        if operation == "rename" and len(renames) == 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(files, "exchange", lambda *_: False)
-    monkeypatch.setattr(files, "step", full)
+    full = Failing(errno.ENOSPC, lambda operation: operation.kind == "rename" and operation.source == tmp_path / "staged")
+    monkeypatch.setattr(operations, "exchange", lambda *_: False)
+    monkeypatch.setattr(files.door, "current", full)
 
     with pytest.raises(OSError, match="No space left"):
         files.publish_directory(fill(tmp_path / "staged", NEW), tmp_path / "out")
@@ -209,25 +184,21 @@ def test_an_atomic_write_that_dies_leaves_the_old_file_or_the_new_one(tmp_path: 
     for last in range(6):
         path = tmp_path / f"f{last}"
         path.write_bytes(b"old")
-        death = Death(last)
-        monkeypatch.setattr(files, "step", death)
+        death = Dying(last)
+        monkeypatch.setattr(files.door, "current", death)
         with contextlib.suppress(Killed):
             files.write_atomic(path, b"new")
         seen.append(path.read_bytes())
 
     assert [b"old", b"old", b"old", b"old", b"new", b"new"] == seen
-    assert ["open_new", "write_at", "sync", "rename", "sync_directory"] == death.seen
+    assert ["create", "write", "sync", "rename", "sync_directory"] == death.seen
 
 
 def test_a_write_that_fails_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The disk is full at the sync, then at the rename."""
     for failing in ("sync", "rename"):
-
-        def full(operation: str, path: Path, failing: str = failing) -> None:
-            if operation == failing:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-        monkeypatch.setattr(files, "step", full)
+        full = Failing(errno.ENOSPC, lambda operation, failing=failing: operation.kind == failing)
+        monkeypatch.setattr(files.door, "current", full)
         with pytest.raises(OSError, match="No space left"):
             files.write_atomic(tmp_path / "f", b"new")
 
@@ -290,7 +261,7 @@ def test_a_link_has_the_bytes_and_the_permissions_in_every_way(tmp_path: Path, m
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
     def clone(destination: int, request: int, source: int) -> int:
-        assert files.FICLONE == request
+        assert operations.FICLONE == request
         return os.write(destination, os.read(source, 100))
 
     monkeypatch.setattr(fcntl, "ioctl", clone if way == "reflink" else refuse)
@@ -363,7 +334,7 @@ def test_a_lock_on_a_file_that_lost_its_name_is_no_lock(tmp_path: Path, monkeypa
     flock = fcntl.flock
 
     def late(fd: int, operation: int) -> None:
-        (tmp_path / "lock").unlink()
+        (tmp_path / "lock").unlink(missing_ok=True)
         flock(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)

@@ -45,10 +45,10 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     for path in outputs.values():
         files.recover_directory(path)
     present = {name: path for name, path in outputs.items() if path.is_symlink() or path.exists()}
-    _refuse(where, modelfile, present)
-    present = {name: path for name, path in present.items() if (path / MANIFEST).is_file()}
     cache = Cache.open(where.cache_directory(modelfile.cache.path))
     try:
+        _refuse(where, modelfile, present, OutputTable(cache.index))
+        present = {name: path for name, path in present.items() if (path / MANIFEST).is_file()}
         stamps = _remove_stamps(cache.stamps, present.values())
         removed = tuple(_remove_output(cache, name, path) for name, path in present.items())
     finally:
@@ -75,7 +75,7 @@ def outputs_of(where: Where, modelfile: Modelfile, targets: Sequence[str] = ()) 
     return {name: where.root / (merges[name].output.path or f"out/{name}") for name in dict.fromkeys(targets or merges)}
 
 
-def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path]) -> None:
+def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], published: OutputTable) -> None:
     """Refuse, before anything is removed, what modelbuild did not make and what a source stands in.
 
     Raises:
@@ -96,7 +96,7 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path]) -> Non
             )
             continue
         try:
-            refuse_foreign(path)
+            refuse_foreign(path, published.names(path))
         except ModelbuildError as error:
             problems += (
                 Problem(one.what, one.at, one.place, one.facts, "move them away: the directory is removed as a whole")

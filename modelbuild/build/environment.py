@@ -34,4 +34,4 @@ def write_environment(output: Path, device: str) -> None:
         "machine": platform.machine(),
         "device": device,
     }
-    files.replace_file(environment_path(output), (json.dumps(table, indent=2) + "\n").encode())
+    files.write_atomic(environment_path(output), (json.dumps(table, indent=2) + "\n").encode())

@@ -20,6 +20,7 @@ def import_mergekit(configurations: Sequence[Path], output: Path | None) -> tupl
     if output is not None:
         try:
             files.write_new(output, text.encode())
+            files.sync_directory(output.parent)
         except FileExistsError:
             problem = Problem(f"`{output}` exists already", hint="name another file, or remove it")
             raise ModelbuildError(problem, Exit.USAGE) from None

@@ -209,7 +209,7 @@ class Keeper:
         """Write a lock if it says anything new, and tell whether it does."""
         if lock == self.project.lock:
             return False
-        files.replace_file(self.project.where.lock, lockfile.to_text(lock).encode())
+        files.write_atomic(self.project.where.lock, lockfile.to_text(lock).encode())
         return True
 
     def nodes(self) -> tuple[str, ...]:

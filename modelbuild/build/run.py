@@ -8,22 +8,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from modelbuild.build import preflight
 from modelbuild.build.judging import judge_plan
 from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, State, peak_rss
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.budget import raise_file_limit, share_out
-from modelbuild.engine.crew import work
+from modelbuild.engine.crew import at_work, work
 from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.drawing import draw
 from modelbuild.engine.engine import Engine
-from modelbuild.engine.publish import content_of, publish, refuse_foreign
+from modelbuild.engine.publish import Content, content_of, publish, refuse_foreign
 from modelbuild.engine.sealing import Sealer
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.events import Published, Report, Settled, Started
+from modelbuild.events import Kept, Published, Report, Settled, Started
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.schedule import order, uses
+
+_LOOKS = 10
+"""How often the packs of an output may be removed by others before they are linked."""
 
 
 class Run:
@@ -48,15 +53,18 @@ class Run:
         self._outputs = OutputTable(cache.index)
         self._sources = sources
         for target in plan.targets.values():
-            refuse_foreign(target.path)
+            refuse_foreign(target.path, self._outputs.names(target.path))
         raise_file_limit()
         self.device = choose(options.device)
         told = identity(self.device, plan.actions)
         judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running = judged.running
+        force_all = options.force or not cache.records.any()
         self._budget = share_out(running, options.memory, options.jobs, self.device)
         self._sealer = Sealer(cache.close)
-        self._shelves = Shelves(cache, plan, running, self._sealer)
+        drawn = draw(plan, running)
+        preflight.refuse_doomed(plan, drawn, preflight.certain(judged, forced=force_all), cache.directory)
+        self._shelves = Shelves(cache, drawn, self._sealer)
         reads = {**uses(plan.actions)}
         for target in plan.targets.values():
             for ref in target.tensors.values():
@@ -90,8 +98,12 @@ class Run:
             complete = not (failed or more)
         finally:
             self._engine.flush()
-            self._shelves.close(complete=complete)
-            self._engine.close()
+            tensors, nbytes = self._shelves.finished_work
+            if tensors and not complete:
+                self._report(Kept(tensors, nbytes))
+            if not at_work():  # else a thread waits for a disk and uses files, which the end of the process will close
+                self._shelves.close(complete=complete)
+                self._engine.close()
         return self._outcome(states, (*failed, *more), started)
 
     @property
@@ -162,6 +174,39 @@ class Run:
             self._shelves.used.update(content.weights.values())
         if self._outputs.stands(target.path, content.identity, content.names):
             return "fresh"
+        before = self._outputs.packs(target.path)
+        written, linked = self._put_together(target, content)
+        self._engine.count(written=written, linked=linked)
+        kept = dict(content.weights) if target.kept else {}
+        self._outputs.remember(target.path, content.identity, content.names, kept)
+        for pack in {*before, *kept.values()}:
+            self._cache.packs.refresh(pack)
+        self._report(Published(target.name, str(target.path), len(content.names)))
+        return "built"
+
+    def _put_together(self, target: Target, content: Content) -> tuple[int, int]:
+        """Publish a target; what somebody else removes from the cache before it is linked is written again.
+
+        Returns:
+            The bytes written and the bytes linked.
+
+        """
+        left = _LOOKS
+        while True:
+            self._write_missing(target, content)
+            weights = {file: self._weights(target, file, pack) for file, pack in content.weights.items()}
+            try:
+                return publish(target.path, weights, content.small)
+            except FileNotFoundError:
+                lost = [file for file, path in weights.items() if not path.exists()]
+                left -= 1
+                if not lost or not left:
+                    raise
+                for file in lost:
+                    self._shelves.begin_again(target.name, file)
+
+    def _write_missing(self, target: Target, content: Content) -> None:
+        """Write the files of a target that are neither in the cache nor written in this build."""
         missing = [
             file
             for file in target.files
@@ -171,16 +216,6 @@ class Run:
         failed = failed or self._crew(partial(self._complete, target, file) for file in missing)
         if failed:
             raise failed[0]
-        weights = {file: self._weights(target, file, pack) for file, pack in content.weights.items()}
-        before = self._outputs.packs(target.path)
-        written, linked = publish(target.path, weights, content.small)
-        self._engine.count(written=written, linked=linked)
-        kept = dict(content.weights) if target.kept else {}
-        self._outputs.remember(target.path, content.identity, content.names, kept)
-        for pack in {*before, *kept.values()}:
-            self._cache.packs.refresh(pack)
-        self._report(Published(target.name, str(target.path), len(content.names)))
-        return "built"
 
     def _compare(self, target: Target, root: str) -> None:
         """Let nothing be published that is not what was locked."""

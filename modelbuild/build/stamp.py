@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from modelbuild.method import Method
     from modelbuild.plan import Plan
 
-_FORMAT = 2
+_FORMAT = 3
 _RACY_NS = 2_000_000_000
 
 
@@ -57,7 +58,8 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
     try:
         stamp = json.loads(path.read_bytes())
         current = (
-            stamp["format"] == _FORMAT
+            stamp.pop("check") == _check(stamp)
+            and stamp["format"] == _FORMAT
             and stamp["version"] == modelbuild.__version__
             and stamp["modelfile"] == blake3(text).hexdigest()
             and stamp["lock"] == blake3(lock).hexdigest()
@@ -103,7 +105,10 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
     origins = sorted(map(_origin, methods))
     if not all(distribution for _, _, distribution in origins):
         return
-    outputs = [target.path / name for target in plan.targets.values() for name in sorted(entry.name for entry in target.path.iterdir())]
+    try:
+        outputs = [target.path / name for target in plan.targets.values() for name in sorted(entry.name for entry in target.path.iterdir())]
+    except FileNotFoundError:  # somebody else is putting another in its place
+        return
     stamp = {
         "format": _FORMAT,
         "version": modelbuild.__version__,
@@ -114,9 +119,15 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
     }
-    prepare(path.parent.parent)
-    files.make_directory(path.parent)
-    files.replace_file(path, json.dumps(stamp).encode())
+    with suppress(OSError):  # without a stamp the next build looks closer
+        prepare(path.parent.parent)
+        files.make_directory(path.parent)
+        files.replace_file(path, json.dumps(stamp | {"check": _check(stamp)}).encode())
+
+
+def _check(stamp: Mapping[str, Any]) -> str:
+    """Return what tells whether a stamp is still the one that was left."""
+    return blake3(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _source(path: Path) -> list[int]:

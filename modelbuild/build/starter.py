@@ -41,7 +41,7 @@ output = { path = "out/release" }   # what `modelbuild build` writes
 
 def init(file: Path) -> Path:
     """See `modelbuild.build.init`."""
-    files.make_directory(file.parent)
+    files.make_directory(file.parent, durable=True)
     try:
         files.write_new(file, STARTER.encode())
     except FileExistsError:

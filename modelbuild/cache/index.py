@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blake3 import blake3
+
 from modelbuild import files
 from modelbuild.cache.layout import Json, parse_json, prepare, write_json
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 
 DATABASE = "cache.db"
+CHECK_LENGTH = 8
+"""Hexadecimal digits after each value that tell whether it is still the one that was stored."""
 
 
 class DatabaseFailed(Exception):
@@ -53,7 +57,7 @@ class Index:
         except DatabaseFailed as failure:
             self._failed(failure)
             return None
-        return None if text is None else parse_json(text)
+        return None if text is None else _opened(key, text)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Json]:
         """Return what `get` would for each key, without those that are missing; twice as fast as asking for each."""
@@ -87,7 +91,7 @@ class Index:
 
     def put_many(self, pairs: Mapping[str, object], *, delete: Iterable[str] = ()) -> None:
         """Store values that JSON can hold, after deleting keys, in one transaction; where it is locked or fails, nothing."""
-        self._change({key: write_json(value) for key, value in pairs.items()}, tuple(delete))
+        self._change({key: _sealed(key, write_json(value)) for key, value in pairs.items()}, tuple(delete))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove keys in one transaction; missing ones are no error."""
@@ -184,5 +188,20 @@ class Index:
 
 
 def _decode(texts: Mapping[str, str]) -> dict[str, Json]:
-    decoded = {key: parse_json(text) for key, text in texts.items()}
+    decoded = {key: _opened(key, text) for key, text in texts.items()}
     return {key: value for key, value in decoded.items() if value is not None}
+
+
+def _sealed(key: str, text: str) -> str:
+    """Put a check after a text: a database notices little of what a disk does to its rows."""
+    return text + _check(key, text)
+
+
+def _opened(key: str, sealed: str) -> Json:
+    """Return the value of a text that is what was stored under this key; None of any other."""
+    text = sealed[:-CHECK_LENGTH]
+    return parse_json(text) if sealed[-CHECK_LENGTH:] == _check(key, text) else None
+
+
+def _check(key: str, text: str) -> str:
+    return blake3(f"{key} {text}".encode("utf-8", "replace")).hexdigest(CHECK_LENGTH // 2)

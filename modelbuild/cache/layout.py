@@ -14,8 +14,6 @@ STAGING = "staging"
 STAMPS = "stamps"
 CONVERTED = "converted"
 """What pickles became."""
-UNFINISHED_SECONDS = 3600.0
-"""What only makes sense together with another file may wait this long for it: a build may be about to write the other."""
 
 TAG = """\
 Signature: 8a477f597d28d172789f06886806bc55

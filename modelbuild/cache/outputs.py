@@ -44,6 +44,13 @@ class OutputTable:
                 return all(stat == stat_of(path / name) for name, stat in stats.items())
         return False
 
+    def names(self, path: Path) -> tuple[str, ...]:
+        """Return the files that were last published at `path`."""
+        match self._index.get(_key(path)):
+            case {"stats": dict(stats)}:
+                return tuple(stats)
+        return ()
+
     def packs(self, path: Path) -> tuple[str, ...]:
         """Return the packs that the output at `path` was made of."""
         match self._index.get(_key(path)):

@@ -130,13 +130,18 @@ class Packs:
         return self.is_unmoved(pack) or self.recheck(pack)
 
     def recheck(self, pack: str) -> bool:
-        """Hash a pack, and know it again where it is right, remove it where it is not."""
+        """Hash a pack, and know it again where it is right, remove it where it is not.
+
+        An output may have the same file: before it is removed it is touched, so that the output is looked at again.
+        """
         before = self._stat(pack)
         if before is None:
             return False
         if self.is_intact(pack) and self._stat(pack) == before:
             self._index.put_many({_SEEN + pack: before.numbers()})
             return True
+        with contextlib.suppress(OSError):
+            files.touch(self.path(pack))
         self.discard(pack)
         return False
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.cache.layout import STAGING, UNFINISHED_SECONDS, parse_json
+from modelbuild.cache.layout import STAGING, parse_json
 from modelbuild.cache.packs import Location
 from modelbuild.cache.sidecar import TensorEntry, parse_tensor
-from modelbuild.cache.staging import JOURNAL, LOCK
+from modelbuild.cache.staging import JOURNAL, LOCK, running_system
 
 FORGOTTEN_SECONDS = 7 * 24 * 3600.0
 """Where there are no locks to ask, a build that started this long ago is dead."""
@@ -35,9 +35,10 @@ class Salvage:
         self.tensors = tuple(tensor for directory, _ in self._held for tensor in _finished(directory))
 
     def drop(self) -> None:
-        """Remove the directories: the new build has ended and what it needed of them is in packs."""
+        """Remove the directories, as far as they can be: the new build has ended and what it needed of them is in packs."""
         for directory, _ in self._held:
-            files.remove_tree(directory)
+            with contextlib.suppress(OSError):
+                files.remove_tree(directory)
         self.release()
 
     def release(self) -> None:
@@ -53,14 +54,27 @@ def abandoned(cache_directory: Path) -> Iterator[tuple[Path, files.Lock]]:
     for directory in sorted(staging.iterdir()) if staging.is_dir() else ():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             # A directory without a lock is being made or being removed, unless it has been so for long.
-            forgotten = time.time() - directory.stat().st_mtime > UNFINISHED_SECONDS
+            forgotten = time.time() - directory.stat().st_mtime > files.UNFINISHED_SECONDS
             lock = files.try_lock(directory / LOCK, create=forgotten)
             if lock is None:
                 continue
-            if lock.excludes or time.time() - (directory / LOCK).stat().st_mtime > FORGOTTEN_SECONDS:
+            if _is_dead(directory, excludes=lock.excludes):
                 yield directory, lock
             else:
                 lock.release()
+
+
+def _is_dead(directory: Path, *, excludes: bool) -> bool:
+    """Tell whether nobody writes in a directory any more whose lock was to be had.
+
+    Another machine, whose locks may not reach this one, is believed dead when it has written nothing for an hour; so is this
+    one before it was started again.
+    """
+    if not excludes:
+        return time.time() - (directory / LOCK).stat().st_mtime > FORGOTTEN_SECONDS
+    if directory.name.endswith(f"-{running_system()}"):
+        return True
+    return time.time() - max(path.lstat().st_mtime for path in directory.iterdir()) > files.UNFINISHED_SECONDS
 
 
 def _finished(directory: Path) -> Iterator[Salvaged]:

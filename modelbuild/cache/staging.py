@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from functools import cache
 from pathlib import Path
+
+from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.cache.layout import STAGING, prepare, write_json
@@ -41,7 +45,7 @@ class StagedPack:
         """Write bytes, `offset` counted from the start of the data section."""
         files.write_at(self._fd, self.path, data, self.data_start + offset)
         if len(data) >= WRITTEN_BEHIND:
-            files.begin_sync(self._fd, self.path, self.data_start + offset, len(data))
+            files.begin_sync(self._fd, self.data_start + offset, len(data))
 
     def finished(self, entry: TensorEntry, offset: int) -> None:
         """Note that a tensor is written whole at `offset` in the data section; not synced, for readers verify."""
@@ -62,6 +66,15 @@ class StagedPack:
         self._fd = self._journal = -1
 
 
+@cache
+def running_system() -> str:
+    """Return eight hexadecimal digits for this start of this machine: locks tell the dead from the living under one system alone."""
+    try:
+        return blake3(Path("/proc/sys/kernel/random/boot_id").read_bytes()).hexdigest(4)
+    except OSError:
+        return "0" * 8
+
+
 class Staging:
     """A directory of one running build, locked for as long as the build lives."""
 
@@ -70,7 +83,7 @@ class Staging:
         prepare(cache_directory)
         lock = None
         while lock is None:
-            self.path = cache_directory / STAGING / files.random_name()
+            self.path = cache_directory / STAGING / f"{files.random_name()}-{running_system()}"
             files.make_directory(self.path)
             # A cleaner may take the new directory for a dead one until it is locked; then there is another name.
             lock = files.try_lock(self.path / LOCK)
@@ -90,7 +103,8 @@ class Staging:
         return StagedPack(self.path / name, header, data_bytes)
 
     def close(self, *, keep: bool = False) -> None:
-        """Let go of the directory, and remove it unless the next build is to salvage what is finished."""
+        """Let go of the directory, and remove it unless the next build is to salvage what is finished, or it cannot be removed."""
         if not keep:
-            files.remove_tree(self.path)
+            with contextlib.suppress(OSError):
+                files.remove_tree(self.path)
         self._lock.release()

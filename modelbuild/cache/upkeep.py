@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.cache.layout import INDEX, PACKS, UNFINISHED_SECONDS
+from modelbuild.cache.layout import CONVERTED, INDEX, PACKS, STAMPS
 from modelbuild.cache.packs import Packs
 from modelbuild.cache.salvage import abandoned
 
@@ -95,10 +94,11 @@ def _remove_leftovers(cache_directory: Path, packs: Packs) -> Iterator[Path]:
         files.remove_tree(directory)
         lock.release()
         yield directory
-    for left in sorted(cache_directory.glob(".verify-*")):
-        if time.time() - left.stat().st_mtime > UNFINISHED_SECONDS:
-            files.remove_tree(left)
-            yield left
+    for pattern in (".verify-*", ".*.tmp", f"{STAMPS}/.*.tmp", f"{PACKS}/.*.tmp", f"{CONVERTED}/*/*.unfinished"):
+        for left in sorted(cache_directory.glob(pattern)):
+            if _is_forsaken(left):
+                files.remove_tree(left)
+                yield left
     for broken in sorted(cache_directory.glob(f"{INDEX}.broken-*")):
         files.remove_tree(broken)
         yield broken
@@ -109,9 +109,14 @@ def _remove_leftovers(cache_directory: Path, packs: Packs) -> Iterator[Path]:
             yield packs.path(pack)
     folder = cache_directory / PACKS
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        orphan = path.suffix == ".json" and not path.with_suffix(".safetensors").exists()
-        if orphan or path.suffix == ".tmp":
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.lstat().st_mtime > UNFINISHED_SECONDS:
-                    files.unlink(path)
-                    yield path
+        if path.suffix == ".json" and not path.with_suffix(".safetensors").exists() and _is_forsaken(path):
+            files.remove_tree(path)
+            yield path
+
+
+def _is_forsaken(path: Path) -> bool:
+    """Tell whether something is so old that nobody who lives is about to complete it."""
+    try:
+        return time.time() - path.lstat().st_mtime > files.UNFINISHED_SECONDS
+    except FileNotFoundError:  # somebody else removed it
+        return False

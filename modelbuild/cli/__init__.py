@@ -7,10 +7,12 @@ into an exit code.  A command is imported when it is used.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -37,10 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from modelbuild.cli.app import run
 
         run(arguments, common)
-    except SystemExit:
+    except SystemExit as end:
+        _leave(end.code)
         raise
     except BaseException as error:  # noqa: BLE001 - every error ends here, in words and an exit code
-        sys.exit(endings.tell(error, common))
+        code = endings.tell(error, common)
+        _leave(code)
+        sys.exit(code)
     finally:
         signal.signal(signal.SIGTERM, before)
     sys.exit(0)
+
+
+def _leave(code: object) -> None:
+    """End an interrupted program although a thread waits for a disk: the interpreter would wait with it."""
+    if code in {130, 143} and any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(int(str(code)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from modelbuild.engine.compute import Interrupted
@@ -12,6 +14,9 @@ Task = Callable[[], object]
 
 _LOOK_UP = 0.1
 """Seconds between two looks at the keyboard."""
+
+PATIENCE = 1.0
+"""Seconds that workers have to stop in when the user wants to stop: a disk may keep one of them for longer."""
 
 
 def work(
@@ -30,13 +35,13 @@ def work(
         What failed.
 
     Raises:
-        KeyboardInterrupt: after the workers have stopped.
+        KeyboardInterrupt: after the workers have stopped, or `PATIENCE` has ended: see `at_work`.
         BaseException: whatever a task raised that is no ModelbuildError.
 
     """
     tasks = tuple(tasks)
     crew = _Crew(tasks, stop, leave, keep_going=keep_going)
-    threads = [threading.Thread(target=crew.work, name=f"worker-{i}") for i in range(min(jobs, len(tasks)))]
+    threads = [_Worker(target=crew.work, name=f"worker-{i}") for i in range(min(jobs, len(tasks)))]
     for thread in threads:
         thread.start()
     try:
@@ -45,12 +50,28 @@ def work(
                 thread.join(_LOOK_UP)
     except BaseException:
         stop()
-        for thread in threads:
-            thread.join()
+        _wait(threads)
         raise
     if crew.broken:
         raise crew.broken[0]
     return tuple(crew.failed.values())
+
+
+def at_work() -> bool:
+    """Tell whether there are workers, which use files: after an interrupt one may wait for a disk still."""
+    return any(isinstance(thread, _Worker) for thread in threading.enumerate())
+
+
+def _wait(threads: Iterable[threading.Thread]) -> None:
+    """Wait for workers to stop, for as long as the user has patience."""
+    end = time.monotonic() + PATIENCE
+    with contextlib.suppress(KeyboardInterrupt):
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+class _Worker(threading.Thread):
+    """One of a crew."""
 
 
 class _Crew:

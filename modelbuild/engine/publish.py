@@ -6,7 +6,7 @@ import contextlib
 import glob
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.cache import TensorEntry, pack_id
-from modelbuild.cache.layout import UNFINISHED_SECONDS
 from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
@@ -113,8 +112,12 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest()
 
 
-def refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path, known: Collection[str] = ()) -> None:
     """Refuse to replace what modelbuild did not make.
+
+    Args:
+        path: an output, or where one is to be.
+        known: files that are known to have been published there, whatever has become of the manifest.
 
     Raises:
         ModelbuildError: exit 8 if something else stands at `path`, or files that are not modelbuild's stand in it.
@@ -131,7 +134,7 @@ def refuse_foreign(path: Path) -> None:
             ),
             Exit.UNSAFE,
         )
-    own = read_manifest(path).files
+    own = {*read_manifest(path).files, *known}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if foreign:
         shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
@@ -158,7 +161,7 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
 
     """
     written = linked = 0
-    files.make_directory(path.parent)
+    files.make_directory(path.parent, durable=True)
     files.recover_directory(path)
     sweep(path)
     staged = path.parent / f".{path.name}{_STAGED}{files.random_name()}"
@@ -175,7 +178,7 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
             written += len(data)
         files.publish_directory(staged, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # of two errors the first one tells
             files.remove_tree(staged)
         raise
     return written, linked
@@ -184,6 +187,6 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
 def sweep(path: Path) -> None:
     """Remove what builds that died left beside an output: directories put together, or replaced, so long ago that nobody works on them."""
     for left in path.parent.glob(f".{glob.escape(path.name)}{_STAGED}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > UNFINISHED_SECONDS:
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > files.UNFINISHED_SECONDS:
                 files.remove_tree(left)

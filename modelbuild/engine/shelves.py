@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.cache import Cache, Location, StagedPack, Staging, TensorEntry
+from modelbuild.cache import Cache, Location, StagedPack, Staging, TensorEntry, pack_id
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.digest import tensor_hasher
-from modelbuild.engine.drawing import draw
+from modelbuild.engine.drawing import Drawing
 from modelbuild.engine.regions import FileRegion, Region, blocks
 from modelbuild.engine.sealing import Sealer
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import human_bytes
-from modelbuild.plan import Action, Plan
+from modelbuild.plan import Action
 
 Write = Callable[[int, memoryview], None]
 
@@ -99,7 +102,8 @@ class Shelf:
         """Remove what was written, if anything was; bytes that are still read stay readable."""
         if self._pack:
             self._pack.close()
-            files.unlink(self._pack.path)
+            with contextlib.suppress(FileNotFoundError):
+                files.unlink(self._pack.path)
 
     def close(self) -> None:
         """Close files."""
@@ -132,14 +136,20 @@ class Desk:
 
         """
         with self._lock:
-            self._staging = self._staging or self._cache.staging()
+            if self._staging and not self._staging.path.is_dir():  # somebody removed the cache
+                self._staging.close(keep=True)
+                self._staging = None
+            self._staging = staging = self._staging or self._cache.staging()
         try:
-            return self._staging.open_pack(name, layout.header, layout.size - len(layout.header))
+            return staging.open_pack(name, layout.header, layout.size - len(layout.header))
         except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            free = shutil.disk_usage(self._cache.directory).free
             raise ModelbuildError(
                 Problem(
                     f"no pack of {human_bytes(layout.size)} can be made in {self._cache.directory}",
-                    facts=(str(error.strerror),),
+                    facts=(f"{human_bytes(layout.size)} needed, {human_bytes(free)} free: {error.strerror}",),
                     hint="make room: modelbuild cache gc",
                 ),
                 Exit.LOCAL_IO,
@@ -156,13 +166,12 @@ class Shelves:
 
     Args:
         cache: takes the packs in.
-        plan: what is built.
-        running: the actions that may run; those of kept nodes get a place in a pack.
+        drawn: where everything belongs.
         sealer: takes in packs of intermediates when they are full.
 
     """
 
-    def __init__(self, cache: Cache, plan: Plan, running: frozenset[Action], sealer: Sealer) -> None:
+    def __init__(self, cache: Cache, drawn: Drawing, sealer: Sealer) -> None:
         self._cache, self._desk, self._sealer = cache, Desk(cache), sealer
         self._salvage = cache.salvage()
         self._salvaged = {tensor.entry.key: tensor.entry.digest for tensor in self._salvage.tensors if tensor.entry.key}
@@ -173,7 +182,6 @@ class Shelves:
         self._kept: list[Shelf] = []
         self._places: dict[Action, tuple[tuple[Shelf, str], ...]] = {}
         self._scratch: list[Shelf] = []
-        drawn = draw(plan, running)
         for (target, file), layout in drawn.targets.items():
             self.targets[target, file] = Shelf(f"{target}+{file}", layout, self._desk)
         for i, layout in enumerate(drawn.kept):
@@ -231,11 +239,26 @@ class Shelves:
             self._cache.packs.discard(location.path.stem)
 
     def take_in(self, shelf: Shelf) -> str:
-        """Bring a full pack to disk and into the cache, and return its id; one that is there already is not kept twice."""
+        """Bring a full pack to disk and into the cache, and return its id; one that is there already is not kept twice.
+
+        Where somebody removes the cache meanwhile it is not kept: who needs its file will miss it.
+        """
         data_start = len(shelf.layout.header)
-        return self._cache.packs.add(
-            shelf.seal(), shelf.entries(), tuple(offset - data_start for offset in shelf.layout.offsets), data_start
-        )
+        offsets = tuple(offset - data_start for offset in shelf.layout.offsets)
+        staged = shelf.seal()
+        try:
+            return self._cache.packs.add(staged, shelf.entries(), offsets, data_start)
+        except FileNotFoundError:
+            if staged.exists():
+                raise
+            return pack_id(shelf.entries())
+
+    def begin_again(self, target: str, file: str) -> None:
+        """Let a target's file be written once more: somebody removed it from the cache, and what was read of it can still be read."""
+        lost = self.targets[target, file]
+        if lost.sealed:
+            self._scratch.append(lost)
+            self.targets[target, file] = Shelf(f"{target}+{file}+{len(self._scratch)}", lost.layout, self._desk)
 
     def finished(self, action: Action, key: str, digest: str) -> int:
         """Note that an action's result is written in its places; a pack of intermediates that is full now will be taken in.
@@ -289,6 +312,12 @@ class Shelves:
             self.take_in(dense)
             written += dense.layout.size + sum(entry.nbytes for entry in entries)
         return written
+
+    @property
+    def finished_work(self) -> tuple[int, int]:
+        """How many tensors are written whole, and their bytes: what is left to the next build where this one ends early."""
+        entries = [entry for shelf in (*self.targets.values(), *self._kept) for entry in shelf.filled.values()]
+        return len(entries), sum(entry.nbytes for entry in entries)
 
     def close(self, *, complete: bool) -> None:
         """Close files; what a build that did not end well had finished is left for the next."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from modelbuild.events import Event, Fetched, Hashed, Merged, Noted, Published, Settled, Started, Warned
+from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Published, Settled, Started, Warned
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Page
 from modelbuild.report.problems import painted
@@ -65,7 +65,7 @@ class Plain:
             case Settled():
                 self.settled += 1
 
-    def lines(self, event: Event) -> list[str]:  # noqa: PLR0911 - one for each kind
+    def lines(self, event: Event) -> list[str]:  # noqa: C901, PLR0911 - one for each kind
         """Return what is to be said of an event."""
         match event:
             case Warned():
@@ -81,6 +81,8 @@ class Plain:
                 return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
+            case Kept():
+                return [f"kept {counted(event.tensors, 'finished tensor')} ({human_bytes(event.nbytes)}) for the next build"]
             case Merged() if self.verbose:
                 return [f"merged {event.node}::{event.tensor} ({human_bytes(event.nbytes)} in {seconds(event.seconds)}): {event.reason}"]
             case Hashed() if self.verbose:

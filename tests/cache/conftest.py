@@ -12,6 +12,9 @@ import pytest
 from modelbuild import files
 from modelbuild.cache import Cache, Staging, TensorEntry, pack_id
 from modelbuild.digest import tensor_hasher
+from tests.support.doors import Dying, Killed
+
+__all__ = ["Killed"]
 
 Make = Callable[..., str]
 """Builds a pack of named byte strings and returns its id."""
@@ -74,25 +77,12 @@ def make(cache: Cache) -> Make:
     return add
 
 
-class Killed(BaseException):
-    """The process is no more: whatever it tries after this raises too."""
-
-
 @pytest.fixture
 def die_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
     """Kill the process at an operation."""
 
     def arm(last: int) -> None:
-        left = [last]
-
-        def step(operation: str, path: Path) -> None:
-            del operation, path
-            left[0] -= 1
-            if left[0] == -1:
-                left[0] = 0
-                raise Killed
-
-        monkeypatch.setattr(files, "step", files.no_step if last < 0 else step)
+        monkeypatch.setattr(files.door, "current", Dying(last) if last >= 0 else files.door.Door())
 
     yield arm
-    monkeypatch.setattr(files, "step", files.no_step)
+    monkeypatch.setattr(files.door, "current", files.door.Door())

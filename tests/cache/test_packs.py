@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from modelbuild.cache import Cache, TensorEntry, pack_id
 from modelbuild.cache import packs as packs_module
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.sidecar import parse_tensor, tensor_json
+from tests.support.doors import Failing
 
 from .conftest import Arm, Killed, Make, entry, key, write_pack
 
@@ -355,17 +357,13 @@ def test_whatever_kills_an_addition_when_the_cache_is_sound(cache: Cache, make: 
 
 def test_a_full_disk_while_adding_is_an_error_and_the_cache_is_sound(cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch):
     """The file beside the pack does not fit."""
-
-    def full(operation: str, path: Path) -> None:
-        if operation == "write_at" and ".json." in path.name:
-            raise OSError(28, "No space left on device", str(path))
-
     staging = cache.staging()
     arguments = write_pack(staging, {"x": X})
-    monkeypatch.setattr(files, "step", full)
+    full = Failing(errno.ENOSPC, lambda operation: operation.kind == "write" and ".json." in operation.path.name)
+    monkeypatch.setattr(files.door, "current", full)
     with pytest.raises(OSError, match="No space left"):
         cache.packs.add(*arguments)
-    monkeypatch.setattr(files, "step", files.no_step)
+    monkeypatch.undo()
 
     assert located(cache, X) is None
     assert [] == list((cache.directory / "packs").iterdir())

@@ -17,6 +17,7 @@ import pytest
 from modelbuild import files
 from modelbuild.cache import Cache, Salvaged, Staging
 from modelbuild.cache.staging import LOCK
+from tests.support.doors import Failing
 
 from .conftest import Arm, Killed, entry, key, write_pack
 
@@ -239,17 +240,12 @@ def test_strangers_in_the_staging_directory_are_left_alone(cache: Cache):
 
 def test_a_staged_pack_that_finds_no_room_says_so(cache: Cache, monkeypatch: pytest.MonkeyPatch):
     """When it is made, before anything is computed; its descriptors are closed."""
-
-    def full(operation: str, path: Path) -> None:
-        if operation == "allocate":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
     staging = cache.staging()
     before = len(list(Path("/dev/fd").iterdir()))
-    monkeypatch.setattr(files, "step", full)
+    monkeypatch.setattr(files.door, "current", Failing(errno.ENOSPC, lambda operation: operation.kind == "allocate"))
     with pytest.raises(OSError, match="No space left"):
         staging.open_pack("p", b"", 1 << 20)
-    monkeypatch.setattr(files, "step", files.no_step)
+    monkeypatch.undo()
 
     assert before == len(list(Path("/dev/fd").iterdir()))
     staging.close()

@@ -1,0 +1,120 @@
+"""Files and directories that are there whole or not at all, whatever ends the process, and whenever."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import re
+import time
+from pathlib import Path
+
+from modelbuild.files import operations
+from modelbuild.files.operations import open_new, random_name, remove_tree, rename, sync, sync_directory, unlink, write_at
+
+UNFINISHED_SECONDS = 3600.0
+"""What only makes sense together with another file may wait this long for it: somebody may be about to write the other."""
+TRIES = 10
+CROSSED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
+"""What a publication meets when another of the same name comes in between."""
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a small file that must not exist, synced; one that could not be completed is removed."""
+    fd = open_new(path)
+    try:
+        write_at(fd, path, data, 0)
+        sync(fd, path)
+    except OSError:
+        with contextlib.suppress(OSError):  # of two errors the first one tells
+            unlink(path)
+        raise
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a small file so that at its name stands all of the old one or all of the new one, and it survives a crash.
+
+    What processes that died left of it an hour ago is removed.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > UNFINISHED_SECONDS:
+                unlink(left)
+    replace_file(path, data)
+    sync_directory(path.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a small file as `write_atomic` does, leaving the directory to be synced by the caller."""
+    temporary = path.with_name(f".{path.name}.{random_name()}.tmp")
+    write_new(temporary, data)
+    try:
+        rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unlink(temporary)
+        raise
+
+
+def publish_directory(staged: Path, name: Path) -> None:
+    """Put the directory `staged` at `name`: there stands the complete old one or the complete new one, whatever ends when.
+
+    Files in `staged` are synced by the caller; directories are synced here, and the parent before the old tree is removed.
+    Where names cannot be exchanged the old tree first steps aside as `.NAME.old-XXXXXXXX`; a process that dies just then
+    leaves no `name`, and `recover_directory` brings the old tree back.  Several may publish a name at once: one of them is last.
+    An old tree that cannot be removed stays where it is, for a later build to sweep.
+    """
+    recover_directory(name)
+    for folder, _, _ in os.walk(staged):
+        sync_directory(Path(folder))
+    swapped = _put(staged, name)
+    for parent in dict.fromkeys((name.parent, staged.parent)):
+        sync_directory(parent)
+    with contextlib.suppress(OSError):
+        if swapped:
+            remove_tree(staged)
+        else:
+            recover_directory(name)
+
+
+def _put(staged: Path, name: Path) -> bool:
+    """Give `staged` its name, and tell whether it was exchanged: else what had the name, if anything had, stands aside."""
+    left = TRIES
+    while True:
+        try:
+            if os.path.lexists(name):
+                if operations.exchange(staged, name):
+                    return True
+                rename(name, name.with_name(f".{name.name}.old-{random_name()}"))
+            rename(staged, name)
+        except OSError as error:
+            left -= 1
+            if left and error.errno in CROSSED:
+                continue
+            recover_directory(name)
+            raise
+        except BaseException:
+            recover_directory(name)
+            raise
+        return False
+
+
+def recover_directory(name: Path) -> None:
+    """Finish or undo a publication that died between its renames.
+
+    Where `name` is missing the old tree goes back to it; where `name` stands, old trees beside it are removed.
+    """
+    aside = re.compile(re.escape(f".{name.name}.old-") + "[0-9a-f]{8}")
+    beside = name.parent.iterdir() if name.parent.is_dir() else ()
+    found = sorted((path for path in beside if aside.fullmatch(path.name)), key=lambda path: path.lstat().st_ctime_ns)
+    if not found:
+        return
+    if not os.path.lexists(name):
+        rename(found.pop(), name)
+    sync_directory(name.parent)
+    for old in found:
+        with contextlib.suppress(OSError):
+            remove_tree(old)

@@ -1,0 +1,123 @@
+"""One build killed: what stands then, and what the next build makes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.doors import Kill, Log, put
+from tests.faults.scenes import OLD, Ran, Scene, Way, age, build, new_project, old_project, program, remove, strays
+from tests.faults.warm import copied, join, start
+
+Lay = Callable[[Path], None]
+LAYS: dict[str, Lay] = {"over an old output": old_project, "from nothing": new_project}
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What came of a kill: whether it came in time, what stood then, and what was wrong, "" where nothing was."""
+
+    dead: bool
+    stood: tuple[str, ...]
+    wrong: str
+
+
+def count(place: Path, lay: str, way: Way) -> list[str]:
+    """Return the kinds of all operations of a build, in order."""
+    root = place / "count"
+    LAYS[lay](root)
+    kinds = copied(_kinds, root, way).value
+    remove(root)
+    return kinds
+
+
+def _kinds(root: Path, way: Way) -> list[str]:
+    log = Log()
+    put(log)
+    ran = build(root, way)
+    assert ran.code == 0, ran
+    return [operation.kind for operation in log.met]
+
+
+def _dying(root: Path, way: Way, last: int, half: bool) -> Ran:
+    put(Kill(last, half=half))
+    return build(root, way)
+
+
+def at(scene: Scene, lay: str, way: Way, points: tuple[int, ...], *, half: bool = False) -> Killed:
+    """Kill a build at an operation, the next at another, and so on; then let one end."""
+    root = scene.place / f"{'-'.join(map(str, points))}-{os.getpid()}"
+    LAYS[lay](root)
+    dead, stood, wrong = True, (), ""
+    for last in points:
+        ended = copied(_dying, root, way, last, half)
+        dead = dead and ended.code == -signal.SIGKILL
+        if ended.code not in {0, -signal.SIGKILL} or (ended.value and ended.value.code):
+            wrong = wrong or f"not killed: {ended}"
+        stood = tuple(scene.state(root).values())
+        wrong = wrong or _standing(scene, root, lay, way)
+    wrong = wrong or recovered(scene, root, way)
+    remove(root)
+    return Killed(dead, stood, wrong)
+
+
+def _standing(scene: Scene, root: Path, lay: str, way: Way) -> str:
+    """Say what is wrong with what stands right after a kill."""
+    absent = ("absent",) if lay == "from nothing" or way != "exchange" else ()
+    return scene.wrong(root, "old", "new", *absent)
+
+
+def recovered(scene: Scene, root: Path, way: Way = "exchange") -> str:
+    """Build again, undisturbed, and say what is wrong then."""
+    age(root)
+    ran = copied(build, root, way).value
+    if ran is None or ran.code != 0:
+        return f"the next build ended so: {ran}"
+    wrong = scene.wrong(root, "new")
+    if wrong:
+        return wrong
+    if (root / "Modelfile.lock").read_bytes() != (scene.place / "new" / "Modelfile.lock").read_bytes():
+        return "another lock"
+    if any(not name.startswith("cache/") for name in strays(root)):
+        # A build that found the outputs made already looked at nothing beside them: the next that makes one sweeps.
+        (root / "Modelfile.toml").write_text(OLD)
+        ran = copied(build, root, way).value
+    collected = copied(program, root, "cache", "gc").value if strays(root) else ran
+    if collected is None or collected.code != 0:
+        return f"the collection ended so: {collected}"
+    left = strays(root)
+    return f"left behind: {left}" if left else ""
+
+
+def from_outside(scene: Scene, way: Way, seconds: float, jobs: int) -> Killed:
+    """Kill a build after so many seconds, whatever it is doing."""
+    root = scene.place / f"outside-{os.getpid()}"
+    old_project(root)
+    started = start(build, root, way, jobs)
+    time.sleep(seconds)
+    os.kill(started[0], signal.SIGKILL)
+    ended = join(started)
+    stood = tuple(scene.state(root).values())
+    wrong = _standing(scene, root, "over an old output", way) or recovered(scene, root, way)
+    remove(root)
+    return Killed(ended.code == -signal.SIGKILL, stood, wrong)
+
+
+def seconds(scene: Scene) -> float:
+    """Return how long the build takes that is killed from outside."""
+    root = scene.place / "timed"
+    old_project(root)
+    started = time.perf_counter()
+    copied(build, root, "exchange", 2)
+    taken = time.perf_counter() - started
+    remove(root)
+    return taken
+
+
+def at_half(scene: Scene, way: Way, point: int) -> Killed:
+    """Kill a build when half of a write is in its file."""
+    return at(scene, "over an old output", way, (point,), half=True)
