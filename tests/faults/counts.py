@@ -9,10 +9,10 @@ AMOUNTS = {
     "torn": (2, 12),
     "pairs": (2, 20),
     "outside": (2, 10),
-    "power": (8, 80),
+    "power": (4, 80),
     "errors": (1, 3),
     "full": (2, 8),
-    "damages": (4, 40),
+    "damages": (3, 40),
     "rounds": (1, 2),
 }
 """By kind: in the everyday suite, and in the slow one.  MODELBUILD_TORTURE_<KIND> in the environment sets another; 0 means all."""
