@@ -45,7 +45,7 @@ test-torches: install  ## the same lock and bytes with the oldest torch that is 
 # How many of each: 0 is all of them.  Set any of these to do less, and MODELBUILD_TORTURE_SEED to draw others.
 TORTURE = KILLS=0 TORN=0 PAIRS=500 OUTSIDE=200 POWER=5000 ERRORS=0 FULL=40 DAMAGES=0 ROUNDS=20
 torture: install  ## faults at every point: some hours; the figures are printed at the end, and stand in docs/reliability.md
-	env $(foreach one,$(TORTURE),MODELBUILD_TORTURE_$(one)) $(BIN)/python -m pytest -m 'not slow' tests/faults
+	env $(foreach one,$(TORTURE),MODELBUILD_TORTURE_$(one)) $(BIN)/python -m pytest -m '' -k 'not longer' tests/faults
 
 torture-mergekit:  ## kills and full disks for mergekit, in .venv-mergekit, which make test-parity makes
 	PYTHONPATH=. .venv-mergekit/bin/python -m tests.faults.mergekit_faults

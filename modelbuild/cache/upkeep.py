@@ -94,7 +94,7 @@ def _remove_leftovers(cache_directory: Path, packs: Packs) -> Iterator[Path]:
         files.remove_tree(directory)
         lock.release()
         yield directory
-    for pattern in (".verify-*", ".*.tmp", f"{STAMPS}/.*.tmp", f"{PACKS}/.*.tmp", f"{CONVERTED}/*/*.unfinished"):
+    for pattern in (".verify-*", ".*.tmp", f"{STAMPS}/.*.tmp", f"{CONVERTED}/*/*.unfinished"):
         for left in sorted(cache_directory.glob(pattern)):
             if _is_forsaken(left):
                 files.remove_tree(left)
@@ -109,7 +109,8 @@ def _remove_leftovers(cache_directory: Path, packs: Packs) -> Iterator[Path]:
             yield packs.path(pack)
     folder = cache_directory / PACKS
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix == ".json" and not path.with_suffix(".safetensors").exists() and _is_forsaken(path):
+        orphan = path.suffix == ".json" and not path.with_suffix(".safetensors").exists()
+        if (orphan or path.suffix == ".tmp") and _is_forsaken(path):
             files.remove_tree(path)
             yield path
 

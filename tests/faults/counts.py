@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 AMOUNTS = {
-    "kills": (5, 60),
-    "torn": (4, 40),
-    "pairs": (6, 60),
-    "outside": (4, 30),
-    "power": (32, 400),
-    "errors": (1, 7),
-    "full": (5, 12),
-    "damages": (12, 120),
-    "rounds": (1, 3),
+    "kills": (2, 20),
+    "torn": (2, 12),
+    "pairs": (2, 20),
+    "outside": (2, 10),
+    "power": (4, 80),
+    "errors": (1, 3),
+    "full": (2, 8),
+    "damages": (3, 40),
+    "rounds": (1, 2),
 }
 """By kind: in the everyday suite, and in the slow one.  MODELBUILD_TORTURE_<KIND> in the environment sets another; 0 means all."""
 

@@ -75,7 +75,11 @@ def with_free(scene: Scene, free: int, foresight: bool) -> Filled:
     mount(root.parent, LARGE, REMOUNT)
     wrong = wrong or recovered(scene, root)
     return Filled(
-        free, ran.code if ran else -1, "free" in ran.err and "needed" in ran.err, kept, f"{free} bytes free: {wrong}" if wrong else ""
+        free,
+        ran.code if ran else -1,
+        "there is too little space for this build" in ran.err,
+        kept,
+        f"{free} bytes free: {wrong}" if wrong else "",
     )
 
 

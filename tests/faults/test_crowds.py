@@ -13,7 +13,12 @@ from tests.faults.warm import Warm
 
 @pytest.mark.parametrize(
     ("builds", "locks", "collecting"),
-    [(8, True, False), (8, False, False), (4, True, True), (4, False, True)],
+    [
+        (8, True, False),
+        pytest.param(8, False, False, marks=pytest.mark.slow),
+        pytest.param(4, True, True, marks=pytest.mark.slow),
+        (4, False, True),
+    ],
     ids=["8 builds", "8 builds, locks are no-ops", "4 builds beside gc", "4 builds beside gc, locks are no-ops"],
 )
 def test_builds_at_once_come_out_as_alone_and_leave_nothing(
@@ -32,5 +37,5 @@ def test_builds_at_once_come_out_as_alone_and_leave_nothing(
     wrong = [text for one in ended for text in one.value]
     assert [] == wrong[:3], len(wrong)
     tell(
-        f"{request.node.callspec.id}: {rounds} rounds, {builds * rounds}/{builds * rounds} builds ended well, outputs equal, nothing stray"
+        f"{request.node.callspec.id.partition('-')[2]}: {rounds} rounds, {builds * rounds}/{builds * rounds} builds ended well, outputs equal, nothing stray"
     )

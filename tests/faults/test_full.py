@@ -19,9 +19,10 @@ def large(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return prepared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foresight", [True, False], ids=["foreseen", "met in the middle"])
 def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, large: Scene, tell: Tell, amount: Amounts, foresight: bool):
-    """From no free byte to as many as the build needs; then there is room, and the next build equals a clean one."""
+    """From next to no free byte to nearly as many as the build needs; then there is room, and the next build equals a clean one."""
     if not warm.call(full.can_mount):
         pytest.skip("no mounts of its own for this user")
     need = warm.call(full.growth, large)

@@ -14,8 +14,15 @@ from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
 
-@pytest.mark.parametrize(("kind", "slow", "after"), [("write", 0.05, 0.6), ("append", 0.05, 0.6), ("sync", 5.0, 0.2)])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "kind", "slow", "after"),
+    [
+        (signal.SIGINT, 130, "sync", 5.0, 0.2),
+        pytest.param(signal.SIGTERM, 143, "sync", 5.0, 0.2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, "write", 0.05, 0.6, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, "append", 0.05, 0.6, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_a_build_within_two_seconds_and_what_is_finished_is_kept(
     warm: Warm, scene: Scene, tell: Tell, number: int, code: int, kind: str, slow: float, after: float
 ):

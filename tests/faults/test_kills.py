@@ -15,7 +15,10 @@ from tests.faults.kills import Killed
 from tests.faults.scenes import WAYS, Scene
 from tests.faults.warm import Warm
 
-CASES = [("over an old output", way) for way in WAYS] + [("from nothing", "exchange")]
+CASES = [("over an old output", "exchange")] + [
+    pytest.param(lay, way, marks=pytest.mark.slow)
+    for lay, way in [*(("over an old output", way) for way in WAYS[1:]), ("from nothing", "exchange")]
+]
 
 
 def judged(ended: Sequence[object]) -> list[Killed]:
