@@ -99,11 +99,11 @@ class Run:
         finally:
             self._engine.flush()
             tensors, nbytes = self._shelves.finished_work
-            if tensors and not complete:
-                self._report(Kept(tensors, nbytes))
             if not at_work():  # else a thread waits for a disk and uses files, which the end of the process will close
                 self._shelves.close(complete=complete)
                 self._engine.close()
+            if tensors and not complete:
+                self._report(Kept(tensors, nbytes))
         return self._outcome(states, (*failed, *more), started)
 
     @property
