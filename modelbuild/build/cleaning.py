@@ -13,9 +13,10 @@ from modelbuild.cache import Cache
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import MANIFEST, refuse_foreign
-from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.parse import read
+from modelbuild.names import real
 from modelbuild.sources.hub import is_hub
 
 
@@ -64,7 +65,7 @@ def outputs_of(where: Where, modelfile: Modelfile, targets: Sequence[str] = ()) 
 
     """
     merges = modelfile.merges
-    declared = f"declared: {', '.join(merges)}" if merges else f"{where.file} declares none"
+    declared = f"declared: {among(merges)}" if merges else f"{where.file} declares none"
     problems = [
         Problem(f"no merge is called `{name}`", facts=(declared,), hint=did_you_mean(name, merges))
         for name in targets
@@ -83,9 +84,9 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path]) -> Non
 
     """
     problems: list[Problem] = []
-    sources = {name: (where.root / source.location).resolve() for name, source in modelfile.sources.items() if not is_hub(source.location)}
+    sources = {name: real(where.root / source.location) for name, source in modelfile.sources.items() if not is_hub(source.location)}
     for path in outputs.values():
-        real = path.resolve()
+        real = real(path)
         inside = [name for name, source in sources.items() if real == source or real in source.parents]
         if inside:
             problems.append(
@@ -123,7 +124,7 @@ def _remove_output(cache: Cache, target: str, path: Path) -> RemovedOutput:
 
 def _remove_stamps(directory: Path, outputs: Iterable[Path]) -> int:
     """Remove the stamps of builds that wrote one of these outputs, and return how many."""
-    gone = {path.resolve() for path in outputs}
+    gone = {real(path) for path in outputs}
     removed = 0
     for path in sorted(directory.glob("*.json")) if gone else ():
         match parse_json(path.read_bytes()):

@@ -14,7 +14,7 @@ from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
-from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph import Graph, bind
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
@@ -41,7 +41,7 @@ class Project:
         problems = [
             Problem(
                 f"no source is called `{name}`",
-                facts=(f"`--source {name}={path}` names it", f"declared: {', '.join(modelfile.sources)}"),
+                facts=(f"`--source {name}={path}` names it", f"declared: {among(modelfile.sources)}"),
                 hint=did_you_mean(name, modelfile.sources),
             )
             for name, path in where.mirrors
@@ -71,7 +71,7 @@ class Project:
         problems = [
             Problem(
                 f"no merge is called `{name}`",
-                facts=(f"declared: {', '.join(merges)}" if merges else f"{self.where.file} declares none",),
+                facts=(f"declared: {among(merges)}" if merges else f"{self.where.file} declares none",),
                 hint=did_you_mean(name, merges),
             )
             for name in names

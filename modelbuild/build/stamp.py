@@ -20,6 +20,8 @@ from modelbuild import files
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
 from modelbuild.methods import installed
+from modelbuild.names import real
+from modelbuild.reading import TEXT, read_small
 
 if TYPE_CHECKING:
     from modelbuild.build.outcome import Outcome
@@ -33,15 +35,15 @@ _RACY_NS = 2_000_000_000
 
 def stamp_path(cache: Path, where: Where, targets: Sequence[str]) -> Path:
     """Return where the stamp of a build that was asked for in these words stands."""
-    words = json.dumps([str(where.file.resolve()), list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
+    words = json.dumps([str(real(where.file)), list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
     return cache / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
 
 
 def read(path: Path) -> bytes:
     """Return the bytes of a Modelfile or a lock, or b"" where it cannot be read: without a Modelfile there is no stamp either."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_small(path, TEXT)
+    except (OSError, ValueError):  # a path with a NUL is no OSError
         return b""
 
 
@@ -92,7 +94,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
     ]
     read += [file for target in plan.targets.values() for file in target.along.origins]
     sources = {source for source in read if source.exists()}  # of a source on the hub, what no target reads need not be here
-    seen = {str(source.resolve()): _source(source) for source in sources}
+    seen = {str(real(source)): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
     from modelbuild.plan import Step, Survey
@@ -110,7 +112,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         "modelfile": blake3(text).hexdigest(),
         "lock": blake3(lock).hexdigest(),
         "sources": seen,
-        "outputs": {str(output.resolve()): stat_of(output) for output in outputs},
+        "outputs": {str(real(output)): stat_of(output) for output in outputs},
         "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from modelbuild.errors import ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.method import REQUIRED, Method, Param
@@ -16,6 +16,9 @@ from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
+
+_LONGEST_CYCLE = 20
+"""Merges of a cycle that are named."""
 
 
 def bind(modelfile: Modelfile) -> Graph:
@@ -41,15 +44,19 @@ class Binder:
     def __init__(self, modelfile: Modelfile) -> None:
         """Start with nothing wrong."""
         self.modelfile = modelfile
-        self.known = (*modelfile.sources, *modelfile.merges)
-        self.problems: list[Problem] = []
+        self.known = {**modelfile.sources, **modelfile.merges}
+        self.said: dict[Problem, None] = {}
         self.notes: list[str] = []
 
     def say(self, what: str, path: KeyPath, *, key: bool = False, facts: tuple[str, ...] = (), hint: str = "") -> None:
         """Note a problem, once."""
-        problem = self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint)
-        if problem not in self.problems:  # a setting of the node is read once for each input
-            self.problems.append(problem)
+        # Once: a setting of the node is read for each input.
+        self.said[self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint)] = None
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong, in the order in which it was found."""
+        return list(self.said)
 
     def node(self, merge: Merge) -> Node | None:
         """Bind a merge, or say what is wrong with it."""
@@ -61,7 +68,7 @@ class Binder:
             path = (*merge.path, "method")
             self.say(f"no merge method is called `{merge.method}`", path, facts=(f"installed: {', '.join(known)}",), hint=hint)
             return None
-        method, before = load(merge.method), len(self.problems)
+        method, before = load(merge.method), len(self.said)
         roles: dict[tuple[str, ...], str] = {("base",): merge.base, ("embed",): merge.embed, ("head",): merge.head}
         if merge.tokenizer.source not in ("base", "union"):
             roles["tokenizer", "source"] = merge.tokenizer.source
@@ -84,7 +91,7 @@ class Binder:
         if merge.common and merge.tokenizer.settles:
             hint = "`common` goes by rows, `tokenizer` by tokens: keep one of them"
             self.say("`vocabulary` and `tokenizer` both say which rows are merged", (*merge.path, "vocabulary"), key=True, hint=hint)
-        if len(self.problems) > before:
+        if len(self.said) > before:
             return None
         return self.bound_node(merge, tuple(slices))
 
@@ -190,7 +197,7 @@ class Binder:
             self.say(
                 f"no source or merge is called `{name}`",
                 path,
-                facts=(f"declared: {', '.join(self.known)}",),
+                facts=(f"declared: {among(self.known)}",),
                 hint=did_you_mean(name, self.known),
             )
 
@@ -250,7 +257,7 @@ def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
             yield modelfile.locator.problem(
                 f"no merge is called `{name}`",
                 ("default", i),
-                facts=(f"declared: {', '.join(modelfile.merges)}",),
+                facts=(f"declared: {among(modelfile.merges)}",),
                 hint=did_you_mean(name, modelfile.merges),
             )
 
@@ -264,7 +271,8 @@ def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
         if len(knot) == 1 and not digraph.has_edge(start, start):
             continue
         cycle = [start] if len(knot) == 1 else [tail for tail, _ in networkx.find_cycle(digraph.subgraph(knot), start)]
-        path = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
+        shown = cycle if len(cycle) <= _LONGEST_CYCLE else [*cycle[:_LONGEST_CYCLE], "…"]
+        path = " -> ".join(f"`{name}`" for name in (*shown, cycle[0]))
         problems.append(
             modelfile.locator.problem(
                 "these merges need each other", ("merge", start), facts=(path,), hint="let one of them read something else"

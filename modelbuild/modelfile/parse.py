@@ -19,6 +19,7 @@ from modelbuild.modelfile.schema import ModelfileTable
 from modelbuild.modelfile.syntax import syntax_problem
 from modelbuild.modelfile.variables import substitute
 from modelbuild.modelfile.wording import refusals
+from modelbuild.reading import TEXT, Unfit, read_small
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Modelfile:
@@ -33,13 +34,15 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Modelfile:
 
     """
     try:
-        data = path.read_bytes()
+        data = read_small(path, TEXT)
     except (FileNotFoundError, NotADirectoryError):
         problem = Problem(f"there is no Modelfile at `{path}`", hint="`modelbuild init` makes one")
         raise ModelbuildError(problem) from None
     except IsADirectoryError:
         problem = Problem(f"`{path}` is a directory, not a Modelfile", hint=f"did you mean `{path / 'Modelfile.toml'}`?")
         raise ModelbuildError(problem) from None
+    except Unfit as error:
+        raise ModelbuildError(Problem(f"`{path}` cannot be a Modelfile", facts=(str(error),), hint="name a file of text")) from None
     except OSError as error:
         problem = Problem(f"`{path}` cannot be read", facts=(f"the system says: {error.strerror}",))
         raise ModelbuildError(problem, Exit.LOCAL_IO) from error

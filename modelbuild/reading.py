@@ -1,0 +1,72 @@
+"""Whole files that others wrote, read with distrust: only regular ones, and only so many bytes.
+
+A FIFO waits for ever, a device never ends, and a sparse file of a terabyte costs nobody anything to make.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+SMALL = 64_000_000
+"""Bytes that a file beside weights may have: the largest tokenizers have half as many."""
+
+TEXT = 8_000_000
+"""Bytes that a Modelfile, a lock or a recipe may have."""
+
+_DEEPEST = 100
+"""Levels of JSON: no file beside weights has ten, and what reads and writes JSON recurses."""
+
+
+class Unfit(ValueError):
+    """A file that is not read: it is none, or too large; the message says so of `it`."""
+
+
+def read_small(path: Path, most: int = SMALL) -> bytes:
+    """Read a regular file of at most `most` bytes.
+
+    Raises:
+        Unfit: if it is another kind of file, or larger.
+        OSError: if it cannot be read.
+
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(fd, "rb") as file:  # noqa: PTH123 - of a descriptor: a path could be another file by then
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(21, "Is a directory", str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise Unfit("it is no regular file")
+        data = file.read(most + 1) if status.st_size <= most else b""
+    if status.st_size > most or len(data) > most:
+        raise Unfit(f"it is larger than {most} bytes")
+    return data
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Read a JSON object that is nested no deeper than anything sound.
+
+    Raises:
+        ValueError: if it is none; the message says so of `it`.
+
+    """
+    try:
+        table = json.loads(data)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if not isinstance(table, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - like any other fault of the file
+    level: list[Any] = [table]
+    for _ in range(_DEEPEST):
+        level = [
+            one for held in level for one in (held.values() if isinstance(held, dict) else held) if isinstance(one, dict | list) and one
+        ]
+        if not level:
+            return table
+    raise ValueError(_TOO_DEEP)
+
+
+_TOO_DEEP = f"its JSON is nested deeper than {_DEEPEST} levels"
