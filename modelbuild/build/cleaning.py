@@ -86,8 +86,8 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path]) -> Non
     problems: list[Problem] = []
     sources = {name: real(where.root / source.location) for name, source in modelfile.sources.items() if not is_hub(source.location)}
     for path in outputs.values():
-        real = real(path)
-        inside = [name for name, source in sources.items() if real == source or real in source.parents]
+        own = real(path)
+        inside = [name for name, source in sources.items() if own == source or own in source.parents]
         if inside:
             problems.append(
                 Problem(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from modelbuild.names import plain
 
 CONFIG = "adapter_config.json"
 
@@ -31,6 +33,11 @@ _REFUSED = {
     "megatron_config": "it is split over machines",
 }
 """What is no sum of a weight and a product of two factors."""
+
+_RISKY = re.compile(r"\)[*+?{]|\(\?|\\[1-9]")
+_REPEATS = re.compile(r"(?<!\\)[*+{]")
+_MOST_COMPARED = 1_000_000
+_LONGEST_MODULE = 200
 
 _OTHER_BASES = ("pissa", "olora", "corda", "loftq")
 """Initialisations that change the base, so that the adapter fits that one alone."""
@@ -87,11 +94,13 @@ def read_adapter(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
     try:
         return _read(config, shapes)
     except (TypeError, ValueError, AttributeError, IndexError, re.error) as error:
-        return Adapter((), {}, transposed=False, problems=(f"{CONFIG} is not as PEFT writes it: {error}",))
+        return Adapter((), {}, transposed=False, problems=(f"{CONFIG} is not as PEFT writes it: {plain(str(error), 200)}",))
 
 
 def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Adapter:
     problems = list(_refusals(config, shapes))
+    if problems:
+        return Adapter((), {}, transposed=False, problems=tuple(problems))
     pairs: dict[tuple[str, str, bool], dict[str, str]] = {}
     saved: dict[str, Saved] = {}
     for name in shapes:
@@ -119,16 +128,22 @@ def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> A
     return Adapter(tuple(factors), saved, bool(config.get("fan_in_fan_out")), tuple(problems))
 
 
-def _refusals(config: Mapping[str, Any], names: Iterable[str]) -> Iterable[str]:
+def _refusals(config: Mapping[str, Any], names: Collection[str]) -> Iterable[str]:
     kind = config.get("peft_type", "LORA")
     if kind != "LORA":
-        yield f"it is of the kind {kind}, and LORA alone is a sum"
+        yield f"it is of the kind {plain(str(kind))}, and LORA alone is a sum"
     for key, why in _REFUSED.items():
         if config.get(key):
             yield f"{key}: {why}"
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_OTHER_BASES):
-        yield f"init_lora_weights = {start}: it was trained on a base that was changed; convert it to a plain LoRA with PEFT"
+        yield f"init_lora_weights = {plain(start)}: it was trained on a base that was changed; convert it to a plain LoRA with PEFT"
+    patterns = config.get("alpha_pattern") or {}
+    for pattern in patterns:
+        if _RISKY.search(pattern) or len(_REPEATS.findall(pattern)) > 1:
+            yield f"alpha_pattern has `{plain(pattern)}`, which repeats more than one part: such patterns can be made to take for ever"
+    if len(patterns) * len(names) > _MOST_COMPARED:
+        yield f"alpha_pattern has {len(patterns)} patterns for {len(names)} tensors"
     if any("lora_magnitude_vector" in name for name in names) and not config.get("use_dora"):
         yield f"lora_magnitude_vector: {_REFUSED['use_dora']}"
 
@@ -140,4 +155,6 @@ def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
 
 def _by_pattern(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
     """Return the value of the first pattern that a module's name ends with, as PEFT does."""
+    if patterns and len(module) > _LONGEST_MODULE:
+        raise ValueError(f"a module's name has {len(module)} characters")
     return next((value for pattern, value in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", module)), default)
