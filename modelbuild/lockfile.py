@@ -13,7 +13,7 @@ import tomli
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import plain
-from modelbuild.reading import TEXT, read_small
+from modelbuild.reading import TEXT, Unfit, read_small
 
 VERSION = 1
 """The version of the format that this program reads and writes."""
@@ -94,7 +94,7 @@ def read(path: Path) -> Lock | None:
         table = tomli.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, RecursionError) as error:
+    except (Unfit, ValueError, RecursionError) as error:
         raise _unsound(path, str(error)) from None
     version = table.get("version")
     if isinstance(version, int) and version > VERSION:

@@ -21,7 +21,7 @@ _DEEPEST = 100
 """Levels of JSON: no file beside weights has ten, and what reads and writes JSON recurses."""
 
 
-class Unfit(ValueError):
+class Unfit(OSError):
     """A file that is not read: it is none, or too large; the message says so of `it`."""
 
 

@@ -17,6 +17,7 @@ from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mea
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.parse import read
 from modelbuild.names import real
+from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
 
 
@@ -127,7 +128,7 @@ def _remove_stamps(directory: Path, outputs: Iterable[Path]) -> int:
     gone = {real(path) for path in outputs}
     removed = 0
     for path in sorted(directory.glob("*.json")) if gone else ():
-        match parse_json(path.read_bytes()):
+        match parse_json(read_small(path)):
             case {"outputs": dict(written)} if any(Path(name).parent in gone for name in written):
                 files.unlink(path)
                 removed += 1

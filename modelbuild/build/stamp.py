@@ -17,11 +17,12 @@ from blake3 import blake3
 
 import modelbuild
 from modelbuild import files
+from modelbuild.build.outcome import from_stamp
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
 from modelbuild.methods import installed
 from modelbuild.names import real
-from modelbuild.reading import TEXT, read_small
+from modelbuild.reading import TEXT, parse_object, read_small
 
 if TYPE_CHECKING:
     from modelbuild.build.outcome import Outcome
@@ -57,7 +58,7 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
 
     """
     try:
-        stamp = json.loads(path.read_bytes())
+        stamp = parse_object(read_small(path))
         current = (
             stamp["format"] == _FORMAT
             and stamp["version"] == modelbuild.__version__
@@ -68,6 +69,7 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
         )
         outcome: dict[str, Any] = stamp["outcome"]
+        from_stamp(outcome, 0.0, 0)  # a stamp that is damaged is none
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None
     return outcome if current else None

@@ -98,9 +98,8 @@ def read_adapter(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
 
 
 def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Adapter:
+    _check_patterns(config.get("alpha_pattern") or {}, shapes)
     problems = list(_refusals(config, shapes))
-    if problems:
-        return Adapter((), {}, transposed=False, problems=tuple(problems))
     pairs: dict[tuple[str, str, bool], dict[str, str]] = {}
     saved: dict[str, Saved] = {}
     for name in shapes:
@@ -128,7 +127,7 @@ def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> A
     return Adapter(tuple(factors), saved, bool(config.get("fan_in_fan_out")), tuple(problems))
 
 
-def _refusals(config: Mapping[str, Any], names: Collection[str]) -> Iterable[str]:
+def _refusals(config: Mapping[str, Any], names: Iterable[str]) -> Iterable[str]:
     kind = config.get("peft_type", "LORA")
     if kind != "LORA":
         yield f"it is of the kind {plain(str(kind))}, and LORA alone is a sum"
@@ -138,14 +137,17 @@ def _refusals(config: Mapping[str, Any], names: Collection[str]) -> Iterable[str
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_OTHER_BASES):
         yield f"init_lora_weights = {plain(start)}: it was trained on a base that was changed; convert it to a plain LoRA with PEFT"
-    patterns = config.get("alpha_pattern") or {}
-    for pattern in patterns:
-        if _RISKY.search(pattern) or len(_REPEATS.findall(pattern)) > 1:
-            yield f"alpha_pattern has `{plain(pattern)}`, which repeats more than one part: such patterns can be made to take for ever"
-    if len(patterns) * len(names) > _MOST_COMPARED:
-        yield f"alpha_pattern has {len(patterns)} patterns for {len(names)} tensors"
     if any("lora_magnitude_vector" in name for name in names) and not config.get("use_dora"):
         yield f"lora_magnitude_vector: {_REFUSED['use_dora']}"
+
+
+def _check_patterns(patterns: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuse patterns that can be made to take for ever: what repeats what repeats, and more of them than anybody writes."""
+    for pattern in patterns:
+        if _RISKY.search(pattern) or len(_REPEATS.findall(pattern)) > 1:
+            raise ValueError(f"alpha_pattern has `{plain(pattern)}`, which repeats more than one part")
+    if len(patterns) * len(names) > _MOST_COMPARED:
+        raise ValueError(f"alpha_pattern has {len(patterns)} patterns for {len(names)} tensors")
 
 
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:

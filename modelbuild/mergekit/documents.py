@@ -9,7 +9,7 @@ from typing import Any
 
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem
 from modelbuild.names import KeyPath, dotted, plain
-from modelbuild.reading import TEXT, read_small
+from modelbuild.reading import TEXT, Unfit, read_small
 
 _MOST = 20_000
 """Keys and entries of a document: an alias costs a few bytes and repeats whatever it stands for."""
@@ -53,7 +53,7 @@ def documents(file: Path) -> tuple[Document, ...]:
             found.append(Document(file, _read(node, (), file, places), places))
     except FileNotFoundError:
         raise ModelbuildError(Problem(f"there is no `{file}`", hint="name a mergekit configuration"), Exit.SOURCE) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, Unfit, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = Place(str(file), mark.line + 1, mark.column + 1) if mark else None
         fact = plain(str(getattr(error, "problem", error)), 200)

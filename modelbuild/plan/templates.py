@@ -11,8 +11,9 @@ from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.templates import BY_NAME, is_template
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Node
+from modelbuild.names import human_bytes
 from modelbuild.plan.model import Files, Model
-from modelbuild.reading import read_small
+from modelbuild.reading import SMALL, read_small
 
 JINJA, OLDER, CONFIG = "chat_template.jinja", "chat_template.json", "tokenizer_config.json"
 
@@ -39,6 +40,8 @@ def _template(node: Node, wanted: str, models: Mapping[str, Model], root: Path) 
         return BY_NAME[wanted].encode
     path = root / wanted
     if path.is_file():
+        if path.stat().st_size > SMALL:
+            raise _problem(node, f"`{path}` is no chat template", f"it has {human_bytes(path.stat().st_size)}", "name a file of text")
         return partial(read_small, path)
     raise _problem(
         node,

@@ -13,7 +13,7 @@ from modelbuild.checkpoint.anatomy import Anatomy, dissect
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import human_bytes, plain
-from modelbuild.reading import SMALL, parse_object, read_small
+from modelbuild.reading import SMALL, Unfit, parse_object, read_small
 
 CARRIED = (
     "config.json",
@@ -200,7 +200,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         return parse_object(read_small(path))
-    except ValueError as error:
+    except (Unfit, ValueError) as error:
         raise ModelbuildError(
             Problem(f"`{path}` cannot be read", facts=(str(error),), hint="download or copy it again"), Exit.SOURCE
         ) from None
