@@ -93,7 +93,7 @@ def read_adapter(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
     """Read an adapter from its adapter_config.json and the shapes of its tensors, by name."""
     try:
         return _read(config, shapes)
-    except (TypeError, ValueError, AttributeError, IndexError, re.error) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, re.error) as error:
         return Adapter((), {}, transposed=False, problems=(f"{CONFIG} is not as PEFT writes it: {plain(str(error), 200)}",))
 
 

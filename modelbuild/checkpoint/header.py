@@ -109,8 +109,8 @@ def _tensor(path: Path, name: str, entry: Any, data: int, size: int) -> TensorIn
     if len(dims) > MAX_DIMENSIONS:
         raise _malformed(path, f"`{name}` has a shape of {len(dims)} dimensions")
     if not all(type(dim) is int and 0 <= dim < _MAX_SIZE for dim in dims):
-        shown = plain(str(dims), 200) if all(type(dim) is int for dim in dims) else "that is no list of sizes"
-        raise _malformed(path, f"`{name}` has the shape {shown}")
+        shown = f"the shape {plain(str(dims), 200)}" if all(type(dim) is int for dim in dims) else "a shape that is no list of sizes"
+        raise _malformed(path, f"`{name}` has {shown}")
     if not 0 <= start <= stop <= size - data:
         raise _malformed(path, f"`{name}` claims bytes {plain(str(start))} to {plain(str(stop))} of {size - data}")
     shape = tuple(dims)
