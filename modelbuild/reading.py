@@ -25,6 +25,14 @@ class Unfit(OSError):
     """A file that is not read: it is none, or too large; the message says so of `it`."""
 
 
+def is_regular(path: Path) -> bool:
+    """Tell whether a file itself stands at a path, and no link to one: what we publish is never a link."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
 def read_small(path: Path, most: int = SMALL) -> bytes:
     """Read a regular file of at most `most` bytes.
 

@@ -106,6 +106,8 @@ def read_checkpoint(name: str, folder: Folder, along: Sequence[str] = CARRIED) -
     held = folder.names()
     _refuse_astray(name, folder, [INDEX, *along])
     weights = _weights(name, folder, held)
+    for file in (file for file in weights if not file.isprintable()):
+        raise _broken(name, f"the name of `{plain(file)}` cannot be shown")
     _refuse_astray(name, folder, weights)
     tensors: dict[str, TensorInfo] = {}
     for file in weights:
