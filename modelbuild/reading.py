@@ -5,6 +5,7 @@ A FIFO waits for ever, a device never ends, and a sparse file of a terabyte cost
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -41,17 +42,22 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
         OSError: if it cannot be read.
 
     """
+    _refuse_irregular(path, path.stat())  # a device may do something when it is opened
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(fd, "rb") as file:  # noqa: PTH123 - of a descriptor: a path could be another file by then
+    with open(fd, "rb") as file:  # noqa: PTH123 - of a descriptor: a path may be another file by now
         status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, "Is a directory", str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise Unfit("it is no regular file")
+        _refuse_irregular(path, status)
         data = file.read(most + 1) if status.st_size <= most else b""
     if status.st_size > most or len(data) > most:
         raise Unfit(f"it is larger than {most} bytes")
     return data
+
+
+def _refuse_irregular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise Unfit("it is no regular file")
 
 
 def parse_object(data: bytes) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.method import REQUIRED
+from modelbuild.methods import installed, load
 from tests.support.checkpoints import random_tensors, write_file
 from tests.support.projects import Project
 
@@ -79,6 +81,47 @@ def test_an_adapter_that_overflows_is_an_error(project: Project, values: float, 
     assert Exit.ACTION_FAILED == outcome.exit_code
     assert ["NaN or Inf"] == [problem.what[:10] for problem in outcome.problems]
     assert "q_proj" in str(outcome.problems[0])
+
+
+def test_a_difference_that_overflows_has_no_factors(project: Project):
+    """An adapter cannot be extracted from it, which is told with the tensor's name."""
+    project.family(1, ("code",))
+    for name, value in (("base", -3e38), ("code", 3e38)):
+        tensors = random_tensors(0, 1)
+        tensors["model.layers.0.mlp.up_proj.weight"][:] = value
+        project.model(name, tensors, dtype="F32")
+    project.write(
+        SOURCES.replace('"linear"', '"extract_lora"').replace('inputs = ["base", "code"]', 'base = "base"\ninputs = ["code"]\nrank = 2')
+    )
+
+    outcome = project.build()
+
+    assert Exit.ACTION_FAILED == outcome.exit_code
+    assert "up_proj" in str(outcome.problems[0])
+
+
+@pytest.mark.parametrize("method", sorted(installed()))
+def test_differences_beyond_float32_are_an_error_of_every_method(project: Project, method: str):
+    """Finite inputs whose difference is not: what a method makes of that is counted, or comes out finite; it is no bug of ours."""
+    project.family(1, ("code", "math"))
+    for name, value in (("base", -3e38), ("code", 3e38), ("math", 2e38)):
+        tensors = random_tensors(0, 1)
+        tensors["model.layers.0.mlp.up_proj.weight"][:] = value
+        project.model(name, tensors, dtype="F32")
+    found = load(method)
+    low = found.inputs[0]
+    names = ["code", "math", "base"] if found.base in ("first", "none") else ["code", "math"]
+    base = 'base = "base"\n' if found.base in ("required", "optional") else ""
+    more = "".join(f"{param.name} = 0.5\n" for param in found.params if param.default is REQUIRED)
+    project.write(
+        SOURCES.split("[merge")[0]
+        + f'math.from = "math"\n[merge.out]\nmethod = "{method}"\n{base}inputs = {names[: max(low, min(2, found.inputs[1]))]}\n{more}'
+    )
+
+    outcome = project.build(jobs=1, device="cpu")
+
+    assert outcome.exit_code in (Exit.DONE, Exit.ACTION_FAILED)
+    assert all("up_proj" in str(problem) for problem in outcome.problems)
 
 
 @pytest.mark.parametrize("alpha", ["10" * 200 + "0" * 300, '"2"x', "1" * 5000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -46,6 +47,17 @@ def prepare(root: Path) -> None:
     write_model(root / "base", base)
     write_model(root / "bad", random_tensors(1, 1, near=base))
     (root / "Modelfile.toml").write_text(MODELFILE)
+    warm(root)
+    write_model(root / "base", base)
+
+
+def warm(root: Path) -> None:
+    """Have the loops compiled that merges of any two types need: that takes longer than any case may."""
+    base = random_tensors(0, 1)
+    for first, second in product(("F16", "F32", "BF16"), repeat=2):
+        write_model(root / "base", base, dtype=first)
+        write_model(root / "bad", base, dtype=second)
+        use_cases.build(Where(root / "Modelfile.toml"), options=Options(jobs=1, device="cpu"))
 
 
 def case(root: Path, rng: Random) -> Callable[[], object]:

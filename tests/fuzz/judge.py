@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import chdir, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -63,7 +63,7 @@ def judge(call: Callable[[], object], root: Path, *, also: tuple[Path, ...] = ()
     """
     stderr, code = io.StringIO(), int(Exit.DONE)
     started = time.process_time()
-    with watching(root, also) as watch:
+    with chdir(root), watching(root, also) as watch:  # what is opened by a descriptor of its directory is told as if it stood here
         try:
             with _limits(bounded=bounded):
                 call()

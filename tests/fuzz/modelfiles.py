@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from random import Random
 from modelbuild import build as use_cases
 from modelbuild.build import Options, Where
 from tests.fuzz.mutation import NUMBERS, STRINGS, bytes_changed, tokens_changed
-from tests.support.checkpoints import random_tensors, write_model
+from tests.support.checkpoints import VOCAB, random_tensors, write_model
 
 SOUND = """\
 version = 1
@@ -48,11 +49,11 @@ method = "slerp"
 inputs = ["skills", "talk"]
 t = [{ filter = "self_attn", value = 0.3 }, { filter = "mlp", layers = [0, 2], value = [0.0, 0.7] }, { value = "${blend}" }]
 [merge.release]
-method = "passthrough"
-slices = [{ model = "base", layers = [0, 1] }, { inputs = [{ model = "blend", layers = [1, 2] }, { model = "code", layers = [0, 1] }], scale = 0.5 }]
+method = "linear"
+slices = [{ model = "base", layers = [0, 1], scale = 0.5 }, { inputs = [{ model = "blend", layers = [1, 2] }, { model = "code", layers = [0, 1] }], weight = 0.5 }]
 embed = "base"
 head = "blend"
-tokenizer = { source = "base", chat_template = "chatml", tokens = { "<s>" = { source = "code", force = true } } }
+tokenizer = { source = "base", chat_template = "chatml", tokens = { "t3" = { source = "code", force = true } } }
 output = { path = "out/release", shard_size = "5GB", dtype = "bfloat16" }
 """
 
@@ -85,6 +86,8 @@ def prepare(root: Path) -> None:
     base = random_tensors(0, 2)
     write_model(root / "base", base)
     write_model(root / "code", random_tensors(1, 2, near=base))
+    for name in ("base", "code"):
+        (root / name / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {f"t{i}": i for i in range(VOCAB)}}}))
     (root / "lora").mkdir()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import modelbuild
+from modelbuild.kernels import machine
 
 _RUN = frozenset({
     "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn",
@@ -39,8 +40,11 @@ PROGRAM = tuple(
 """Where the program, its libraries and what it knows of the machine lie: read by every run, whatever the input."""
 
 
-MACHINE_CODE = os.path.realpath(Path(modelbuild.__file__).parent / "kernels" / "__pycache__")
+MACHINE_CODE = tuple(map(os.path.realpath, machine._directories()))
 """Where compiled kernels are kept: the one place beside the project that a build may write to."""
+
+IMPORTED = frozenset(map(os.path.realpath, sys.path))
+"""Directories that Python lists to find its own modules."""
 
 
 @dataclass
@@ -80,9 +84,13 @@ class Watch:
         if _within(real, self.root):
             if real.endswith((".py", ".pyc", ".so", ".jinja.py")):
                 self.faults.append(f"{event} of code in the project: {real}")
-        elif writing and not _within(real, MACHINE_CODE) and real != os.devnull:
+        elif any(_within(real, held) for held in MACHINE_CODE) or real == os.devnull:
+            return
+        elif writing:
             self.faults.append(f"{event} changes {real}")
-        elif not any(_within(real, held) for held in (*PROGRAM, *self.also)) and real != os.devnull:
+        elif event in _LISTED and real in IMPORTED:
+            return
+        elif not any(_within(real, held) for held in (*PROGRAM, *self.also)):
             self.faults.append(f"{event} of {real}")
 
 
