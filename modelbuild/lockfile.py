@@ -12,7 +12,7 @@ from typing import Any
 import tomli
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.names import plain
+from modelbuild.names import is_file_name, plain
 from modelbuild.reading import TEXT, Unfit, read_small
 
 VERSION = 1
@@ -171,8 +171,8 @@ def _of(kind: type[Any], value: object) -> Any:
 
 def _name(text: str) -> str:
     """Return a file's name: what leads elsewhere is none, and what is locked is read."""
-    if Path(text).name != text or text in ("", "..") or not text.isprintable():
-        raise ValueError(f"{text!r} is no name of a file")
+    if not is_file_name(text):
+        raise ValueError(f"`{plain(text)}` is no name of a file")
     return text
 
 

@@ -19,6 +19,7 @@ from modelbuild.graph import Graph, bind
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
 from modelbuild.modelfile.parse import read
+from modelbuild.names import plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
@@ -119,7 +120,7 @@ class Project:
                     for one in error.problems
                 ]
             except OSError as error:
-                fact = f"{error.strerror}: {error.filename}"
+                fact = f"{error.strerror or error}" + (f": {plain(str(error.filename), 1000)}" if error.filename else "")
                 problems.append(
                     self.modelfile.locator.problem(
                         f"source `{name}` cannot be read", (*source.path, "from"), facts=(fact,), hint="correct `from`, or the permissions"

@@ -19,6 +19,7 @@ from modelbuild.checkpoint.config import CODE_KEYS, json_text, without_code
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import is_file_name
 from modelbuild.plan import Ref, Target
 from modelbuild.plan.layout import index_json
 from modelbuild.reading import parse_object, read_small
@@ -126,7 +127,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the output at `path`; an empty one where there is none that is sound."""
     try:
         table = parse_object(read_small(path / MANIFEST, _LARGEST_MANIFEST))
-        files_in = tuple(name for name in map(str, table["files"]) if Path(name).name == name)
+        files_in = tuple(name for name in map(str, table["files"]) if is_file_name(name))
         return Manifest(str(table.get("root", "")), files_in, dict(table.get("tensors", {})))
     except (OSError, ValueError, KeyError, TypeError):
         return Manifest()

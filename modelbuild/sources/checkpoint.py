@@ -12,7 +12,7 @@ from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.checkpoint.anatomy import Anatomy, dissect
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.names import human_bytes, plain
+from modelbuild.names import human_bytes, is_file_name, plain
 from modelbuild.reading import SMALL, Unfit, parse_object, read_small
 
 CARRIED = (
@@ -179,7 +179,7 @@ def _shards(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...]
     if not isinstance(table, dict) or not table or not all(isinstance(file, str) for file in table.values()):
         raise _broken(name, f"{folder.path(INDEX)} has no weight_map")
     files = tuple(sorted(set(table.values())))
-    outside = next((file for file in files if Path(file).name != file or file in (".", "..")), None)
+    outside = next((file for file in files if not is_file_name(file)), None)
     if outside is not None:
         raise ModelbuildError(
             Problem(

@@ -114,7 +114,7 @@ def test_differences_beyond_float32_are_an_error_of_every_method(project: Projec
     base = 'base = "base"\n' if found.base in ("required", "optional") else ""
     more = "".join(f"{param.name} = 0.5\n" for param in found.params if param.default is REQUIRED)
     project.write(
-        SOURCES.split("[merge")[0]
+        SOURCES.split("[merge", maxsplit=1)[0]
         + f'math.from = "math"\n[merge.out]\nmethod = "{method}"\n{base}inputs = {names[: max(low, min(2, found.inputs[1]))]}\n{more}'
     )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.mutation import STRINGS
 from tests.fuzz.run import KINDS, run
 
-SHORT = {"headers": 150, "indexes": 150, "companions": 100, "modelfiles": 150, "locks": 60, "recipes": 100}
+SHORT = {"headers": 150, "indexes": 150, "companions": 60, "modelfiles": 150, "locks": 60, "recipes": 40}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -106,7 +106,7 @@ sys.addaudithook(_audit)
 
 
 def _within(path: str, root: str) -> bool:
-    return path == root or path.startswith(root + os.sep)
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
 @contextmanager

@@ -116,14 +116,19 @@ def uses(where: Where, place: str) -> list[Callable[[], object]]:
     return [*looks, lambda: use_cases.verify(where), lambda: use_cases.build(where, options=locked)]
 
 
+SOME = STRINGS[::7]
+"""What an everyday run tries; the slow one tries all."""
+
+
+@pytest.mark.parametrize("strings", [SOME, pytest.param(STRINGS, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_string_that_hurts_is_told_or_taken_and_leads_nowhere(place: str, tmp_path: Path):
+def test_a_string_that_hurts_is_told_or_taken_and_leads_nowhere(place: str, strings: tuple[str, ...], tmp_path: Path):
     """Documented exit codes, printable words, nothing opened or changed beyond the project, for each of them."""
     project = Project(tmp_path / "project")
     project.root.mkdir()
     (tmp_path / "x").write_text("not yours")
     wrong: list[tuple[str, Verdict]] = []
-    for text in STRINGS:
+    for text in strings:
         base = random_tensors(0, 1)
         write_model(project.root / "base", base)
         (project.root / "code" / SHARDED).unlink(missing_ok=True)
