@@ -13,7 +13,7 @@ import tomli
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import is_file_name, plain
-from modelbuild.reading import TEXT, Unfit, read_small
+from modelbuild.reading import LOCK, Unfit, read_small
 
 VERSION = 1
 """The version of the format that this program reads and writes."""
@@ -90,7 +90,7 @@ def read(path: Path) -> Lock | None:
 
     """
     try:
-        text = read_small(path, TEXT).decode()
+        text = read_small(path, LOCK).decode()
         table = tomli.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -15,8 +15,14 @@ from typing import Any
 SMALL = 64_000_000
 """Bytes that a file beside weights may have: the largest tokenizers have half as many."""
 
-TEXT = 8_000_000
-"""Bytes that a Modelfile, a lock or a recipe may have."""
+TEXT = 1_000_000
+"""Bytes that a Modelfile may have: a second's reading."""
+
+LOCK = 4_000_000
+"""Bytes that a lock may have, which lists every file of every source."""
+
+YAML = 200_000
+"""Bytes that a recipe may have: YAML is read slowly."""
 
 _DEEPEST = 100
 """Levels of JSON: no file beside weights has ten, and what reads and writes JSON recurses."""

@@ -22,7 +22,7 @@ from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
 from modelbuild.methods import installed
 from modelbuild.names import real
-from modelbuild.reading import TEXT, parse_object, read_small
+from modelbuild.reading import LOCK, parse_object, read_small
 
 if TYPE_CHECKING:
     from modelbuild.build.outcome import Outcome
@@ -43,7 +43,7 @@ def stamp_path(cache: Path, where: Where, targets: Sequence[str]) -> Path:
 def read(path: Path) -> bytes:
     """Return the bytes of a Modelfile or a lock, or b"" where it cannot be read: without a Modelfile there is no stamp either."""
     try:
-        return read_small(path, TEXT)
+        return read_small(path, LOCK)
     except (OSError, ValueError):  # a path with a NUL is no OSError
         return b""
 

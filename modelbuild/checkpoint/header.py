@@ -23,6 +23,9 @@ from modelbuild.names import natural, plain
 MAX_HEADER = 100_000_000
 """Bytes; the reference reader refuses longer headers."""
 
+MAX_TENSORS = 250_000
+"""Of one file: the largest models have half as many in a hundred files."""
+
 MAX_NAME = 1024
 """Characters of a tensor's name, which are all printable: it is shown, matched with patterns, and ordered by the numbers in it."""
 
@@ -79,6 +82,8 @@ def parse_header(path: Path, size: int, start: bytes) -> tuple[TensorInfo, ...]:
     """Read the header of a file of `size` bytes from what it starts with: its first 8 bytes and the header, or more."""
     length = header_length(path, size, start)
     raw = start[8 : 8 + length]
+    if raw.count(b"{") > MAX_TENSORS or raw.count(b"[") > 2 * MAX_TENSORS or raw.count(b",") > 20 * MAX_TENSORS:  # before it takes memory
+        raise _malformed(path, f"its header has more than {MAX_TENSORS} entries")
     try:
         header = json.loads(raw.decode(), object_pairs_hook=_no_duplicates)
     except RecursionError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
@@ -16,6 +17,9 @@ from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
+
+_MOST_TOLD = 1_000
+"""Problems after which no more are looked for: nobody reads more, and each takes time to be placed and worded."""
 
 _LONGEST_CYCLE = 20
 """Merges of a cycle that are named."""
@@ -30,7 +34,7 @@ def bind(modelfile: Modelfile) -> Graph:
     """
     binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
-    problems = binder.problems + list(_unknown_targets(modelfile))
+    problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD))
     if not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
@@ -193,7 +197,7 @@ class Binder:
 
     def model(self, name: str, path: KeyPath) -> None:
         """Say so if no source or merge is called like that."""
-        if name not in self.known:
+        if name not in self.known and len(self.said) < _MOST_TOLD:
             self.say(
                 f"no source or merge is called `{name}`",
                 path,
@@ -204,6 +208,8 @@ class Binder:
     def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, own: Sequence[str], *, per_input: bool = False) -> None:
         """Say which parameters the method does not take; `own` are the keys that the table has whatever the method."""
         for name in params:
+            if len(self.said) >= _MOST_TOLD:
+                return
             param = method.param(name)
             if param is None:
                 known = [one.name for one in method.params]
@@ -267,9 +273,9 @@ def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
 
     problems = []
     for knot in networkx.strongly_connected_components(digraph := digraph_of(modelfile, nodes)):
-        start = next(name for name in digraph if name in knot)
-        if len(knot) == 1 and not digraph.has_edge(start, start):
+        if len(knot) == 1 and not any(digraph.has_edge(one, one) for one in knot):
             continue
+        start = next(name for name in digraph if name in knot)
         cycle = [start] if len(knot) == 1 else [tail for tail, _ in networkx.find_cycle(digraph.subgraph(knot), start)]
         shown = cycle if len(cycle) <= _LONGEST_CYCLE else [*cycle[:_LONGEST_CYCLE], "…"]
         path = " -> ".join(f"`{name}`" for name in (*shown, cycle[0]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem
 from modelbuild.names import KeyPath, dotted, plain
-from modelbuild.reading import TEXT, Unfit, read_small
+from modelbuild.reading import YAML, Unfit, read_small
 
 _MOST = 20_000
 """Keys and entries of a document: an alias costs a few bytes and repeats whatever it stands for."""
@@ -48,7 +48,7 @@ def documents(file: Path) -> tuple[Document, ...]:
 
     found = []
     try:
-        for node in yaml.compose_all(read_small(file, TEXT).decode(), yaml.SafeLoader):
+        for node in yaml.compose_all(read_small(file, YAML).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             places: dict[KeyPath, Place] = {}
             found.append(Document(file, _read(node, (), file, places), places))
     except FileNotFoundError:

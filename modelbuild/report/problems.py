@@ -9,7 +9,7 @@ from modelbuild.report.page import Look
 
 _HEADS = (("error:", "error"), ("warning:", "yellow"), ("note:", "cyan"), ("hint:", "cyan"), ("  -->", "blue"))
 
-_MOST = 50
+_MOST = 30
 
 
 def problems(found: Iterable[Problem], look: Look) -> str:

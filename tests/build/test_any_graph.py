@@ -226,7 +226,7 @@ class Graphs(RuleBasedStateMachine):
         assert not (self.unchanged and outcome.actions.run)
         assert (0, 0) == (again.actions.run, again.bytes.written)
         assert self.clean() == outputs(self.project, outcome)
-        assert [] == list((self.project.root / "cache" / "staging").glob("*"))
+        assert [] == list((self.project.root / "cache" / "staging").glob("*/lock"))  # one without may be about to get it
         self.unchanged = True
 
     def clean(self) -> dict[str, str]:

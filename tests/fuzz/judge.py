@@ -23,7 +23,7 @@ BLOCKED = 30.0
 """Seconds of the clock after which a case is held to wait for something that does not come."""
 MEMORY = 1 << 30
 """Bytes that one case may ask for beyond what the process has."""
-WORDS = 20_000
+WORDS = 30_000
 """Characters of what the user is told."""
 
 CODES = frozenset(Exit) - {Exit.BUG, Exit.INTERRUPTED, Exit.TERMINATED}
