@@ -100,7 +100,8 @@ def _refuse_many(file: str, document: dict[str, Any]) -> None:
     """Refuse a document that would take long to be told of."""
     count = sum(len(section) for section in (document.get("source"), document.get("merge")) if isinstance(section, dict))
     what = f"declares {count} models: at most {MOST_MODELS} are read" if count > MOST_MODELS else ""
-    entries, level = 0, [document]
+    entries = 0
+    level: list[Any] = [document]
     while level and not what:
         entries += sum(map(len, level))
         what = f"has more than {MOST_ENTRIES} keys and entries" if entries > MOST_ENTRIES else ""
