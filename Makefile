@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test test-slow test-parity test-torches torture torture-mergekit parity check docs bench bench-check quality exactness clean
+.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs bench bench-check quality exactness clean
 
 install: $(VENV)/installed
 
@@ -32,6 +32,10 @@ test: install  ## the everyday suite, a few minutes on two cores
 
 test-slow: install  ## what takes longer: transformers as the judge, installs, long runs
 	$(BIN)/python -m pytest -n auto -m 'slow and not gpu and not parity'
+
+fuzz: install  ## bad input by the ten thousand, and 100 random graphs: FUZZ_SEED, FUZZ_KINDS, FUZZ_HEADERS and the like, GRAPHS say otherwise
+	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m pytest -q -m slow tests/build/test_any_graph.py tests/hostile
 
 test-parity: install  ## against mergekit, which is installed into .venv-mergekit
 	$(BIN)/python -m pytest -n auto -m parity tests/parity

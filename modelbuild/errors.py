@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 
 
 class Exit(IntEnum):
@@ -78,7 +79,22 @@ class ModelbuildError(Exception):
         super().__init__("\n\n".join(map(str, self.problems)))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the hint for a misspelt word, or "" where nothing known is near it."""
+_LONGEST_MISSPELT = 40
+_MOST_KNOWN = 500  # comparing words takes time in proportion to both
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """Return the hint for a misspelt word, or "" where nothing known is near it, or the search would be long."""
+    if len(word) > _LONGEST_MISSPELT or len(known) > _MOST_KNOWN:
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+_MOST_LISTED = 100
+
+
+def among(names: Collection[str]) -> str:
+    """List names for a fact: all of them, or the first hundred of many."""
+    more = len(names) - _MOST_LISTED
+    return ", ".join(islice(names, _MOST_LISTED)) + (f" and {more} more" if more > 0 else "")

@@ -12,6 +12,8 @@ from typing import Any
 import tomli
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import is_file_name, plain
+from modelbuild.reading import LOCK, Unfit, read_small
 
 VERSION = 1
 """The version of the format that this program reads and writes."""
@@ -88,11 +90,11 @@ def read(path: Path) -> Lock | None:
 
     """
     try:
-        text = path.read_bytes().decode()
+        text = read_small(path, LOCK).decode()
         table = tomli.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, RecursionError) as error:
+    except (Unfit, ValueError, RecursionError) as error:
         raise _unsound(path, str(error)) from None
     version = table.get("version")
     if isinstance(version, int) and version > VERSION:
@@ -110,7 +112,7 @@ def read(path: Path) -> Lock | None:
 
 def _unsound(path: Path, fact: str) -> ModelbuildError:
     hint = "take it back from version control; or remove it, and run `modelbuild lock`"
-    return ModelbuildError(Problem(f"`{path}` is no sound lock", facts=(fact,), hint=hint), Exit.LOCK)
+    return ModelbuildError(Problem(f"`{path}` is no sound lock", facts=(plain(fact, 200),), hint=hint), Exit.LOCK)
 
 
 def _lock(table: Mapping[str, Any]) -> Lock:
@@ -143,7 +145,7 @@ def _files(entry: Mapping[str, Any]) -> Mapping[str, LockedFile]:
     held = _section(entry, "files")
     for one in held.values():
         _only(one, "size", "sha256")
-    return {name: LockedFile(_of(int, one["size"]), _digest(one["sha256"])) for name, one in held.items()}
+    return {_name(name): LockedFile(_of(int, one["size"]), _digest(one["sha256"])) for name, one in held.items()}
 
 
 def _section(table: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -165,6 +167,13 @@ def _of(kind: type[Any], value: object) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{value!r} is no {kind.__name__}")
     return value
+
+
+def _name(text: str) -> str:
+    """Return a file's name: what leads elsewhere is none, and what is locked is read."""
+    if not is_file_name(text):
+        raise ValueError(f"`{plain(text)}` is no name of a file")
+    return text
 
 
 def _digest(value: object) -> str:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
+
+LIMIT = 60
+"""Characters of a text from elsewhere that one message repeats."""
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a Modelfile: ("merge", "skills", "inputs", 0, "weight")."""
 
 _NUMBERS = re.compile(r"(\d+)")
 _NODE = re.compile(r"[A-Za-z0-9_.-]+")
+_LONGEST_NODE = 200
+_LONGEST_FILE = 255
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
+def plain(text: str, limit: int = LIMIT) -> str:
+    """Return `text` with unprintable characters escaped and what exceeds `limit` cut."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in cut)
+
+
 def is_node_name(name: str) -> bool:
-    """Tell whether `name` may name a source or a merge: letters, digits, `-`, `_`, `.`."""
-    return _NODE.fullmatch(name) is not None and name.strip(".") != ""
+    """Tell whether `name` may name a source or a merge, and its output: letters, digits, `-`, `_`, `.`, at most 200 of them."""
+    return len(name) <= _LONGEST_NODE and _NODE.fullmatch(name) is not None and name.strip(".") != ""
+
+
+def is_file_name(text: str) -> bool:
+    """Tell whether a text is the name of a file in a directory that somebody else describes: no path, and nothing that cannot be shown."""
+    return 0 < len(text) <= _LONGEST_FILE and text.isprintable() and "/" not in text and text not in (".", "..")
 
 
 def dotted(path: KeyPath) -> str:
@@ -56,6 +74,11 @@ def parse_size(text: str) -> int:
     if not 0 < size < 1 << 63:
         raise ValueError(f"`{text}` is not a size from 1 byte to 8 EiB")
     return size
+
+
+def real(path: Path) -> Path:
+    """Return a path without links; where they lead in circles, as far as they lead."""
+    return Path(os.path.realpath(path))
 
 
 def human_bytes(count: int) -> str:

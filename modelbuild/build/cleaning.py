@@ -13,9 +13,11 @@ from modelbuild.cache import Cache
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import MANIFEST, refuse_foreign
-from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.parse import read
+from modelbuild.names import real
+from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
 
 
@@ -64,7 +66,7 @@ def outputs_of(where: Where, modelfile: Modelfile, targets: Sequence[str] = ()) 
 
     """
     merges = modelfile.merges
-    declared = f"declared: {', '.join(merges)}" if merges else f"{where.file} declares none"
+    declared = f"declared: {among(merges)}" if merges else f"{where.file} declares none"
     problems = [
         Problem(f"no merge is called `{name}`", facts=(declared,), hint=did_you_mean(name, merges))
         for name in targets
@@ -83,10 +85,10 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], publis
 
     """
     problems: list[Problem] = []
-    sources = {name: (where.root / source.location).resolve() for name, source in modelfile.sources.items() if not is_hub(source.location)}
+    sources = {name: real(where.root / source.location) for name, source in modelfile.sources.items() if not is_hub(source.location)}
     for path in outputs.values():
-        real = path.resolve()
-        inside = [name for name, source in sources.items() if real == source or real in source.parents]
+        own = real(path)
+        inside = [name for name, source in sources.items() if own == source or own in source.parents]
         if inside:
             problems.append(
                 Problem(
@@ -123,10 +125,10 @@ def _remove_output(cache: Cache, target: str, path: Path) -> RemovedOutput:
 
 def _remove_stamps(directory: Path, outputs: Iterable[Path]) -> int:
     """Remove the stamps of builds that wrote one of these outputs, and return how many."""
-    gone = {path.resolve() for path in outputs}
+    gone = {real(path) for path in outputs}
     removed = 0
     for path in sorted(directory.glob("*.json")) if gone else ():
-        match parse_json(path.read_bytes()):
+        match parse_json(read_small(path)):
             case {"outputs": dict(written)} if any(Path(name).parent in gone for name in written):
                 files.unlink(path)
                 removed += 1

@@ -13,6 +13,7 @@ from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.cache.outputs import OutputTable
+from modelbuild.cache.salvage import left_over
 from modelbuild.engine.budget import bytes_per_element, share_out
 from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.drawing import Drawing, draw
@@ -102,7 +103,8 @@ class Forecast:
         """Return the forecast, its seconds and memory as estimates."""
         targets = tuple(map(self.target, self.plan.targets.values()))
         total, run = len(self.plan.actions), len(self.judged.running)
-        read = sum(ref.nbytes for ref in self.read)
+        left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
+        read = sum(ref.nbytes for ref in self.read) + left
         return Outcome(
             targets,
             Actions(total, run, total - run),
@@ -111,5 +113,5 @@ class Forecast:
             time.perf_counter() - started + (read + self.written) / _BYTES_PER_SECOND,
             peak_rss() + self.budget.jobs * self.budget.chunk * max(map(bytes_per_element, self.judged.running), default=0),
             (*self.plan.graph.notes, *self.plan.warnings),
-            exact=self.judged.exact and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
+            exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
         )

@@ -18,6 +18,7 @@ from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.lockfile import Lock, LockedFile, LockedMerge, LockedSource
 from modelbuild.plan import Action, Leaf, Plan, Ref, Step, Survey, describe
+from modelbuild.reading import is_regular
 from modelbuild.sources.checkpoint import Checkpoint
 from modelbuild.sources.hub import HubFolder
 
@@ -245,6 +246,8 @@ class Keeper:
         return LockedFile(path.stat().st_size, self.hashes.sha256(path))
 
     def _output(self, path: Path, name: str) -> LockedFile | None:
+        if not is_regular(path / name):
+            return None
         try:
             return LockedFile((path / name).stat().st_size, self.hashes.sha256(path / name))
         except OSError:

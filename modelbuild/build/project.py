@@ -14,11 +14,12 @@ from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
-from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph import Graph, bind
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
 from modelbuild.modelfile.parse import read
+from modelbuild.names import plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
@@ -41,7 +42,7 @@ class Project:
         problems = [
             Problem(
                 f"no source is called `{name}`",
-                facts=(f"`--source {name}={path}` names it", f"declared: {', '.join(modelfile.sources)}"),
+                facts=(f"`--source {name}={path}` names it", f"declared: {among(modelfile.sources)}"),
                 hint=did_you_mean(name, modelfile.sources),
             )
             for name, path in where.mirrors
@@ -71,7 +72,7 @@ class Project:
         problems = [
             Problem(
                 f"no merge is called `{name}`",
-                facts=(f"declared: {', '.join(merges)}" if merges else f"{self.where.file} declares none",),
+                facts=(f"declared: {among(merges)}" if merges else f"{self.where.file} declares none",),
                 hint=did_you_mean(name, merges),
             )
             for name in names
@@ -119,7 +120,7 @@ class Project:
                     for one in error.problems
                 ]
             except OSError as error:
-                fact = f"{error.strerror}: {error.filename}"
+                fact = f"{error.strerror or error}" + (f": {plain(str(error.filename), 1000)}" if error.filename else "")
                 problems.append(
                     self.modelfile.locator.problem(
                         f"source `{name}` cannot be read", (*source.path, "from"), facts=(fact,), hint="correct `from`, or the permissions"

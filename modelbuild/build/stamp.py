@@ -18,9 +18,12 @@ from blake3 import blake3
 
 import modelbuild
 from modelbuild import files
+from modelbuild.build.outcome import from_stamp
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
 from modelbuild.methods import installed
+from modelbuild.names import real
+from modelbuild.reading import LOCK, parse_object, read_small
 
 if TYPE_CHECKING:
     from modelbuild.build.outcome import Outcome
@@ -34,15 +37,15 @@ _RACY_NS = 2_000_000_000
 
 def stamp_path(cache: Path, where: Where, targets: Sequence[str]) -> Path:
     """Return where the stamp of a build that was asked for in these words stands."""
-    words = json.dumps([str(where.file.resolve()), list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
+    words = json.dumps([str(real(where.file)), list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
     return cache / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
 
 
 def read(path: Path) -> bytes:
     """Return the bytes of a Modelfile or a lock, or b"" where it cannot be read: without a Modelfile there is no stamp either."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_small(path, LOCK)
+    except (OSError, ValueError):  # a path with a NUL is no OSError
         return b""
 
 
@@ -56,7 +59,7 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
 
     """
     try:
-        stamp = json.loads(path.read_bytes())
+        stamp = parse_object(read_small(path))
         current = (
             stamp.pop("check") == _check(stamp)
             and stamp["format"] == _FORMAT
@@ -68,6 +71,7 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
         )
         outcome: dict[str, Any] = stamp["outcome"]
+        from_stamp(outcome, 0.0, 0)  # a stamp that is damaged is none
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None
     return outcome if current else None
@@ -94,7 +98,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
     ]
     read += [file for target in plan.targets.values() for file in target.along.origins]
     sources = {source for source in read if source.exists()}  # of a source on the hub, what no target reads need not be here
-    seen = {str(source.resolve()): _source(source) for source in sources}
+    seen = {str(real(source)): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
     from modelbuild.plan import Step, Survey
@@ -115,7 +119,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         "modelfile": blake3(text).hexdigest(),
         "lock": blake3(lock).hexdigest(),
         "sources": seen,
-        "outputs": {str(output.resolve()): stat_of(output) for output in outputs},
+        "outputs": {str(real(output)): stat_of(output) for output in outputs},
         "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
     }

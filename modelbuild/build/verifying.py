@@ -27,6 +27,7 @@ from modelbuild.events import Report
 from modelbuild.lockfile import LockedFile
 from modelbuild.plan import Plan, Ref, Target
 from modelbuild.plan.model import Files
+from modelbuild.reading import is_regular
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import HubFolder, is_hub, open_hub, parse_address
 
@@ -146,11 +147,14 @@ class _Verifier:
         manifest, locked = read_manifest(path), self.lock.merges.get(name)
         if locked and locked.files:
             for file, one in locked.files.items():
-                self.file(f"{name}::{file}", path / file, one, manifest.tensors)
+                if (path / file).is_symlink():
+                    self.findings.append(Finding(f"{name}::{file}", "differs", ("it is a link",)))
+                else:
+                    self.file(f"{name}::{file}", path / file, one, manifest.tensors)
         elif manifest.files:
             for file in manifest.files:
                 self.count("file", 1)
-                if not (path / file).exists():
+                if not is_regular(path / file):
                     self.findings.append(Finding(f"{name}::{file}", "missing"))
                 elif file.endswith(".safetensors"):
                     self.tensors(f"{name}::{file}", path / file, manifest.tensors)
@@ -174,6 +178,9 @@ class _Verifier:
     def file(self, what: str, path: Path, locked: LockedFile, tensors: Mapping[str, str]) -> None:
         """Hold a file against its sha256; where it differs, say which tensors do."""
         self.count("file", 1)
+        if path.exists() and not path.is_file():
+            self.findings.append(Finding(what, "differs", ("it is no file",)))
+            return
         try:
             same = path.stat().st_size == locked.size and self.hashes.sha256(path, full=self.full) == locked.sha256
         except FileNotFoundError:

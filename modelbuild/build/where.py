@@ -56,6 +56,6 @@ def cache_setting(where: Where, text: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     match document:
-        case {"cache": {"path": str(path)}}:
+        case {"cache": {"path": str(path)}} if "\0" not in path:
             return path
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class History:
     def __init__(self, index: Index, modelfile: Path) -> None:
         """Look at the project of that Modelfile."""
         self._index = index
-        self._prefix = f"n:{blake3(str(modelfile.resolve()).encode()).hexdigest()[:16]}:"
+        self._prefix = f"n:{blake3(os.fsencode(os.path.realpath(modelfile))).hexdigest()[:16]}:"
 
     def of(self, node: str) -> Mapping[str, Past]:
         """Return the past of a node's tensors, by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -65,4 +66,4 @@ class OutputTable:
 
 
 def _key(path: Path) -> str:
-    return "o:" + blake3(str(path.resolve()).encode()).hexdigest()
+    return "o:" + blake3(os.fsencode(os.path.realpath(path))).hexdigest()

@@ -48,6 +48,14 @@ class Salvage:
         self._held = ()
 
 
+def left_over(cache_directory: Path) -> int:
+    """Return how many bytes of finished tensors stand in staging directories: at most so many a build may read and use; locks nothing."""
+    staging = cache_directory / STAGING
+    with contextlib.suppress(OSError):
+        return sum(tensor.entry.nbytes for directory in sorted(staging.iterdir()) for tensor in _finished(directory))
+    return 0
+
+
 def abandoned(cache_directory: Path) -> Iterator[tuple[Path, files.Lock]]:
     """Yield the staging directories whose build has died, each locked."""
     staging = cache_directory / STAGING

@@ -12,6 +12,9 @@ from blake3 import blake3
 from modelbuild.cache.layout import Json, is_digest, parse_json, write_json
 from modelbuild.checkpoint.dtypes import SIZES, nbytes
 from modelbuild.digest import encode
+from modelbuild.reading import read_small
+
+_LARGEST = 1 << 28
 
 PACK_FORMAT = 1
 """Raised by hand when the header of packs changes: it is part of their names."""
@@ -75,7 +78,7 @@ def pack_id(entries: Iterable[TensorEntry]) -> str:
 def read_sidecar(path: Path) -> Sidecar | None:
     """Read the file beside a pack; None where it is missing, unreadable or does not make sense."""
     try:
-        value = parse_json(path.read_bytes())
+        value = parse_json(read_small(path, _LARGEST))
     except OSError:
         return None
     match value:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from modelbuild.names import plain
 
 CONFIG = "adapter_config.json"
 
@@ -31,6 +33,11 @@ _REFUSED = {
     "megatron_config": "it is split over machines",
 }
 """What is no sum of a weight and a product of two factors."""
+
+_RISKY = re.compile(r"\)[*+?{]|\(\?|\\[1-9]")
+_REPEATS = re.compile(r"(?<!\\)[*+{]")
+_MOST_COMPARED = 1_000_000
+_LONGEST_MODULE = 200
 
 _OTHER_BASES = ("pissa", "olora", "corda", "loftq")
 """Initialisations that change the base, so that the adapter fits that one alone."""
@@ -86,11 +93,12 @@ def read_adapter(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
     """Read an adapter from its adapter_config.json and the shapes of its tensors, by name."""
     try:
         return _read(config, shapes)
-    except (TypeError, ValueError, AttributeError, IndexError, re.error) as error:
-        return Adapter((), {}, transposed=False, problems=(f"{CONFIG} is not as PEFT writes it: {error}",))
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, re.error) as error:
+        return Adapter((), {}, transposed=False, problems=(f"{CONFIG} is not as PEFT writes it: {plain(str(error), 200)}",))
 
 
 def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Adapter:
+    _check_patterns(config.get("alpha_pattern") or {}, shapes)
     problems = list(_refusals(config, shapes))
     pairs: dict[tuple[str, str, bool], dict[str, str]] = {}
     saved: dict[str, Saved] = {}
@@ -122,15 +130,24 @@ def _read(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> A
 def _refusals(config: Mapping[str, Any], names: Iterable[str]) -> Iterable[str]:
     kind = config.get("peft_type", "LORA")
     if kind != "LORA":
-        yield f"it is of the kind {kind}, and LORA alone is a sum"
+        yield f"it is of the kind {plain(str(kind))}, and LORA alone is a sum"
     for key, why in _REFUSED.items():
         if config.get(key):
             yield f"{key}: {why}"
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_OTHER_BASES):
-        yield f"init_lora_weights = {start}: it was trained on a base that was changed; convert it to a plain LoRA with PEFT"
+        yield f"init_lora_weights = {plain(start)}: it was trained on a base that was changed; convert it to a plain LoRA with PEFT"
     if any("lora_magnitude_vector" in name for name in names) and not config.get("use_dora"):
         yield f"lora_magnitude_vector: {_REFUSED['use_dora']}"
+
+
+def _check_patterns(patterns: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuse patterns that can be made to take for ever: what repeats what repeats, and more of them than anybody writes."""
+    for pattern in patterns:
+        if _RISKY.search(pattern) or len(_REPEATS.findall(pattern)) > 1:
+            raise ValueError(f"alpha_pattern has `{plain(pattern)}`, which repeats more than one part")
+    if len(patterns) * len(names) > _MOST_COMPARED:
+        raise ValueError(f"alpha_pattern has {len(patterns)} patterns for {len(names)} tensors")
 
 
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
@@ -140,4 +157,6 @@ def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
 
 def _by_pattern(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
     """Return the value of the first pattern that a module's name ends with, as PEFT does."""
+    if patterns and len(module) > _LONGEST_MODULE:
+        raise ValueError(f"a module's name has {len(module)} characters")
     return next((value for pattern, value in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", module)), default)

@@ -21,7 +21,7 @@ _TOKENS = re.compile(
 )
 """The embedding of tokens, among all embeddings."""
 
-_FIRST_NUMBER = re.compile(r"(.*?)\.(\d+)(?:\.|\Z)", re.DOTALL)
+_FIRST_NUMBER = re.compile(r"(.*?)\.([0-9]+)(?:\.|\Z)", re.DOTALL)
 """Of a name, what stands before the first component that is a number, and that number."""
 
 _FEWEST = 3
@@ -143,7 +143,7 @@ def _place_of(prefixes: tuple[str, ...], name: str) -> tuple[int, int]:
     for i, prefix in enumerate(prefixes):
         if name.startswith(prefix) and name[len(prefix) : len(prefix) + 1] == ".":
             number = name[len(prefix) + 1 :].split(".", 1)[0]
-            if number.isdigit():
+            if number.isascii() and number.isdigit():
                 return i, int(number)
     return -1, -1
 

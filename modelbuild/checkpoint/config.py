@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from modelbuild.checkpoint.dtypes import TORCH_NAMES
-from modelbuild.checkpoint.sections import DEPTH_KEYS, at, replaced, section_of
+from modelbuild.checkpoint.sections import DEPTH_KEYS, at, is_count, replaced, section_of
 
 Config = Mapping[str, Any]
+
+CODE_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
+"""What names Python code that programs run when they load a model."""
 
 _NEVER_PER_LAYER = frozenset({"architectures", "eos_token_id", "bos_token_id", "pad_token_id", "label2id", "id2label"})
 
@@ -82,7 +85,7 @@ def _places(kinds: Sequence[bool]) -> str:
 
 def _spelled_out(section: Config) -> Config:
     """Write out which layers have full attention, where the architecture alone knows it."""
-    depth = next((section[key] for key in DEPTH_KEYS if isinstance(section.get(key), int)), 0)
+    depth = next((section[key] for key in DEPTH_KEYS if is_count(section.get(key))), 0)
     every = section.get("sliding_window_pattern") or section.get("_sliding_window_pattern") or _EVERY.get(str(section.get("model_type")))
     if "layer_types" in section or section.get("model_type") not in _EVERY or not isinstance(every, int):
         return section
@@ -103,9 +106,19 @@ def is_per_layer(config: Config, key: str, depth: int) -> bool:
     )
 
 
+def without_code(config: Config) -> Config:
+    """Return a config that names no code to be run: code is not carried, and what names it would fetch it from elsewhere."""
+    changed = {key: without_code(value) if isinstance(value, Mapping) else value for key, value in config.items() if key not in CODE_KEYS}
+    return config if changed == config else changed
+
+
 def json_text(table: Config) -> bytes:
     """Write a JSON object as the files beside weights are written."""
-    return (json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # halves of characters, which JSON can escape and UTF-8 cannot say
+        return (json.dumps(table, indent=2) + "\n").encode()
 
 
 def with_dtype(config: Config, dtype: str) -> Config:

@@ -18,10 +18,21 @@ from typing import Any
 
 from modelbuild.checkpoint.dtypes import SIZES, nbytes
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.names import natural
+from modelbuild.names import natural, plain
 
 MAX_HEADER = 100_000_000
 """Bytes; the reference reader refuses longer headers."""
+
+MAX_TENSORS = 250_000
+"""Of one file: the largest models have half as many in a hundred files."""
+
+MAX_NAME = 1024
+"""Characters of a tensor's name, which are all printable: it is shown, matched with patterns, and ordered by the numbers in it."""
+
+MAX_DIMENSIONS = 64
+"""What arrays can have."""
+
+_MAX_SIZE = 1 << 63
 
 ALIGNMENT = 4096
 """The data section of a file we write starts at a multiple of this, so that file systems can share whole blocks."""
@@ -71,9 +82,13 @@ def parse_header(path: Path, size: int, start: bytes) -> tuple[TensorInfo, ...]:
     """Read the header of a file of `size` bytes from what it starts with: its first 8 bytes and the header, or more."""
     length = header_length(path, size, start)
     raw = start[8 : 8 + length]
+    if raw.count(b"{") > MAX_TENSORS or raw.count(b"[") > 2 * MAX_TENSORS or raw.count(b",") > 20 * MAX_TENSORS:  # before it takes memory
+        raise _malformed(path, f"its header has more than {MAX_TENSORS} entries")
     try:
-        header = json.loads(raw, object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as error:
+        header = json.loads(raw.decode(), object_pairs_hook=_no_duplicates)
+    except RecursionError:
+        raise _malformed(path, "its header is nested too deep") from None
+    except ValueError as error:
         raise _malformed(path, f"its header is not sound JSON: {error}") from None
     if not isinstance(header, dict):
         raise _malformed(path, "its header is not a JSON object")
@@ -89,26 +104,34 @@ def _tensor(path: Path, name: str, entry: Any, data: int, size: int) -> TensorIn
     # No `match`: its patterns take longer than all that follows, and some models have a hundred thousand tensors.
     fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
     dtype, dims, span = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise _malformed(path, f"`{plain(name)}` is no name of a tensor: it has {len(name)} characters, or some that cannot be shown")
     if isinstance(dtype, str) and dtype not in SIZES:
-        raise _malformed(path, f"`{name}` has the unknown type {dtype}")
+        raise _malformed(path, f"`{name}` has the unknown type {plain(dtype)}")
     start, stop = span if isinstance(span, list) and len(span) == 2 else (None, None)
-    if not (isinstance(dtype, str) and isinstance(dims, list) and isinstance(start, int) and isinstance(stop, int)):
+    if not (isinstance(dtype, str) and isinstance(dims, list) and type(start) is int and type(stop) is int):
         raise _malformed(path, f"the header's entry for `{name}` is not {{dtype, shape, data_offsets}}")
-    shape = tuple(dims)
-    if not all(type(dim) is int and dim >= 0 for dim in shape):
-        raise _malformed(path, f"`{name}` has the shape {list(shape)}")
+    if len(dims) > MAX_DIMENSIONS:
+        raise _malformed(path, f"`{name}` has a shape of {len(dims)} dimensions")
+    if not all(type(dim) is int and 0 <= dim < _MAX_SIZE for dim in dims):
+        shown = f"the shape {plain(str(dims), 200)}" if all(type(dim) is int for dim in dims) else "a shape that is no list of sizes"
+        raise _malformed(path, f"`{name}` has {shown}")
     if not 0 <= start <= stop <= size - data:
-        raise _malformed(path, f"`{name}` claims bytes {start} to {stop} of {size - data}")
+        raise _malformed(path, f"`{name}` claims bytes {plain(str(start))} to {plain(str(stop))} of {size - data}")
+    shape = tuple(dims)
     if stop - start != nbytes(dtype, shape):
-        raise _malformed(path, f"`{name}` is {dtype} of shape {list(shape)} and so has {nbytes(dtype, shape)} bytes, not {stop - start}")
+        raise _malformed(path, f"`{name}` is {dtype} of shape {dims} and so has {nbytes(dtype, shape)} bytes, not {stop - start}")
+    if not stop > start and prod(filter(None, shape)) >= _MAX_SIZE:
+        raise _malformed(path, f"`{name}` has the shape {dims}")
     return TensorInfo(name, dtype, shape, path, data + start, stop - start)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"`{next(name for name in names if names.count(name) > 1)}` stands there twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"`{plain(twice)}` stands there twice")
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 Config = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -25,10 +25,17 @@ _SENSES = {
 
 _DEEPEST = 3
 
+_MOST_LAYERS = 100_000
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Tell whether a value can be how many layers there are."""
+    return type(value) is int and 0 <= value <= _MOST_LAYERS
+
 
 def sections(config: Config, path: Path = ()) -> Iterator[tuple[Path, Config]]:
     """Yield the sections of a config that state a number of layers, outer ones first."""
-    if any(isinstance(config.get(key), int) for key in (*DEPTH_KEYS, *ENCODER_KEYS, *DECODER_KEYS)):
+    if any(is_count(config.get(key)) for key in (*DEPTH_KEYS, *ENCODER_KEYS, *DECODER_KEYS)):
         yield path, config
     if len(path) < _DEEPEST:
         for key, value in config.items():
@@ -39,7 +46,7 @@ def sections(config: Config, path: Path = ()) -> Iterator[tuple[Path, Config]]:
 def depths_of(config: Config) -> frozenset[int]:
     """Return the numbers of layers that a config states."""
     keys = (*DEPTH_KEYS, *ENCODER_KEYS, *DECODER_KEYS)
-    return frozenset(section[key] for _, section in sections(config) for key in keys if isinstance(section.get(key), int))
+    return frozenset(section[key] for _, section in sections(config) for key in keys if is_count(section.get(key)))
 
 
 def section_of(config: Config, prefix: str) -> tuple[Path, tuple[str, ...]]:
@@ -56,9 +63,9 @@ def section_of(config: Config, prefix: str) -> tuple[Path, tuple[str, ...]]:
     path, section = next(iter(fitting or [one for one in found if not one[0]] or found), ((), config))
     words = prefix.split(".")
     for word, keys in (("encoder", ENCODER_KEYS), ("decoder", DECODER_KEYS)):
-        if word in words and (own := tuple(key for key in keys if key in section)):
+        if word in words and (own := tuple(key for key in keys if is_count(section.get(key)))):
             return path, own
-    return path, tuple(key for key in DEPTH_KEYS if key in section)
+    return path, tuple(key for key in DEPTH_KEYS if is_count(section.get(key)))
 
 
 def at(config: Config, path: Path) -> Config:

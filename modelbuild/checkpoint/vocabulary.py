@@ -9,12 +9,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modelbuild.names import plain
+
 Json = Mapping[str, Any]
 
 TOKENIZER, CONFIG, ADDED = "tokenizer.json", "tokenizer_config.json", "added_tokens.json"
 
 
-_MOST = 1 << 31
+MOST = 1 << 22
+"""Rows: the largest vocabularies have a quarter of these, and each model's are looked up one by one."""
 
 
 class Malformed(ValueError):
@@ -59,7 +62,9 @@ def read_vocabulary(json: Callable[[str], Json], held: Collection[str]) -> Vocab
             entries = {token: _entry(token, at) for token, at in more.items()}
             return Vocabulary({**_own({"model": {"vocab": json("vocab.json")}}), **more}, entries)
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
-        raise Malformed(f"{TOKENIZER if TOKENIZER in held else 'vocab.json'} is not as tokenizers write it: {error}") from None
+        raise Malformed(
+            f"{TOKENIZER if TOKENIZER in held else 'vocab.json'} is not as tokenizers write it: {plain(str(error), 200)}"
+        ) from None
     return None
 
 
@@ -68,12 +73,14 @@ def _own(table: Json) -> Mapping[str, int]:
     if isinstance(vocab, dict):
         if not all(type(at) is int for at in vocab.values()):
             raise ValueError("an id is no whole number")
+        if vocab and not 0 <= min(vocab.values()) <= max(vocab.values()) < MOST:
+            raise ValueError(f"an id is no row: ids go from 0 to {MOST}")
         return vocab
     return {str(piece[0]): i for i, piece in enumerate(vocab)}
 
 
 def _id(at: object) -> int:
-    if type(at) is not int or not 0 <= at < _MOST:
+    if type(at) is not int or not 0 <= at < MOST:
         raise ValueError(f"the id {at} is no row")
     return at
 
@@ -145,7 +152,7 @@ def tokenizer_json(table: Json, union: Union) -> Json:
 
 def tokenizer_config(table: Json, union: Union) -> Json:
     """Write a union into tokenizer_config.json, where that lists added tokens at all."""
-    if "added_tokens_decoder" not in table:
+    if not isinstance(table.get("added_tokens_decoder"), dict):
         return table
     more = {
         str(entry["id"]): {key: value for key, value in entry.items() if key != "id"}

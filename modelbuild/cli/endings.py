@@ -9,10 +9,12 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import plain
 
 if TYPE_CHECKING:
     from modelbuild.cli.common import Common
 
+_LONGEST_PATH = 1000
 _WAYS_OUT = {
     errno.ENOSPC: "free some space and run the same command: finished tensors are kept",
     errno.EDQUOT: "free some space and run the same command: finished tensors are kept",
@@ -62,7 +64,7 @@ def _worded(error: BaseException) -> tuple[tuple[Problem, ...], int]:
         case ModelbuildError():
             return error.problems, error.exit_code
         case OSError():
-            names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+            names = [plain(str(name), _LONGEST_PATH) for name in (error.filename, error.filename2) if name is not None]
             facts = (f"at `{'` -> `'.join(names)}`",) if names else ()
             hint = _WAYS_OUT.get(error.errno or 0, "")
             return (Problem(f"the system says: {error.strerror or error}", facts=facts, hint=hint),), Exit.LOCAL_IO

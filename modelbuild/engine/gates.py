@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelbuild.checkpoint.config import without_code
 from modelbuild.engine.budget import available
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.names import human_bytes
+from modelbuild.names import human_bytes, plain
 from modelbuild.plan.mixture import Prompted
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ def _random(prompted: Prompted) -> Floats:
 def _splitter(prompted: Prompted) -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_str(prompted.tokenizer())
+    try:
+        tokenizer = Tokenizer.from_str(prompted.tokenizer())
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        problem = Problem("the tokenizer of the base cannot be read", facts=(plain(str(error), 200),), hint="copy or download it again")
+        raise ModelbuildError(problem, Exit.SOURCE) from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return lambda text: tokenizer.encode(text).ids
@@ -109,7 +114,10 @@ def _base(prompted: Prompted, inputs: Sequence[Held]) -> tuple[Any, Any]:
         raise ModelbuildError(
             Problem("there is too little memory to find gates", facts=facts, hint='write `gate = "cheap_embed"`'), Exit.LOCAL_IO
         )
-    table = dict(prompted.config)
+    table = dict(without_code(prompted.config))
+    for key in ("attn_implementation", "_attn_implementation"):
+        if table.get(key) not in ("eager", "sdpa"):  # any other may be kernels that are fetched from a hub, and run
+            table.pop(key, None)
     config = transformers.AutoConfig.for_model(table.pop("model_type"), **table)
     auto: Any = transformers.AutoModelForCausalLM
     model = auto.from_config(config, dtype=torch.float32)

@@ -30,15 +30,16 @@ def add_adapters(terms: Sequence[tuple[float, bool]], inputs: Sequence[Held], ch
     for first in range(0, weight.shape[0], step):
         count = min(step, weight.shape[0] - first)
         rows, at = weight.rows(first, count), 0
-        for scale, transposed in terms:
-            if one_dimensional:
-                rows += np.float32(scale) * whole[at][first : first + count]
-                at += 1
-                continue
-            a, b = whole[at], whole[at + 1]
-            left, right = (a.T, b.T) if transposed else (b, a)
-            add_product(rows, np.ascontiguousarray(left[first : first + count]), np.ascontiguousarray(right), scale)
-            at += 2
+        with np.errstate(all="ignore"):  # what overflows is counted where it is rounded
+            for scale, transposed in terms:
+                if one_dimensional:
+                    rows += np.float32(scale) * whole[at][first : first + count]
+                    at += 1
+                    continue
+                a, b = whole[at], whole[at + 1]
+                left, right = (a.T, b.T) if transposed else (b, a)
+                add_product(rows, np.ascontiguousarray(left[first : first + count]), np.ascontiguousarray(right), scale)
+                at += 2
         yield rows
 
 
@@ -64,6 +65,9 @@ def factorise(payload: tuple[Any, int], inputs: Sequence[Held], chunk: int) -> I
         matrix = torch.zeros(whole[1].shape[0], whole[0].shape[1])
         for i, scale in enumerate(terms):
             matrix += scale * (whole[2 * i + 1] @ whole[2 * i])
+    if not torch.isfinite(matrix).all():  # it has no singular values; what is yielded is counted, and told with its name
+        yield np.full(rank * sum(matrix.shape), np.nan, np.float32)
+        return
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     roots = values[:rank].sqrt()
     yield (roots[:, None] * right[:rank]).contiguous().numpy().reshape(-1)
@@ -80,4 +84,6 @@ def take_part(start: int, inputs: Sequence[Held], chunk: int) -> Iterator[NDArra
 def set_beside(scales: Sequence[float], inputs: Sequence[Held], chunk: int) -> Iterator[NDArray[np.float32]]:
     """Yield matrices side by side, each times its scale."""
     del chunk
-    yield np.concatenate([np.float32(scale) * held.rows(0, held.shape[0]) for scale, held in zip(scales, inputs, strict=True)], axis=1)
+    with np.errstate(all="ignore"):
+        side = np.concatenate([np.float32(scale) * held.rows(0, held.shape[0]) for scale, held in zip(scales, inputs, strict=True)], axis=1)
+    yield side

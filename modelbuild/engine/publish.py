@@ -14,14 +14,21 @@ from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.cache import TensorEntry, pack_id
-from modelbuild.checkpoint.config import json_text
+from modelbuild.checkpoint.config import CODE_KEYS, json_text, without_code
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import is_file_name
 from modelbuild.plan import Ref, Target
 from modelbuild.plan.layout import index_json
+from modelbuild.reading import parse_object, read_small
 
 _STAGED = ".modelbuild-"
+
+_CONFIGS = ("_config.json", "_map.json", "chat_template.json")
+"""How files are called that may name code, beside config.json."""
+
+_LARGEST_MANIFEST = 1 << 28
 
 MANIFEST = "modelbuild.json"
 """In every output directory: says that modelbuild made it, and which files are its own."""
@@ -70,11 +77,11 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
     weights = {file: _pack_of(target, names, digest) for file, names in target.files.items()}
     tensors = {name: digest(ref) for name, ref in target.tensors.items()}
     root = merkle_root((name, ref.dtype, ref.shape, tensors[name]) for name, ref in target.tensors.items())
-    small = {name: path.read_bytes() for name, path in target.along.carried.items() if name != "config.json"}
+    small = {name: _without_code(name, read_small(path)) for name, path in target.along.carried.items() if name != "config.json"}
     small |= {name: written() for name, written in target.along.written.items()}
     if target.config:
         carried = target.along.carried
-        original = carried["config.json"].read_bytes() if "config.json" in carried else b"null"
+        original = read_small(carried["config.json"]) if "config.json" in carried else b"null"
         same = json.loads(original) == target.config
         small["config.json"] = original if same else json_text(target.config)
     if len(target.files) > 1:
@@ -86,6 +93,18 @@ def content_of(target: Target, digest: Callable[[Ref], str]) -> Content:
     manifest = {"made_by": "modelbuild", "format": 1, "root": root, "files": listed, "tensors": told}
     small[MANIFEST] = json_text(manifest)
     return Content(weights, small, root)
+
+
+def _without_code(name: str, data: bytes) -> bytes:
+    """Return a file that goes along as it is, unless it names code to be run."""
+    if not name.endswith(_CONFIGS) or not (b"\\u" in data or any(key.encode() in data for key in CODE_KEYS)):
+        return data
+    try:
+        table = parse_object(data)
+    except ValueError:
+        return data
+    changed = without_code(table)
+    return data if changed == table else json_text(changed)
 
 
 def _pack_of(target: Target, names: Sequence[str], digest: Callable[[Ref], str]) -> str:
@@ -106,8 +125,9 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the output at `path`; an empty one where there is none that is sound."""
     try:
-        table = json.loads((path / MANIFEST).read_bytes())
-        return Manifest(str(table.get("root", "")), tuple(map(str, table["files"])), dict(table.get("tensors", {})))
+        table = parse_object(read_small(path / MANIFEST, _LARGEST_MANIFEST))
+        files_in = tuple(name for name in map(str, table["files"]) if is_file_name(name))
+        return Manifest(str(table.get("root", "")), files_in, dict(table.get("tensors", {})))
     except (OSError, ValueError, KeyError, TypeError):
         return Manifest()
 

@@ -44,7 +44,8 @@ def widened(raw: bytearray, dtype: str) -> Floats:
     """Return stored numbers as float32."""
     if dtype == "BF16":
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-    return np.frombuffer(raw, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return np.frombuffer(raw, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).astype(np.float32)
 
 
 Compute = Callable[[Any, Sequence[Held], int], Iterator[Floats]]

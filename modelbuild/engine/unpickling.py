@@ -21,6 +21,7 @@ from modelbuild.cache.layout import CONVERTED, prepare
 from modelbuild.checkpoint.header import TensorInfo, lay_out, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.sources.checkpoint import PICKLES, SINGLE, read_json
+from modelbuild.sources.local import astray
 
 _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -50,6 +51,10 @@ class ConvertedFolder:
         """Return where a file lies."""
         return self.weights if name == SINGLE else self.directory / name
 
+    def astray(self, name: str) -> str:
+        """Return where a file really lies that is a link out of the directory, or ""."""
+        return "" if name == SINGLE else astray(self.directory, name)
+
     def header(self, name: str) -> tuple[TensorInfo, ...]:
         """Read the header of the weights."""
         return read_header(self.path(name))
@@ -64,8 +69,8 @@ def pickles(directory: Path) -> tuple[Path, ...]:
     index = directory / _INDEX
     if index.is_file():
         named = read_json(index).get("weight_map")
-        listed = sorted(set(named.values())) if isinstance(named, dict) else []
-        return tuple(directory / name for name in listed if isinstance(name, str) and Path(name).name == name)
+        listed = sorted({name for name in named.values() if isinstance(name, str)}) if isinstance(named, dict) else []
+        return tuple(directory / name for name in listed if Path(name).name == name)
     known = [directory / name for name in ("pytorch_model.bin", "adapter_model.bin", "model.pt", "model.pth")]
     return tuple(path for path in known if path.is_file())[:1] or tuple(sorted(directory.glob("*.bin")))
 
@@ -80,13 +85,18 @@ def converted(name: str, directory: Path, cache: Path) -> ConvertedFolder:
     found = pickles(directory)
     if not found:
         raise ModelbuildError(Problem(f"source `{name}` holds no weights", facts=(f"looked in {directory}",)), Exit.SOURCE)
+    for path in found:
+        if not path.is_file() or (where := astray(directory, path.name)):
+            fact = f"`{path.name}` is a link to {where}" if path.is_file() else f"`{path.name}` is no file"
+            problem = Problem(f"source `{name}` has no such weights", facts=(fact,), hint="put the file itself there")
+            raise ModelbuildError(problem, Exit.UNSAFE if path.is_file() else Exit.SOURCE)
     stats = [(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns) for path in found for status in [path.stat()]]
     weights = cache / CONVERTED / blake3(json.dumps(stats).encode()).hexdigest()[:32] / SINGLE
     if not weights.is_file():
         prepare(cache)
         files.make_directory(cache / CONVERTED)
         files.make_directory(weights.parent)
-        command = [sys.executable, "-m", __name__, str(weights), *map(str, found)]
+        command = [sys.executable, "-P", "-m", __name__, str(weights), *map(str, found)]
         child = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this program
         if child.returncode:
             raise _refused(name, found, child.stderr)

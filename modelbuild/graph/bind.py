@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
-from modelbuild.errors import ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.method import REQUIRED, Method, Param
@@ -16,6 +17,12 @@ from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
 from modelbuild.names import KeyPath
+
+_MOST_TOLD = 1_000
+"""Problems after which no more are looked for: nobody reads more, and each takes time to be placed and worded."""
+
+_LONGEST_CYCLE = 20
+"""Merges of a cycle that are named."""
 
 
 def bind(modelfile: Modelfile) -> Graph:
@@ -27,7 +34,7 @@ def bind(modelfile: Modelfile) -> Graph:
     """
     binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
-    problems = binder.problems + list(_unknown_targets(modelfile))
+    problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD))
     if not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
@@ -41,15 +48,19 @@ class Binder:
     def __init__(self, modelfile: Modelfile) -> None:
         """Start with nothing wrong."""
         self.modelfile = modelfile
-        self.known = (*modelfile.sources, *modelfile.merges)
-        self.problems: list[Problem] = []
+        self.known = {**modelfile.sources, **modelfile.merges}
+        self.said: dict[Problem, None] = {}
         self.notes: list[str] = []
 
     def say(self, what: str, path: KeyPath, *, key: bool = False, facts: tuple[str, ...] = (), hint: str = "") -> None:
         """Note a problem, once."""
-        problem = self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint)
-        if problem not in self.problems:  # a setting of the node is read once for each input
-            self.problems.append(problem)
+        # Once: a setting of the node is read for each input.
+        self.said[self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint)] = None
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong, in the order in which it was found."""
+        return list(self.said)
 
     def node(self, merge: Merge) -> Node | None:
         """Bind a merge, or say what is wrong with it."""
@@ -61,7 +72,7 @@ class Binder:
             path = (*merge.path, "method")
             self.say(f"no merge method is called `{merge.method}`", path, facts=(f"installed: {', '.join(known)}",), hint=hint)
             return None
-        method, before = load(merge.method), len(self.problems)
+        method, before = load(merge.method), len(self.said)
         roles: dict[tuple[str, ...], str] = {("base",): merge.base, ("embed",): merge.embed, ("head",): merge.head}
         if merge.tokenizer.source not in ("base", "union"):
             roles["tokenizer", "source"] = merge.tokenizer.source
@@ -84,7 +95,7 @@ class Binder:
         if merge.common and merge.tokenizer.settles:
             hint = "`common` goes by rows, `tokenizer` by tokens: keep one of them"
             self.say("`vocabulary` and `tokenizer` both say which rows are merged", (*merge.path, "vocabulary"), key=True, hint=hint)
-        if len(self.problems) > before:
+        if len(self.said) > before:
             return None
         return self.bound_node(merge, tuple(slices))
 
@@ -186,17 +197,19 @@ class Binder:
 
     def model(self, name: str, path: KeyPath) -> None:
         """Say so if no source or merge is called like that."""
-        if name not in self.known:
+        if name not in self.known and len(self.said) < _MOST_TOLD:
             self.say(
                 f"no source or merge is called `{name}`",
                 path,
-                facts=(f"declared: {', '.join(self.known)}",),
+                facts=(f"declared: {among(self.known)}",),
                 hint=did_you_mean(name, self.known),
             )
 
     def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, own: Sequence[str], *, per_input: bool = False) -> None:
         """Say which parameters the method does not take; `own` are the keys that the table has whatever the method."""
         for name in params:
+            if len(self.said) >= _MOST_TOLD:
+                return
             param = method.param(name)
             if param is None:
                 known = [one.name for one in method.params]
@@ -250,7 +263,7 @@ def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
             yield modelfile.locator.problem(
                 f"no merge is called `{name}`",
                 ("default", i),
-                facts=(f"declared: {', '.join(modelfile.merges)}",),
+                facts=(f"declared: {among(modelfile.merges)}",),
                 hint=did_you_mean(name, modelfile.merges),
             )
 
@@ -260,11 +273,12 @@ def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
 
     problems = []
     for knot in networkx.strongly_connected_components(digraph := digraph_of(modelfile, nodes)):
-        start = next(name for name in digraph if name in knot)
-        if len(knot) == 1 and not digraph.has_edge(start, start):
+        if len(knot) == 1 and not any(digraph.has_edge(one, one) for one in knot):
             continue
+        start = next(name for name in digraph if name in knot)
         cycle = [start] if len(knot) == 1 else [tail for tail, _ in networkx.find_cycle(digraph.subgraph(knot), start)]
-        path = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
+        shown = cycle if len(cycle) <= _LONGEST_CYCLE else [*cycle[:_LONGEST_CYCLE], "…"]
+        path = " -> ".join(f"`{name}`" for name in (*shown, cycle[0]))
         problems.append(
             modelfile.locator.problem(
                 "these merges need each other", ("merge", start), facts=(path,), hint="let one of them read something else"

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem
-from modelbuild.names import KeyPath, dotted
+from modelbuild.names import KeyPath, dotted, plain
+from modelbuild.reading import YAML, Unfit, read_small
+
+_MOST = 20_000
+"""Keys and entries of a document: an alias costs a few bytes and repeats whatever it stands for."""
 
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge"))
 
@@ -44,15 +48,15 @@ def documents(file: Path) -> tuple[Document, ...]:
 
     found = []
     try:
-        for node in yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader):
+        for node in yaml.compose_all(read_small(file, YAML).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             places: dict[KeyPath, Place] = {}
             found.append(Document(file, _read(node, (), file, places), places))
     except FileNotFoundError:
         raise ModelbuildError(Problem(f"there is no `{file}`", hint="name a mergekit configuration"), Exit.SOURCE) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, Unfit, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = Place(str(file), mark.line + 1, mark.column + 1) if mark else None
-        fact = str(getattr(error, "problem", error))
+        fact = plain(str(getattr(error, "problem", error)), 200)
         raise ModelbuildError(Problem(f"`{file}` is no YAML", place=place, facts=(fact,), hint="mend it there")) from None
     if not found or not all(isinstance(document.table, dict) for document in found):
         raise ModelbuildError(Problem(f"`{file}` is no mergekit configuration", facts=("a document in it is no table of keys",)))
@@ -62,6 +66,8 @@ def documents(file: Path) -> tuple[Document, ...]:
 def _read(node: Any, path: KeyPath, file: Path, places: dict[KeyPath, Place]) -> Any:
     import yaml
 
+    if len(places) > _MOST:
+        raise ValueError(f"it has more than {_MOST} keys and entries, those that aliases repeat included")
     places.setdefault(path, Place(str(file), node.start_mark.line + 1, node.start_mark.column + 1))
     if node.tag not in _TAGS:
         raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag} makes more than text and numbers", node.start_mark)

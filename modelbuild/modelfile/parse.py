@@ -19,6 +19,16 @@ from modelbuild.modelfile.schema import ModelfileTable
 from modelbuild.modelfile.syntax import syntax_problem
 from modelbuild.modelfile.variables import substitute
 from modelbuild.modelfile.wording import refusals
+from modelbuild.reading import TEXT, Unfit, read_small
+
+MOST_MODELS = 2_000
+"""Sources and merges of a Modelfile."""
+
+MOST_ENTRIES = 30_000
+"""Keys and entries of lists of a Modelfile: a rule for every tensor of a large model, for each of several inputs, is a third of it."""
+
+_MOST_TOLD = 1_000
+"""Of what is wrong with keys and values: nobody reads more."""
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Modelfile:
@@ -33,13 +43,15 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Modelfile:
 
     """
     try:
-        data = path.read_bytes()
+        data = read_small(path, TEXT)
     except (FileNotFoundError, NotADirectoryError):
         problem = Problem(f"there is no Modelfile at `{path}`", hint="`modelbuild init` makes one")
         raise ModelbuildError(problem) from None
     except IsADirectoryError:
         problem = Problem(f"`{path}` is a directory, not a Modelfile", hint=f"did you mean `{path / 'Modelfile.toml'}`?")
         raise ModelbuildError(problem) from None
+    except Unfit as error:
+        raise ModelbuildError(Problem(f"`{path}` cannot be a Modelfile", facts=(str(error),), hint="name a file of text")) from None
     except OSError as error:
         problem = Problem(f"`{path}` cannot be read", facts=(f"the system says: {error.strerror}",))
         raise ModelbuildError(problem, Exit.LOCAL_IO) from error
@@ -69,6 +81,7 @@ def parse(path: Path, text: str, overrides: Sequence[str] = ()) -> Modelfile:
         document: dict[str, Any] = tomli.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelbuildError(syntax_problem(str(path), text, error)) from None
+    _refuse_many(str(path), document)
     edits, edit_problems = edit(document, overrides)
     locator = Locator(str(path), text, edits)
     document, problems = substitute(document, locator)
@@ -76,11 +89,25 @@ def parse(path: Path, text: str, overrides: Sequence[str] = ()) -> Modelfile:
     try:
         table = ModelfileTable.model_validate(document)
     except ValidationError as error:
-        problems = refusals(error.errors(include_url=False), document, locator) | problems
+        problems = refusals(error.errors(include_url=False)[:_MOST_TOLD], document, locator) | problems
         table = None
     if table is None or problems or edit_problems:
         raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
     return convert(table, path, locator)
+
+
+def _refuse_many(file: str, document: dict[str, Any]) -> None:
+    """Refuse a document that would take long to be told of."""
+    count = sum(len(section) for section in (document.get("source"), document.get("merge")) if isinstance(section, dict))
+    what = f"declares {count} models: at most {MOST_MODELS} are read" if count > MOST_MODELS else ""
+    entries = 0
+    level: list[Any] = [document]
+    while level and not what:
+        entries += sum(map(len, level))
+        what = f"has more than {MOST_ENTRIES} keys and entries" if entries > MOST_ENTRIES else ""
+        level = [one for held in level for one in (held.values() if isinstance(held, dict) else held) if isinstance(one, dict | list)]
+    if what:
+        raise ModelbuildError(Problem(f"`{file}` is too large", facts=(f"it {what}",), hint="make several files of it"))
 
 
 def _in_file_order(problems: Iterable[Problem]) -> list[Problem]:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import date, datetime, time
 
-from modelbuild.errors import did_you_mean
+from modelbuild.errors import did_you_mean as nearest
+from modelbuild.names import LIMIT, plain
 
-LIMIT = 60
-"""Characters of the user's text that one message repeats."""
+__all__ = ["LIMIT", "found", "kind", "nearest", "plain"]
 
-_LONGEST_MISSPELT = 40
 _FEW = 4
-_MOST_KNOWN = 500  # comparing words takes time in proportion to both
 _REPEATABLE_BITS = 128  # longer integers are described by their size: Python refuses to print the longest
-
-
-def plain(text: str, limit: int = LIMIT) -> str:
-    """Return `text` with unprintable characters escaped and what exceeds `limit` cut."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in cut)
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """Return the hint "did you mean …", or "" where nothing is near or the search would be long."""
-    return did_you_mean(word, known) if len(word) <= _LONGEST_MISSPELT and len(known) <= _MOST_KNOWN else ""
 
 
 def kind(value: object) -> str:  # noqa: PLR0911 -- one line for each kind that TOML has

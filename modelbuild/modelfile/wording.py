@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from modelbuild.errors import Problem
 from modelbuild.modelfile import schema
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.shown import found, nearest, plain
+from modelbuild.modelfile.shown import LIMIT, found, nearest, plain
 from modelbuild.names import KeyPath, dotted
 
 _EXPECTED = {
@@ -157,7 +157,7 @@ def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) ->
                 path[:-1],
                 f'"{plain(str(value))}" cannot be a name',
                 key=True,
-                hint="names are made of letters, digits, `-`, `_` and `.`",
+                hint="names are made of letters, digits, `-`, `_` and `.`" + (", at most 200 of them" if len(str(value)) > LIMIT else ""),
             )
         case "version":
             report.add(

@@ -130,6 +130,14 @@ class _Mixing:
     def check(self, layout: Layout) -> None:
         """See that experts have what the base has, and that the layout has a place for it."""
         wanted = {name: ref.shape for name, ref in self.base.tensors.items() if self.is_expert(name)}
+        if layout is not _MIXTRAL and type(self.base.config.get("intermediate_size")) is not int:
+            self.say(f"the config.json of `{self.base.name}` has no `intermediate_size`", "base", hint="copy or download it again")
+        places = [
+            self.base.anatomy.moved(f"mlp.{dense}.weight", layer) for layer in range(self.base.anatomy.layers) for dense in layout.names
+        ]
+        absent = [place for place in places if place not in wanted]
+        if absent or not places:
+            self.say(f"`{self.base.name}` has no layers that become experts", "base", facts=(f"it lacks {some(absent)}",) if absent else ())
         biases = [name for name in self.base.tensors if layout is _MIXTRAL and name.endswith("_proj.bias")]
         if biases:
             self.say(f"{layout.architecture} has no place for biases", "base", facts=(f"`{self.base.name}` has {some(biases)}",))

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelbuild.checkpoint.config import Config, with_dtype
+from modelbuild.checkpoint.config import CODE_KEYS, Config, with_dtype, without_code
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import Graph
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
 from modelbuild.modelfile.model import Merge
+from modelbuild.names import real
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.adapters import adapted
@@ -125,6 +126,9 @@ def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iter
         raise ModelbuildError(problems)
     planned_targets = {name: _target(graph, models, name, root) for name in targets}
     _distinct(graph, planned_targets, checkpoints, cache)
+    for name in targets:
+        named = [key for key in CODE_KEYS if key in models[name].config]
+        warnings += [f"`{name}` leaves out {', '.join(named)} of config.json: code is not carried"] if named else []
     live = _live(ref for target in planned_targets.values() for ref in target.tensors.values())
     casts = [
         ref
@@ -159,7 +163,7 @@ def _target(graph: Graph, models: Mapping[str, Model], name: str, root: Path) ->
     sizes = {tensor: ref.nbytes for tensor, ref in tensors.items()}
     handed_on = frozenset(tensor for tensor, ref in tensors.items() if isinstance(ref, Leaf) or ref.node not in (name, cast_node(name)))
     groups = layout.shards(sizes, model.anatomy, output.shard_size) if output.shard_size else layout.packs(sizes, model.anatomy, handed_on)
-    config = with_dtype(model.config, _common_dtype(tensors.values())) if model.config else {}
+    config = without_code(with_dtype(model.config, _common_dtype(tensors.values()))) if model.config else {}
     if model.adapter:
         files = {layout.ADAPTER: tuple(name for group in groups for name in group)}
     else:
@@ -199,12 +203,12 @@ def _common_dtype(refs: Iterable[Ref]) -> str:
 
 def _distinct(graph: Graph, targets: Mapping[str, Target], checkpoints: Mapping[str, Checkpoint], cache: Path) -> None:
     """Refuse outputs that would replace a source, the cache or each other."""
-    whole = {file.parent.resolve(): one.name for one in checkpoints.values() for file in one.weights}
-    single = {file.resolve(): one.name for one in checkpoints.values() for file in one.weights}
+    whole = {real(file.parent): one.name for one in checkpoints.values() for file in one.weights}
+    single = {real(file): one.name for one in checkpoints.values() for file in one.weights}
     taken = {path: f"source `{name}`" for path, name in (whole | single).items()}
-    apart = {cache.resolve(): "the cache"}
+    apart = {real(cache): "the cache"}
     for target in targets.values():
-        path, at = target.path.resolve(), ("merge", target.name, "output", "path")
+        path, at = real(target.path), ("merge", target.name, "output", "path")
         over = [who for other, who in (taken | apart).items() if path == other or path in other.parents]
         within = [who for other, who in apart.items() if other in path.parents]
         if over or within:

@@ -72,8 +72,12 @@ def unmatched(chain: Chain, spots: Iterable[Spot]) -> Iterable[Rule]:
 @lru_cache(maxsize=4096)
 def pattern_of(glob: str) -> re.Pattern[str]:
     """Compile a glob over whole dotted components; `*` and `?` do not cross a dot."""
-    body = "".join("[^.]*" if char == "*" else "[^.]" if char == "?" else re.escape(char) for char in glob)
-    return re.compile(rf"(?:^|\.){body}(?:\.|$)")
+    first, *others = (
+        "".join("[^.]" if char == "?" else re.escape(char) for char in piece) for piece in re.sub(r"\*+", "*", glob).split("*")
+    )
+    # What stands between two stars is taken where it first comes: if that does not fit, no later place does.
+    inner, last = "".join(rf"(?>[^.]*?{piece})" for piece in others[:-1]), "".join(f"[^.]*{piece}" for piece in others[-1:])
+    return re.compile(rf"(?:^|\.){first}{inner}{last}(?:\.|$)")
 
 
 def _interpolated(gradient: Gradient, spot: Spot, span: tuple[int, int]) -> float:

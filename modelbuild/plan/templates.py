@@ -11,7 +11,9 @@ from modelbuild.checkpoint.config import json_text
 from modelbuild.checkpoint.templates import BY_NAME, is_template
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Node
+from modelbuild.names import human_bytes
 from modelbuild.plan.model import Files, Model
+from modelbuild.reading import SMALL, read_small
 
 JINJA, OLDER, CONFIG = "chat_template.jinja", "chat_template.json", "tokenizer_config.json"
 
@@ -38,7 +40,9 @@ def _template(node: Node, wanted: str, models: Mapping[str, Model], root: Path) 
         return BY_NAME[wanted].encode
     path = root / wanted
     if path.is_file():
-        return path.read_bytes
+        if path.stat().st_size > SMALL:
+            raise _problem(node, f"`{path}` is no chat template", f"it has {human_bytes(path.stat().st_size)}", "name a file of text")
+        return partial(read_small, path)
     raise _problem(
         node,
         f"no chat template is called `{wanted}`",
@@ -51,13 +55,13 @@ def _of_model(node: Node, files: Files) -> Callable[[], bytes]:
     if JINJA in files.written:
         return files.written[JINJA]
     if JINJA in files.carried:
-        return files.carried[JINJA].read_bytes
+        return partial(read_small, files.carried[JINJA])
     for name in (CONFIG, OLDER):
         found = files.json(name).get("chat_template") if name in files.held else None
         if isinstance(found, list):  # several by name
-            found = next((one.get("template") for one in found if one.get("name") == "default"), None)
+            found = next((one.get("template") for one in found if isinstance(one, dict) and one.get("name") == "default"), None)
         if isinstance(found, str):
-            return found.encode
+            return partial(found.encode, errors="replace")
     looked = f"looked in {JINJA}, {CONFIG}, {OLDER}"
     raise _problem(node, f"`{node.template}` has no chat template", looked, "name another model, or a file")
 

@@ -13,6 +13,7 @@ from modelbuild.checkpoint.sections import at, replaced, text_section
 from modelbuild.checkpoint.vocabulary import (
     ADDED,
     CONFIG,
+    MOST,
     TOKENIZER,
     Union,
     Vocabulary,
@@ -163,7 +164,7 @@ class _Aligner:
         if self.problems or lead not in held:
             return Aligned(self.views, problems=tuple(self.problems))
         others = [held[name] for name in names if name != lead] if self.settings.source == "union" else []
-        union = united(held[lead], others, closed=bool(others) and is_closed(self.models[lead].files.json(TOKENIZER)))
+        union = united(held[lead], others, closed=bool(others) and self.is_closed(lead))
         self.tell(union)
         for name in names:
             beyond = [token for token, i in held[name].ids.items() if i >= self.rows[name]]
@@ -183,6 +184,10 @@ class _Aligner:
             ordered = {one: self.views[one] for one in sources}
             views[name] = self.with_rows(name, ordered, rows_of(indices, own, base, chosen), total)
         return Aligned(views, self.renamed(lead, total), self.files(lead, union), tuple(self.steps), (), tuple(self.warnings))
+
+    def is_closed(self, name: str) -> bool:
+        files = self.models[name].files
+        return TOKENIZER in files.held and is_closed(files.json(TOKENIZER))
 
     def vocabulary(self, name: str) -> Vocabulary | None:
         found = self.models[name].vocabulary
@@ -204,7 +209,11 @@ class _Aligner:
 
     def padded(self, rows: int) -> int:
         multiple = self.settings.multiple or 1
-        return -(-rows // multiple) * multiple
+        padded = -(-rows // multiple) * multiple
+        if padded > MOST:
+            self.say(f"the result would have {padded} rows", "tokenizer", hint="pad to a smaller multiple")
+            return rows
+        return padded
 
     def tell(self, union: Union) -> None:
         if union.mute:

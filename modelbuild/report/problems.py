@@ -9,10 +9,15 @@ from modelbuild.report.page import Look
 
 _HEADS = (("error:", "error"), ("warning:", "yellow"), ("note:", "cyan"), ("hint:", "cyan"), ("  -->", "blue"))
 
+_MOST = 30
+
 
 def problems(found: Iterable[Problem], look: Look) -> str:
-    """Return problems as text, a blank line between two."""
-    return "\n\n".join("\n".join(painted(line, look) for line in str(problem).split("\n")) for problem in found)
+    """Return problems as text, a blank line between two; of a great many the first ones, and how many more there are."""
+    listed = list(found)
+    shown = ["\n".join(painted(line, look) for line in str(problem).split("\n")) for problem in listed[:_MOST]]
+    more = len(listed) - _MOST
+    return "\n\n".join([*shown, *([f"and {more} more errors"] if more > 0 else [])])
 
 
 def painted(line: str, look: Look) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,8 @@ from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.checkpoint.anatomy import Anatomy, dissect
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import human_bytes, is_file_name, plain
+from modelbuild.reading import SMALL, Unfit, parse_object, read_small
 
 CARRIED = (
     "config.json",
@@ -42,8 +43,6 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth")
 """How pickled weights are called."""
 
-_MAX_JSON = 64_000_000
-
 
 class Folder(Protocol):
     """The files of a model: here, or on a hub that hands them out one by one."""
@@ -57,6 +56,9 @@ class Folder(Protocol):
 
     def path(self, name: str) -> Path:
         """Return where a file lies, or will once it is fetched."""
+
+    def astray(self, name: str) -> str:
+        """Return where a file really lies that is a link out of the folder, or ""."""
 
     def header(self, name: str) -> tuple[TensorInfo, ...]:
         """Read the header of a weight file; nothing else of it has to be here."""
@@ -102,7 +104,11 @@ def read_checkpoint(name: str, folder: Folder, along: Sequence[str] = CARRIED) -
 
     """
     held = folder.names()
+    _refuse_astray(name, folder, [INDEX, *along])
     weights = _weights(name, folder, held)
+    for file in (file for file in weights if not file.isprintable()):
+        raise _broken(name, f"the name of `{plain(file)}` cannot be shown")
+    _refuse_astray(name, folder, weights)
     tensors: dict[str, TensorInfo] = {}
     for file in weights:
         for info in folder.header(file):
@@ -112,6 +118,9 @@ def read_checkpoint(name: str, folder: Folder, along: Sequence[str] = CARRIED) -
     if ADAPTER_CONFIG in held and "config.json" not in held:
         along = (ADAPTER_CONFIG,)
     carried = {file: folder.path(file) for file in along if file in held}
+    for file, path in carried.items():
+        if path.exists() and (size := path.stat().st_size) > SMALL:  # of a source on the hub it may have to be fetched first
+            raise _broken(name, f"`{file}` has {human_bytes(size)}, and none of its kind has more than {human_bytes(SMALL)}")
     config = folder.json("config.json") if "config.json" in carried else {}
     return Checkpoint(name, tensors, tuple(map(folder.path, weights)), carried, config, folder)
 
@@ -152,20 +161,35 @@ def _weights(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...
     )
 
 
+def _refuse_astray(name: str, folder: Folder, wanted: Sequence[str]) -> None:
+    """Refuse files that are links to elsewhere: what comes with a model must not choose what else is read, and published.
+
+    Raises:
+        ModelbuildError: exit 8.
+
+    """
+    facts = tuple(f"`{file}` is a link to {where}" for file in wanted if (where := folder.astray(file)))
+    if facts:
+        hint = "name the directory that the files are in, or put the files themselves here: hard links and copies do"
+        raise ModelbuildError(Problem(f"source `{name}` has links out of its directory", facts=facts[:4], hint=hint), Exit.UNSAFE)
+
+
 def _shards(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...]:
     table = folder.json(INDEX).get("weight_map")
     if not isinstance(table, dict) or not table or not all(isinstance(file, str) for file in table.values()):
         raise _broken(name, f"{folder.path(INDEX)} has no weight_map")
     files = tuple(sorted(set(table.values())))
-    outside = next((file for file in files if Path(file).name != file or file in (".", "..")), None)
+    outside = next((file for file in files if not is_file_name(file)), None)
     if outside is not None:
         raise ModelbuildError(
-            Problem(f"source `{name}` names a shard outside its directory", facts=(f"{INDEX} says `{outside}`",), hint="repair the index"),
+            Problem(
+                f"source `{name}` names a shard outside its directory", facts=(f"{INDEX} says `{plain(outside)}`",), hint="repair the index"
+            ),
             Exit.UNSAFE,
         )
     missing = [file for file in files if file not in held]
     if missing:
-        raise _broken(name, f"{INDEX} names {', '.join(missing[:3])}, which {'is' if len(missing) == 1 else 'are'} not there")
+        raise _broken(name, f"{INDEX} names {', '.join(map(plain, missing[:3]))}, which {'is' if len(missing) == 1 else 'are'} not there")
     return files
 
 
@@ -177,16 +201,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
     """
     try:
-        if path.stat().st_size > _MAX_JSON:
-            raise ValueError(f"it is larger than {_MAX_JSON} bytes")
-        table = json.loads(path.read_bytes())
-        if not isinstance(table, dict):
-            raise ValueError("it is no JSON object")  # noqa: TRY004 - like any other fault of the file
-    except (ValueError, RecursionError) as error:
+        return parse_object(read_small(path))
+    except (Unfit, ValueError) as error:
         raise ModelbuildError(
             Problem(f"`{path}` cannot be read", facts=(str(error),), hint="download or copy it again"), Exit.SOURCE
         ) from None
-    return table
 
 
 def _broken(name: str, fact: str) -> ModelbuildError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ class LocalFolder:
         """Return where a file lies."""
         return self.directory / name
 
+    def astray(self, name: str) -> str:
+        """Return where a file really lies that is a link out of the directory, or ""."""
+        return "" if self.only else astray(self.directory, name)
+
     def header(self, name: str) -> tuple[TensorInfo, ...]:
         """Read the header of a weight file."""
         return read_header(self.path(name))
@@ -39,6 +44,19 @@ class LocalFolder:
     def json(self, name: str) -> dict[str, Any]:
         """Read a JSON object."""
         return read_json(self.path(name))
+
+
+def astray(directory: Path, name: str) -> str:
+    """Return where a file of a directory really lies that is a link out of it, or "".
+
+    The hub's own cache is made of links: those of a snapshot lead to the blobs of its repository, and are followed.
+    """
+    path = directory / name
+    if not path.is_symlink():
+        return ""
+    real, home = Path(os.path.realpath(path)), Path(os.path.realpath(directory))
+    places = (home, home.parents[1] / "blobs") if home.parent.name == "snapshots" else (home,)
+    return "" if any(place in real.parents for place in places) else str(real)
 
 
 def open_local(name: str, path: Path, carried: Sequence[str] = CARRIED) -> Checkpoint:

@@ -25,7 +25,7 @@ HOSTILE = {
     "key of many parts": (".".join("a" * 30_000) + " = 1", "a dotted key has too many parts", "1:1"),
     "key of 900 parts": (".".join("a" * 900) + " = 1", "unknown key `a`", "1:1"),
     "long key": ("a" * 60_000 + " = 1", "unknown key `aaaaaaaaaa", "1:1"),
-    "long name": ("[merge." + "a" * 60_000 + "]", "`merge.aaaaaaaaaa", "1:8"),
+    "long name": ("[merge." + "a" * 60_000 + "]", '"aaaaaaaaaa', "1:8"),
     "long integer": ("a = '" + "9" * 9_999 + "'\nb = " + "9" * 10_000, "a number is too long", "2:5"),
     "long hexadecimal integer": ("seed = 0x" + "f" * 10_000, "`seed` must be from 0 to 2**64 - 1", "1:8"),
     "hexadecimal version": ("version = 0x" + "f" * 10_000, "`version` must be an integer of at most 64 bits", "1:11"),

@@ -35,6 +35,19 @@ class Dying(Door):
 
 
 @dataclass
+class Gone(Door):
+    """Ends the process itself before its `last`-th operation, as SIGKILL would."""
+
+    last: int
+
+    def before(self, operation: Operation) -> int:
+        self.last -= 1
+        if self.last <= 0:
+            os._exit(9)
+        return len(operation.data)
+
+
+@dataclass
 class Failing(Door):
     """Lets the operations that `which` picks fail with an error."""
 
