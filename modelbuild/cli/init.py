@@ -18,6 +18,6 @@ def init(
     from modelbuild import build as use_cases
 
     common: Common = context.obj
-    made = use_cases.init(common.directory / place / common.file)
+    made = use_cases.init(common.directory / place / (common.file or "Modelfile.toml"))
     if not common.quiet:
         common.out.say(f"wrote {made}: say in it where your models are, then run `modelbuild build`")

@@ -127,6 +127,12 @@ def _keys(path: KeyPath) -> tuple[str, ...]:
             table = schema.MergeTable
         case ("merge", _, "tokenizer"):
             table = schema.TokenizerTable
+        case ("merge", _, "tokenizer", "tokens", _):
+            table = schema.TokenTable
+        case ("source", _, "adapters", _):
+            table = schema.AdapterTable
+        case ("merge", _, "experts" | "shared_experts", _):
+            table = schema.ExpertTable
         case ("merge", _, "output"):
             table = schema.OutputTable
         case ("merge", _, "inputs", _):
