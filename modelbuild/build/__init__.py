@@ -15,6 +15,7 @@ from modelbuild.events import Noted, Report, Warned, silent
 
 if TYPE_CHECKING:
     from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.doctoring import Diagnosis
     from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
@@ -33,6 +34,7 @@ __all__ = [
     "cache_size",
     "cache_verify",
     "clean",
+    "diagnose",
     "explain",
     "export_mergekit",
     "fetch",
@@ -276,16 +278,22 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     return use_case(where, targets)
 
 
-def init(file: Path) -> Path:
+def init(file: Path, template: str = "multi-stage", models: Sequence[str] = (), root: Path | None = None) -> Path:
     """Write a first Modelfile, to be changed, and return its path.
 
+    Args:
+        file: where.
+        template: slerp, ties, frankenmerge, moe, multi-stage or soup.
+        models: directories, or repositories on the hub, the base first; none for names to be changed.
+        root: the directory that relative ones start from; None for the current one.
+
     Raises:
-        ModelbuildError: exit 2 if there is one.
+        ModelbuildError: exit 2 if there is one, if there is no such template, or it takes another number of models.
 
     """
     from modelbuild.build.starter import init as use_case
 
-    return use_case(file)
+    return use_case(file, template, models, root)
 
 
 def import_mergekit(configurations: Sequence[Path], output: Path | None = None, root: Path | None = None) -> tuple[str, tuple[str, ...]]:
@@ -330,3 +338,16 @@ def schema() -> dict[str, Any]:
     from modelbuild.modelfile.json_schema import json_schema
 
     return json_schema()
+
+
+def diagnose(where: Where, *, hub: bool = False) -> Diagnosis:
+    """Look at what a build needs of this machine: versions, cache, devices, the Modelfile.
+
+    Args:
+        where: the Modelfile, which need not be sound nor there, and its cache.
+        hub: ask the hub for the sources that are there; without it no network is used.
+
+    """
+    from modelbuild.build.doctoring import diagnose as use_case
+
+    return use_case(where, hub=hub)

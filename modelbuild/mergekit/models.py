@@ -25,6 +25,11 @@ class Reference:
         return f"{self.path}@{self.revision}" if self.revision else self.path
 
 
+def is_repository(text: str) -> bool:
+    """Tell whether a text looks like one of the hub: `org/name`."""
+    return _REPOSITORY.fullmatch(text) is not None
+
+
 class Models:
     """Gives each model that is named a source, unless a document makes it.
 
@@ -73,7 +78,7 @@ class Models:
         """Return what a Modelfile calls a model: a directory if there is one, else `org/name` on the hub."""
         if model.path.startswith("hf://"):
             return str(model)
-        if _REPOSITORY.fullmatch(model.path) and not (self.root / model.path).exists():
+        if is_repository(model.path) and not (self.root / model.path).exists():
             return f"hf://{model}"
         if model.revision:
             self.ledger.note(at, f"`{model.path}` is a directory, which has no revision: `@{model.revision}` is left out")
