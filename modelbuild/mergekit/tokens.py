@@ -23,7 +23,7 @@ def tokenizer(ledger: Ledger, models: Models, document: At, base: At) -> dict[st
     found: dict[str, Any] = {}
     told = document["tokenizer"]
     if document["tokenizer_source"]:
-        if told:
+        if told.value is not None:
             ledger.say(told, "`tokenizer` and `tokenizer_source` both name a tokenizer", hint="keep `tokenizer`")
         found["source"] = _source(models, document["tokenizer_source"], base)
     elif told.value is not None:

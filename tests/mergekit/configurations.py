@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-WORDS = ("self_attn", "mlp", "norm", "o_proj", "layers.1.", ".mlp.", "embed", "lm_head", "down_proj")
+WORDS = ("self_attn", "mlp", "norm", "o_proj", ".mlp.", "embed", "lm_head", "down_proj")
 """Parts of names that a Llama model has."""
+
+NUMBERED = (*WORDS, "layers.1.")
+"""Where layers keep their numbers."""
 
 Value = Callable[[Random], Any]
 
@@ -59,7 +62,7 @@ SPECS = {
 }
 
 
-def setting(draw: Random, value: Value, *, whole: bool = True) -> Any:
+def setting(draw: Random, value: Value, words: Sequence[str], *, whole: bool = True) -> Any:
     """Draw a value, a gradient or conditions; `whole` ones say something of every tensor."""
     kind = draw.choice(("scalar", "scalar", "gradient", "conditions"))
     number = isinstance(value(draw), float)
@@ -69,14 +72,14 @@ def setting(draw: Random, value: Value, *, whole: bool = True) -> Any:
         return [value(draw) for _ in range(draw.randint(1, 4))]
     conditions = [
         {"filter": word, "value": [value(draw), value(draw)] if number and draw.random() < 0.4 else value(draw)}
-        for word in draw.sample(WORDS, draw.randint(1, 2))
+        for word in draw.sample(words, draw.randint(1, 2))
     ]
     return [*conditions, *([{"value": value(draw)}] if whole or draw.random() < 0.5 else [])]
 
 
-def parameters(draw: Random, values: Mapping[str, Value], *, often: float) -> dict[str, Any]:
+def parameters(draw: Random, values: Mapping[str, Value], words: Sequence[str], *, often: float, whole: bool = True) -> dict[str, Any]:
     """Draw some of a method's parameters."""
-    return {name: setting(draw, value, whole=True) for name, value in values.items() if draw.random() < often}
+    return {name: setting(draw, value, words, whole=whole) for name, value in values.items() if draw.random() < often}
 
 
 def document(draw: Random, models: Sequence[str], depth: int, methods: Sequence[str]) -> dict[str, Any]:
@@ -87,18 +90,19 @@ def document(draw: Random, models: Sequence[str], depth: int, methods: Sequence[
     with_base = spec.base in ("required", "other") or (spec.base == "optional" and draw.random() < 0.5)
     base, *others = draw.sample(models, count + 1)
     found: dict[str, Any] = {"merge_method": method, **({"base_model": base} if with_base else {})}
-    general = parameters(draw, spec.all, often=0.7) | {name: setting(draw, spec.all[name]) for name in spec.needs if name in spec.all}
-    weighed = draw.random() < 0.3
-    general |= {name: setting(draw, spec.each[name]) for name in spec.needs if name in spec.each and weighed}
+    sliced, weighed = draw.random() < 0.5, draw.random() < 0.3
+    words = WORDS if sliced else NUMBERED
+    general = parameters(draw, spec.all, words, often=0.7)
+    general |= {name: setting(draw, {**spec.all, **spec.each}[name], words) for name in spec.needs if name in spec.all or weighed}
 
     def entry(model: str, **more: Any) -> dict[str, Any]:
-        own = {} if model == base and with_base else parameters(draw, spec.each, often=0.6)
-        own |= {} if model == base and with_base else {
-            name: setting(draw, spec.each[name]) for name in spec.needs if name in spec.each and not weighed and name not in own
-        }  # fmt: skip
+        if model == base and with_base:
+            return {"model": model, **more}
+        own = parameters(draw, spec.each, words, often=0.6, whole=not spec.needs or weighed)
+        own |= {name: setting(draw, spec.each[name], words) for name in spec.needs if name in spec.each and not weighed}
         return {"model": model, **more, **({"parameters": own} if own else {})}
 
-    if draw.random() < 0.5 and not (method == "passthrough" and not others):
+    if not sliced:
         listed = [*others, base] if with_base and (spec.base == "other" or draw.random() < 0.3) else others
         draw.shuffle(listed)
         found["models"] = [entry(model) for model in listed]
@@ -110,7 +114,7 @@ def document(draw: Random, models: Sequence[str], depth: int, methods: Sequence[
             span = [first, draw.randint(first + 1, depth)]
             draw.shuffle(listed)
             one = {"sources": [entry(model, layer_range=span) for model in listed]}
-            local = parameters(draw, spec.all, often=0.2)
+            local = parameters(draw, spec.all, words, often=0.2, whole=False)
             found["slices"].append(one | ({"parameters": local} if local else {}))
     if general:
         found["parameters"] = general

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomli
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelbuild.build import import_mergekit
@@ -167,6 +167,7 @@ def test_a_directory_goes_before_a_repository_and_is_seen_from_the_modelfile(tmp
     assert f"{tmp_path}/one.yml:2: `lab/base` is a directory, which has no revision: `@v2` is left out" in notes
 
 
+@settings(deadline=None)
 @given(
     st.text("abc._", min_size=1, max_size=6),
     st.lists(st.text("abc_", min_size=1, max_size=4), min_size=1, max_size=4).map(".".join),
