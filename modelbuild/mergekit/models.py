@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Models:
         """Return a name that nothing has yet."""
         taken = {*self.taken, *self.sources}
         wanted = wanted.strip(".-") or "model"
-        return next(one for one in (wanted, *(f"{wanted}-{i}" for i in range(2, 1 << 16))) if one not in taken)
+        return next(one for one in chain([wanted], (f"{wanted}-{i}" for i in count(2))) if one not in taken)
 
     def _address(self, at: At, model: Reference) -> str:
         """Return what a Modelfile calls a model: a directory if there is one, else `org/name` on the hub."""

@@ -59,7 +59,7 @@ def test_what_keeps_builds_from_working_is_told_with_a_way_out_and_exit_1(progra
     broken = program("doctor", "-C", diamond.root)
 
     assert (1, 1) == (missing.code, broken.code)
-    assert f"source math     error: nothing is at {diamond.root}/maths (correct `from`)" in missing.out
+    assert f"source math      error: nothing is at {diamond.root}/maths (correct `from`)" in missing.out
     assert "error: no merge method is called `slrp` (did you mean `slerp`?)" in broken.out
     assert broken.out.endswith("1 thing to mend\n")
 
