@@ -107,7 +107,11 @@ def _links(subject: str, cache: Path, root: Path) -> Finding:
                     files.unlink(path)
     except OSError as error:
         return Finding(subject, "outputs", "bad", f"{error.strerror}: {error.filename}", "correct the permissions, or choose another place")
-    told = {"reflink": "share the cache's blocks (reflink)", "hardlink": "are hard links into the cache", "copy": "are copies of the cache's files"}
+    told = {
+        "reflink": "share the cache's blocks (reflink)",
+        "hardlink": "are hard links into the cache",
+        "copy": "are copies of the cache's files",
+    }
     hint = "have cache and outputs on one file system: `[cache] path`, or MODELBUILD_CACHE" if way == "copy" else ""
     return Finding(subject, "outputs", "odd" if way == "copy" else "good", told[way], hint)
 
@@ -139,22 +143,16 @@ def _devices() -> Iterator[Finding]:
     except (ImportError, OSError) as error:
         yield Finding(subject, "auto", "bad", f"torch cannot be imported: {error}", "install torch again")
         return
-    if chosen != "cpu":
-        import torch
-
-        for index in range(torch.cuda.device_count()):
-            properties = torch.cuda.get_device_properties(index)
-            free, total = torch.cuda.mem_get_info(index)
-            value = f"{properties.name}, {human_bytes(free)} of {human_bytes(total)} free, CUDA {torch.version.cuda}"
-            yield Finding(subject, f"cuda:{index}", "good", value)
+    for name, model, free, total in devices.seen() if chosen != "cpu" else ():
+        yield Finding(subject, name, "good", f"{model}, {human_bytes(free)} of {human_bytes(total)} free")
     yield Finding(subject, "auto", "good", f"is {chosen}")
 
 
 def _modelfile(where: Where) -> Iterator[Finding]:
+    from modelbuild.build.where import modelfile_at
     from modelbuild.graph import bind
     from modelbuild.modelfile.model import Modelfile
     from modelbuild.sources.hub import is_hub
-    from modelbuild.build.where import modelfile_at
 
     subject = "Modelfile"
     if not where.file.exists():

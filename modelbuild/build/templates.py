@@ -15,7 +15,7 @@ _HEAD = "# A graph of merges, built by `modelbuild build`.  Paths are relative t
 
 def _sources(models: Models) -> str:
     comment = "  # a checkpoint that is read and never written: a directory, a .safetensors file, or hf://namespace/name"
-    lines = [f'[source.{name}]{comment if not i else ""}\nfrom = {_text(where)}\n' for i, (name, where) in enumerate(models.items())]
+    lines = [f"[source.{name}]{comment if not i else ''}\nfrom = {_text(where)}\n" for i, (name, where) in enumerate(models.items())]
     return _HEAD + "".join(lines) + "\n"
 
 

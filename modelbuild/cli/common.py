@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 Colour = Literal["auto", "always", "never"]
 
-Targets = Annotated[list[str] | None, typer.Argument(metavar="TARGET", help="Names of merges; none: the default ones. NAME.yml: a mergekit file to read instead.", show_default=False)]
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET", help="Names of merges; none: the default ones. NAME.yml: a mergekit file to read instead.", show_default=False
+    ),
+]
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="The name of a merge.", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit the Modelfile in memory; may be repeated.", show_default=False)

@@ -11,7 +11,9 @@ from modelbuild.cli.common import Common, Json, Mirrors, Offline
 
 def doctor(
     context: typer.Context,
-    hub: Annotated[bool, typer.Option("--hub", help="Ask the hub for the sources that are there; nothing else here uses a network.")] = False,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the hub for the sources that are there; nothing else here uses a network.")
+    ] = False,
     offline: Offline = False,
     mirrors: Mirrors = None,
     json: Json = False,

@@ -10,7 +10,9 @@ import typer
 from modelbuild.cli.common import Common
 
 _TARGET = typer.Argument(metavar="TARGET", help="The name of a merge; none: the default ones.", show_default=False)
-_OUTPUT = typer.Option("--output", "-o", metavar="FILE", help="A .yml file, or a directory for one each; default: print.", show_default=False)
+_OUTPUT = typer.Option(
+    "--output", "-o", metavar="FILE", help="A .yml file, or a directory for one each; default: print.", show_default=False
+)
 
 
 def export(

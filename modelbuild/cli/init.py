@@ -11,8 +11,12 @@ import typer
 from modelbuild.cli.common import Common
 
 _PLACE = typer.Argument(metavar="DIRECTORY", help="Where; made if it is missing.", show_default=False)
-_TEMPLATE = typer.Option("--template", "-t", metavar="NAME", help="slerp, ties, frankenmerge, moe, multi-stage or soup.", show_default=False)
-_MODELS = typer.Option("--model", "-m", metavar="PATH", help="A model, the base first: a directory, or org/name on the hub.", show_default=False)
+_TEMPLATE = typer.Option(
+    "--template", "-t", metavar="NAME", help="slerp, ties, frankenmerge, moe, multi-stage or soup.", show_default=False
+)
+_MODELS = typer.Option(
+    "--model", "-m", metavar="PATH", help="A model, the base first: a directory, or org/name on the hub.", show_default=False
+)
 
 
 def init(

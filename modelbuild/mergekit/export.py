@@ -72,7 +72,9 @@ class _Exporter:
         mixtures = [merge for name in self.names if (merge := self.modelfile.merges[name]).method == MIXTURE]
         if mixtures and len(self.names) > 1:
             facts = ("mergekit-moe reads a file of its own, and knows no other merges",)
-            self.say(f"`{mixtures[0].name}` is a mixture of experts among other merges", mixtures[0].path, facts=facts, hint="export it alone")
+            self.say(
+                f"`{mixtures[0].name}` is a mixture of experts among other merges", mixtures[0].path, facts=facts, hint="export it alone"
+            )
         if self.problems:
             raise ModelbuildError(dict.fromkeys(self.problems))
         return Exported(tuple(documents), tuple(dict.fromkeys(self.notes)))
@@ -95,7 +97,9 @@ class _Exporter:
         seed = self.modelfile.seed if merge.seed is None else merge.seed
         if method.random and seed:
             path: KeyPath = ("seed",) if merge.seed is None else (*merge.path, "seed")
-            self.say("mergekit has no `seed` in its configurations", path, facts=(_SOME_SEED,), hint="remove it; its masks are others anyway")
+            self.say(
+                "mergekit has no `seed` in its configurations", path, facts=(_SOME_SEED,), hint="remove it; its masks are others anyway"
+            )
         table: dict[str, Any] = {"merge_method": merge.method}
         express = Expressed(method, self.modelfile.locator, self.problems)
         if base := self.base(method, merge):
@@ -146,7 +150,9 @@ class _Exporter:
         path = (*merge.path, "output", "dtype")
         dtype = merge.dtype
         if merge.output.dtype and merge.output.dtype != dtype:
-            read = any(merge.name in (one.base, *(i.model for i in _inputs(one))) for one in map(self.modelfile.merges.__getitem__, self.names))
+            read = any(
+                merge.name in (one.base, *(i.model for i in _inputs(one))) for one in map(self.modelfile.merges.__getitem__, self.names)
+            )
             if dtype != "F32" or read:
                 hint = "write `dtype` in the merge"
                 self.say("mergekit rounds a result once, and this is rounded when it is written as well", path, hint=hint)

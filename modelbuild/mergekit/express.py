@@ -33,6 +33,7 @@ class Expressed:
         self.method, self.locator, self.problems = method, locator, problems
 
     def say(self, what: str, path: KeyPath, *, hint: str = "") -> None:
+        """Add what has no words in mergekit."""
         self.problems.append(self.locator.problem(what, path, key=True, hint=hint))
 
     def of_all(self, merge: Merge) -> dict[str, Any]:

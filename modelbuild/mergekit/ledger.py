@@ -35,7 +35,7 @@ class At:
 
     def __bool__(self) -> bool:
         """Tell whether something stands there."""
-        return self.value is not None and self.value != {} and self.value != [] and self.value != ""  # noqa: PLC1901 - 0 is something
+        return self.value is not None and self.value not in ({}, [], "")
 
     def problem(self, what: str, facts: tuple[str, ...] = (), hint: str = "") -> Problem:
         """Word a problem here."""

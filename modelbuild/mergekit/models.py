@@ -83,7 +83,7 @@ class Models:
             return f"hf://{model}"
         if model.revision:
             self.ledger.note(at, f"`{model.path}` is a directory, which has no revision: `@{model.revision}` is left out")
-        if os.path.isabs(model.path) or self.root.resolve() == self.home.resolve():
+        if Path(model.path).is_absolute() or self.root.resolve() == self.home.resolve():
             return model.path
         return os.path.relpath(self.root / model.path, self.home)
 

@@ -47,7 +47,9 @@ class Settings:
             elif param is None:
                 self.unknown(one, name)
             elif scope == "input" and param.per == "node" and not param.inert:
-                self.ledger.note(one, f"`{name}` of `{self.method.name}` is one for all models; beside one of them it has no effect, in mergekit either")
+                self.ledger.note(
+                    one, f"`{name}` of `{self.method.name}` is one for all models; beside one of them it has no effect, in mergekit either"
+                )
             else:
                 found[name] = Placed(self.setting(one, param), one)
         return found
@@ -55,7 +57,10 @@ class Settings:
     def merged(self, own: At, general: At) -> dict[str, Setting]:
         """Read the parameters of a module, which go before those of all."""
         first, then = self.read(own, "node"), self.read(general, "node")
-        return {name: following(first[name], then[name]) if name in first and name in then else {**then, **first}[name] for name in {**then, **first}}
+        return {
+            name: following(first[name], then[name]) if name in first and name in then else {**then, **first}[name]
+            for name in {**then, **first}
+        }
 
     def density(self, rate: At) -> float:
         """Return the share that is kept where a share is dropped."""
@@ -105,11 +110,19 @@ class Settings:
             return rule
         words = str(words)
         if set(words) & {"*", "?"}:
-            hint = f"write {words.strip('*.?')}" if not set(words.strip("*.?")) & {"*", "?"} and words.strip("*.?") else "write a part of the names"
-            self.ledger.say(told["filter"], f"the filter `{words}` matches nothing in mergekit", ("it looks for these very signs in names",), hint)
+            hint = (
+                f"write {words.strip('*.?')}"
+                if not set(words.strip("*.?")) & {"*", "?"} and words.strip("*.?")
+                else "write a part of the names"
+            )
+            self.ledger.say(
+                told["filter"], f"the filter `{words}` matches nothing in mergekit", ("it looks for these very signs in names",), hint
+            )
         if self.renumbered and param.per == "input" and _COUNTED.search(words):
             facts = ("mergekit counts the layers of the model here, a Modelfile those of the result, and slices give them other numbers",)
-            self.ledger.say(told["filter"], f"the filter `{words}` goes by the number of a layer", facts, "give the layers a slice of their own")
+            self.ledger.say(
+                told["filter"], f"the filter `{words}` goes by the number of a layer", facts, "give the layers a slice of their own"
+            )
         return {"filter": Placed(glob_of(words), told["filter"]), **rule}
 
 

@@ -191,7 +191,7 @@ class _Importer:
         told = self.ledger.table(at, ("model", "layer_range", "parameters"))
         layers = told["layer_range"]
         if not _is_span(layers.value):
-            self.ledger.say(layers if layers else at, "a slice needs `layer_range`", hint="write `layer_range: [first, last + 1]`")
+            self.ledger.say(layers or at, "a slice needs `layer_range`", hint="write `layer_range: [first, last + 1]`")
         more = settings.read(told["parameters"], "input")
         return Placed({"model": self.models.name(told["model"]), "layers": Placed(layers.value, layers), **more}, at)
 

@@ -55,7 +55,8 @@ def _plain(node: Any) -> Any:
         return [_plain(value) for value in node]
     if not isinstance(node, dict):
         return node
-    choices = [one for one in node.get("anyOf", node.get("oneOf", ())) if one != {"type": "null"}]
+    listed = node.get("anyOf") or node.get("oneOf") or ()
+    choices = [one for one in listed if one != {"type": "null"}]
     kept = {key: _plain(value) for key, value in node.items() if key not in ("anyOf", "oneOf", "discriminator")}
     if isinstance(kept.get("title"), str):
         del kept["title"]
@@ -84,14 +85,16 @@ def _merge(method: Method, keys: Schema) -> Schema:
     of_input = {param.name: of_all[param.name] for param in method.params if param.per == "input" or param.inert}
     model: Schema = {"model": {"type": "string", "minLength": 1, "description": "A source or a merge."}}
     entry = {"anyOf": [{"type": "string", "minLength": 1}, _table({**model, **of_input}, ["model"])]}
-    layers = {"layers": {**keys_span(), "description": "[first, last + 1] of that model's layers."}}
+    layers = {"layers": {**_span(), "description": "[first, last + 1] of that model's layers."}}
     of_slice = _table({**model, **layers, **of_input}, ["model", "layers"])
     handed_on = {param.name: {"$ref": f"#/$defs/passthrough.{param.name}"} for param in load("passthrough").params}
     single = _table({**model, **layers, **handed_on}, ["model", "layers"])
     several = _table({"inputs": _list(of_slice), "base": {"type": "string", "minLength": 1}, **of_all}, ["inputs"])
     own = {key: keys[key] for key in _OF_MERGES if key not in ("inputs", "slices")}
     own |= {"method": _method(method.name, method.text), "inputs": _list(entry), "slices": _list({"anyOf": [single, several]})}
-    given = {"anyOf": [{"required": ["inputs"], "not": {"required": ["slices"]}}, {"required": ["slices"], "not": {"required": ["inputs"]}}]}
+    given = {
+        "anyOf": [{"required": ["inputs"], "not": {"required": ["slices"]}}, {"required": ["slices"], "not": {"required": ["inputs"]}}]
+    }
     needed = ["method", *(["base"] if method.base == "required" else [])]
     return {**_table({**own, **of_all}, needed), "allOf": [given]}
 
@@ -105,20 +108,19 @@ def _products(keys: Schema) -> dict[str, Schema]:
     experts = {key: _list(expert) if key.endswith("experts") else keys[key] for key in _MIXING}
     rank = {"type": "integer", "minimum": 1, "default": 16}
     adapters = {key: base[key] for key in ("dtype", "keep", "nonfinite", "output")}
+    mixing = {**base, **experts, "method": _method(MIXTURE, "A mixture of experts, of the layers of several models.")}
+    extracting = {**adapters, "base": base["base"], "inputs": models, "rank": rank}
+    extracting["method"] = _method(EXTRACTION, "The LoRA adapter that makes of a base what its input is.")
+    combining = {**adapters, "inputs": weighed, "rank": rank, "combine": {"enum": ["cat", "svd"]}}
+    combining["method"] = _method(COMBINATION, "One adapter of several.")
     return {
-        MIXTURE: _table({**base, **experts, "method": _method(MIXTURE, "A mixture of experts, of the layers of several models.")}, ["method", "base", "experts"]),
-        EXTRACTION: _table(
-            {**adapters, "method": _method(EXTRACTION, "The LoRA adapter that makes of a base what its input is."), "base": base["base"], "inputs": models, "rank": rank},
-            ["method", "base", "inputs"],
-        ),
-        COMBINATION: _table(
-            {**adapters, "method": _method(COMBINATION, "One adapter of several."), "inputs": weighed, "rank": rank, "combine": {"enum": ["cat", "svd"]}},
-            ["method", "inputs"],
-        ),
-    }  # fmt: skip
+        MIXTURE: _table(mixing, ["method", "base", "experts"]),
+        EXTRACTION: _table(extracting, ["method", "base", "inputs"]),
+        COMBINATION: _table(combining, ["method", "inputs"]),
+    }
 
 
-def keys_span() -> Schema:
+def _span() -> Schema:
     """Return the schema of a span of layers."""
     return {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}
 
@@ -128,7 +130,7 @@ def _param(param: Param, told: Mapping[str, str]) -> Schema:
     scalar = {"anyOf": [_scalar(param), _VARIABLE]}
     gradient = {"type": "array", "items": scalar, "minItems": 1}
     value = {"anyOf": [*scalar["anyOf"], *([gradient] if param.kind is float else [])]}
-    rule = {"value": value, "filter": {"type": "string", "minLength": 1}, "layers": keys_span(), "outside": scalar}
+    rule = {"value": value, "filter": {"type": "string", "minLength": 1}, "layers": _span(), "outside": scalar}
     described = "accepted, and without effect" if param.inert else told.get(param.python_name, "")
     default = {} if param.default is REQUIRED else {"default": param.default}
     return {**({"description": described} if described else {}), **default, "anyOf": [*value["anyOf"], _list(_table(rule, ["value"]))]}

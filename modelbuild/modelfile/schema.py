@@ -97,7 +97,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Count = Annotated[Integer, Field(gt=0), WithJsonSchema({"type": "integer", "minimum": 1})]
 Row = Annotated[int, Field(ge=0, lt=2**31)]
 Size = Annotated[
-    int, PlainValidator(_size), WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"})
+    int,
+    PlainValidator(_size),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"}),
 ]
 Span = Annotated[
     list[Integer],

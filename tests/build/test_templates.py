@@ -46,7 +46,11 @@ def test_models_are_directories_or_repositories_and_have_names_of_their_own(tmp_
 
 @pytest.mark.parametrize(
     ("template", "models", "said"),
-    [("tise", (), "did you mean `ties`?"), ("slerp", ("a", "b", "c"), "the template `slerp` takes 2 models, not 3"), ("soup", ("a",), "2 to 9")],
+    [
+        ("tise", (), "did you mean `ties`?"),
+        ("slerp", ("a", "b", "c"), "the template `slerp` takes 2 models, not 3"),
+        ("soup", ("a",), "2 to 9"),
+    ],
 )
 def test_what_makes_no_template_is_told_and_nothing_is_written(tmp_path: Path, template: str, models: tuple[str, ...], said: str):
     with pytest.raises(ModelbuildError, match=said.replace("?", r"\?")):

@@ -110,8 +110,16 @@ def test_whoever_names_a_directory_as_for_mergekit_is_told_where_the_result_goes
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("filter: mlp", "filter: mpl", "error: the filter `*mpl*` matches no tensor\n  --> recipes/mix.yml:13:8, at `parameters.t[0].filter`"),
-        ("t:\n", "tt:\n", "error: unknown key `tt`\n  --> recipes/mix.yml:12:3, at `parameters.tt`\n  `slerp` takes: t\nhint: did you mean `t`?"),
+        (
+            "filter: mlp",
+            "filter: mpl",
+            "error: the filter `*mpl*` matches no tensor\n  --> recipes/mix.yml:13:8, at `parameters.t[0].filter`",
+        ),
+        (
+            "t:\n",
+            "tt:\n",
+            "error: unknown key `tt`\n  --> recipes/mix.yml:12:3, at `parameters.tt`\n  `slerp` takes: t\nhint: did you mean `t`?",
+        ),
         ("./math", "./maths", "recipes/mix.yml:6:6, at `models[1]"),
         ("base_model: ./base\nmodels: [{model: ./base}", "models: [{model: ./code}", "built mix"),
     ],

@@ -34,7 +34,7 @@ def test_on_a_terminal_it_asks_for_what_is_not_given(program: Program, project: 
     assert "  frankenmerge  a deeper model of layers of two\n" in ended.out
     assert 0 == program("build", "-C", project.root).code
     text = (project.root / "Modelfile.toml").read_text()
-    assert 'inputs = [ ' in text
+    assert "inputs = [ " in text
     assert '  { model = "code", weight = 1.0, density = 0.5 },\n]' in text
 
 

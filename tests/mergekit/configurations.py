@@ -124,7 +124,9 @@ def document(draw: Random, models: Sequence[str], depth: int, methods: Sequence[
 def tokens(draw: Random, models: Sequence[str]) -> dict[str, Any]:
     """Draw tokenizer settings, or none."""
     one, other = draw.choice(models), draw.choice(models)
-    row = draw.choice(({"kind": "zero"}, {"kind": "model_token", "model": other, "token": "x"}, {"kind": "model_token", "model": one, "token_id": 3}))
+    row = draw.choice(
+        ({"kind": "zero"}, {"kind": "model_token", "model": other, "token": "x"}, {"kind": "model_token", "model": one, "token_id": 3})
+    )
     return draw.choice((
         {},
         {"tokenizer_source": draw.choice(("union", "base", one))},

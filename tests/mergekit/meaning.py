@@ -10,7 +10,15 @@ from modelbuild.modelfile.model import Modelfile
 from modelbuild.plan.resolve import Spot, Unset, value_at
 
 DEPTH = 4
-INNER = ("self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_up_proj", "input_layernorm", "self_attn_layer_norm")
+INNER = (
+    "self_attn.q_proj",
+    "self_attn.o_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+    "mlp.gate_up_proj",
+    "input_layernorm",
+    "self_attn_layer_norm",
+)
 OUTER = (("model.embed_tokens", Part.EMBEDDING), ("model.norm", Part.HEAD), ("lm_head", Part.HEAD))
 
 

@@ -39,7 +39,7 @@ def test_what_is_imported_and_exported_means_the_same(tmp_path: Path, draw: Rand
     expected = meaning(graph)
 
     assert expected == meaning(bind(parse(Path("M"), import_mergekit([path], None, tmp_path)[0])))
-    (_, text), = export_mergekit(Where(path, directory=tmp_path), seen_from=tmp_path)[0]
+    ((_, text),) = export_mergekit(Where(path, directory=tmp_path), seen_from=tmp_path)[0]
     again.parent.mkdir(exist_ok=True)
     again.write_text(text)
     assert expected == meaning(bind(read([again], tmp_path)))
@@ -155,7 +155,7 @@ experts:
 """
     (tmp_path / "one.yml").write_text(text)
 
-    (_, told), = export_mergekit(Where(tmp_path / "one.yml", directory=tmp_path))[0]
+    ((_, told),) = export_mergekit(Where(tmp_path / "one.yml", directory=tmp_path))[0]
 
     assert "# Exported from one.yml for mergekit-moe.\n" + text == told
     (tmp_path / "two.yml").write_text("name: one\n" + text + "---\nmerge_method: linear\nmodels: [one, lab/base]\n")

@@ -287,7 +287,7 @@ def test_a_filter_for_a_layer_is_refused_where_slices_give_layers_other_numbers(
 def test_what_looks_like_a_variable_stays_what_it_is(tmp_path: Path):
     """In the text of a Modelfile it is written so that none is looked for."""
     template = "{{ '${name}' }}"
-    found = imported(tmp_path, f"merge_method: linear\nmodels: [lab/a, lab/b]\nchat_template: \"{template}\"\n")
+    found = imported(tmp_path, f'merge_method: linear\nmodels: [lab/a, lab/b]\nchat_template: "{template}"\n')
 
     assert "$" == found["vars"]["dollar"]
     for modelfile in (read([tmp_path / "one.yml"], tmp_path), parse(Path("M"), import_mergekit([tmp_path / "one.yml"])[0])):
@@ -320,9 +320,15 @@ def test_the_drop_rate_of_dare_is_a_density(tmp_path: Path):
         ("merge_method: linear\nmodels: [a/b@x@y]\n", "more than one `@`"),
         ("merge_method: linear\nmodels: [a/b]\nmodels: [c/d]\n", "one.yml:3:1, at `models`\nhint: keep one of them"),
         ("merge_method: linear\nmodels: [a/b]\nparameters: {weight: [{filter: '*mlp*', value: 1}]}\n", "matches nothing in mergekit"),
-        ("merge_method: moe\nbase_model: a/b\nexperts: [{source_model: a/b, noise_scale: 1}]\n", "`noise_scale` of an expert is not carried over"),
+        (
+            "merge_method: moe\nbase_model: a/b\nexperts: [{source_model: a/b, noise_scale: 1}]\n",
+            "`noise_scale` of an expert is not carried over",
+        ),
         ("name: x\nmerge_method: linear\nmodels: [a/b]\n---\nname: x\nmerge_method: linear\nmodels: [a/b]\n", "one.yml:5:1, at `name`"),
-        ("name: x\nmerge_method: linear\nmodels: [a/b]\n---\nmerge_method: linear\nmodels: [x+a/b]\n", "`x` is a merge, and adapters go with"),
+        (
+            "name: x\nmerge_method: linear\nmodels: [a/b]\n---\nmerge_method: linear\nmodels: [x+a/b]\n",
+            "`x` is a merge, and adapters go with",
+        ),
         ("merge_method: linear\n models: [a/b]\n", "is no YAML"),
         ("merge_method: linear\nmodels: 3\n", "one.yml:2:1, at `models`"),
         ("merge_method: linear\nmodels: [{model: a/b, parameters: 3}]\n", "this should be a table of keys"),

@@ -30,7 +30,7 @@ def validator() -> Draft7Validator:
 
 
 @pytest.mark.parametrize("text", [*FILES, *MODELFILES])
-def test_every_modelfile_shown_is_valid(validator: Draft7Validator, text: str):
+def test_every_modelfile_shown_is_valid(validator: Draft7Validator, text: str) -> None:
     assert [] == [error.message for error in validator.iter_errors(tomli.loads(text))]
 
 
@@ -70,7 +70,7 @@ output = { shard_size = "5GB" }
         ("inputs = [", "inputs = [] #"),
         ("layers = [0, 2]", "layers = [0]"),
         ("layers = [0, 2]", "layers = [-1, 2]"),
-        (', layers = [0, 2]', ""),
+        (", layers = [0, 2]", ""),
         ('from = "chat"', 'form = "chat"'),
         ("version = 1", "version = 2"),
         ("version = 1", "merges = 1"),
@@ -80,13 +80,13 @@ output = { shard_size = "5GB" }
         ("[0.2, 0.8]", '[{ filter = "mlp", values = 1 }]'),
     ],
 )  # fmt: skip
-def test_a_mistake_that_the_program_refuses_is_marked(validator: Draft7Validator, old: str, new: str):
+def test_a_mistake_that_the_program_refuses_is_marked(validator: Draft7Validator, old: str, new: str) -> None:
     assert not list(validator.iter_errors(tomli.loads(RIGHT)))
 
     assert list(validator.iter_errors(tomli.loads(RIGHT.replace(old, new, 1))))
 
 
-def test_every_key_and_every_parameter_is_in_it_with_its_range_and_what_it_means():
+def test_every_key_and_every_parameter_is_in_it_with_its_range_and_what_it_means() -> None:
     definitions = json_schema()["$defs"]
 
     keys = {key for name, table in definitions.items() if "." not in name for key in table.get("properties", ())}
@@ -101,7 +101,7 @@ def test_every_key_and_every_parameter_is_in_it_with_its_range_and_what_it_means
             assert name in definitions
 
 
-def test_the_command_prints_it(program: Program, tmp_path: Path):
+def test_the_command_prints_it(program: Program, tmp_path: Path) -> None:
     ended = program("schema", "-C", tmp_path)
 
     printed: dict[str, Any] = json.loads(ended.out)

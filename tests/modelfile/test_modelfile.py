@@ -289,5 +289,3 @@ def test_parsing_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert "[]\n" == done.stdout
-
-
