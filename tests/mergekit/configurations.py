@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-WORDS = ("self_attn", "mlp", "norm", "o_proj", ".mlp.", "embed", "lm_head", "down_proj")
-"""Parts of names that a Llama model has."""
+WORDS = ("self_attn", "mlp", "norm", "o_proj", ".mlp.", "down_proj")
+"""Parts of names that every slice of a Llama model has."""
 
-NUMBERED = (*WORDS, "layers.1.")
-"""Where layers keep their numbers."""
+OF_ALL = (*WORDS, "embed", "lm_head", "layers.1.")
+"""Parts of names that a whole one has, where layers keep their numbers."""
 
 Value = Callable[[Random], Any]
 
@@ -91,7 +91,7 @@ def document(draw: Random, models: Sequence[str], depth: int, methods: Sequence[
     base, *others = draw.sample(models, count + 1)
     found: dict[str, Any] = {"merge_method": method, **({"base_model": base} if with_base else {})}
     sliced, weighed = draw.random() < 0.5, draw.random() < 0.3
-    words = WORDS if sliced else NUMBERED
+    words = WORDS if sliced else OF_ALL
     general = parameters(draw, spec.all, words, often=0.7)
     general |= {name: setting(draw, {**spec.all, **spec.each}[name], words) for name in spec.needs if name in spec.all or weighed}
 

@@ -136,7 +136,7 @@ hint: write it without quotes: 0.5""",
         WITH_INPUTS + 't = [{ value = [0.1, 0.2], outside = "0" }]\n',
         """\
 error: `outside` must be a number
-  --> Modelfile.toml:4:37, at `merge.x.t[0].outside`
+  --> Modelfile.toml:4:38, at `merge.x.t[0].outside`
   found: "0", a string
 hint: write it without quotes: 0""",
     ),

@@ -19,7 +19,7 @@ from tests.mergekit.configurations import SPECS, configuration
 from . import oracle
 from .comparing import NEGLIGIBLE, compare, read
 from .conftest import ROOT
-from .test_parity import NEGLIGIBLE_IN
+from .test_parity import NEGLIGIBLE_IN, OFTEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,10 @@ TRIED = 60
 MEMBERS = ("base", "code", "math", "prose")
 DETERMINISTIC = tuple(name for name, spec in SPECS.items() if not spec.random and name != "sce")
 """sce's choice among equal variances differs; test_parity holds its formula."""
+
+NEGLIGIBLE_IN_NORMS = 2.0**-12
+"""Of methods that divide by norms, which mergekit takes in float32; where models cancel out (weights of 0.0042, 0.0042 and -0.0083) its
+karcher is 1.3e-4 of them off the same steps in float64, ours 1e-6."""
 
 TIED = ("ties", "breadcrumbs")
 """Methods that select by magnitude: of equal ones mergekit keeps any."""
@@ -58,7 +62,7 @@ def located(told: Any, family: Path) -> Any:
 
 
 def test_configurations_that_mergekit_accepts_give_its_weights(tmp_path: Path, family: Path) -> None:
-    """Twenty random ones: equal but for rounding; of selections by magnitude few entries differ, where magnitudes tie."""
+    """Twenty random ones: few elements are not equal, and those one step of bfloat16 apart, or selected where magnitudes tie."""
     home = Path(given) if (given := os.environ.get("MODELBUILD_MERGEKIT_VENV")) else oracle.ensure(ROOT / ".venv-mergekit")
     drawn = {f"c{i}": located(one_stage(i), family) for i in range(TRIED)}
     refused = oracle.tried(home, {str(tmp_path / "theirs" / name): told for name, told in drawn.items()}, tmp_path / "asked.json", SAMPLE)
@@ -73,16 +77,11 @@ def test_configurations_that_mergekit_accepts_give_its_weights(tmp_path: Path, f
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         assert done.returncode == 0, json.dumps(told, indent=1) + done.stderr
         ours, theirs = read(tmp_path / "out" / name), read(tmp_path / "theirs" / name)
-        share = unlike(ours, theirs, inputs, NEGLIGIBLE_IN.get(told["merge_method"], NEGLIGIBLE))
-        allowed = 0.02 if told["merge_method"] in TIED else 0.002
-        assert share <= allowed, f"{share:.4%} differ\n{json.dumps(told, indent=1)}"
-
-
-def unlike(ours: Mapping[str, Bits], theirs: Mapping[str, Bits], inputs: list[dict[str, Bits]], negligible: float) -> float:
-    """Return the share of elements that differ by more than the last bit of either, or that rounding does not explain."""
-    slack = [{name: _widest(name, tensor.shape, inputs) for name, tensor in ours.items()}]
-    found = compare(ours, theirs, slack, negligible=negligible)
-    return 1 - found.equal / found.compared
+        slack = [{tensor: _widest(tensor, bits.shape, inputs) for tensor, bits in ours.items()}]
+        found = compare(ours, theirs, slack, negligible=NEGLIGIBLE_IN_NORMS if told["merge_method"] in NEGLIGIBLE_IN else NEGLIGIBLE)
+        said = f"{found}\n{json.dumps(told, indent=1)}"
+        assert 1 - found.equal / found.compared <= OFTEN, said
+        assert found.ulps <= 1 or told["merge_method"] in TIED, said
 
 
 def _widest(name: str, shape: tuple[int, ...], inputs: list[dict[str, Bits]]) -> Bits:
