@@ -1,7 +1,7 @@
 """Run by the Python that mergekit is installed for: does the merges of a JSON file, configs by the directory to write.
 
-    many.py ASKED         all of them
-    many.py ASKED N       until N are done; those that it refuses are told, by their directory, as JSON on the last line
+many.py ASKED         all of them
+many.py ASKED N       until N are done; those that it refuses are told, by their directory, as JSON on the last line
 """
 
 from __future__ import annotations
