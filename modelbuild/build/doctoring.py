@@ -165,7 +165,7 @@ def _modelfile(where: Where) -> Iterator[Finding]:
         first = error.problems[0]
         yield Finding(subject, str(first.place or where.file), "bad", first.what, first.hint or "`modelbuild status` shows all of it")
         return
-    yield Finding(subject, str(where.file), "good", f"{len(modelfile.sources)} sources, {len(graph.nodes)} merges")
+    yield Finding(subject, str(where.file), "good", f"sources: {len(modelfile.sources)}, merges: {len(graph.nodes)}")
     mirrored = {name for name, _ in where.mirrors}
     for name, source in modelfile.read.items():
         if not is_hub(source.location) and name not in mirrored and not (where.root / source.location).exists():

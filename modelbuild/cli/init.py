@@ -53,7 +53,13 @@ def _asked(common: Common, template: str, models: list[str] | None) -> tuple[str
         low, high = TEMPLATES[template][2]
         models = []
         while len(models) < high:
-            what = "where is the base" if not models else "another model" if len(models) < low else "another model (nothing to end)"
+            what = (
+                "where is the first model, the base"
+                if not models
+                else "another model"
+                if len(models) < low
+                else "another model (nothing to end)"
+            )
             told = typer.prompt(what, default="", show_default=False).strip()
             if not told:
                 break

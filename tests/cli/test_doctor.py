@@ -38,7 +38,7 @@ def test_a_machine_on_which_builds_work(program: Program, built: Project, monkey
     assert found["cache", "directory"][1].startswith(f"{built.root}/cache: ")
     assert " on " in found["cache", "free space"][1]
     assert found["cache", "outputs"][1] in ("share the cache's blocks (reflink)", "are hard links into the cache")
-    assert ("good", "3 sources, 4 merges") == found["Modelfile", f"{built.root}/Modelfile.toml"]
+    assert ("good", "sources: 3, merges: 4") == found["Modelfile", f"{built.root}/Modelfile.toml"]
     assert found["devices", "auto"][1].startswith("is c")
     assert not any(subject == "hub" for subject, _ in found)
     assert before == sorted(built.root.rglob("*"))

@@ -22,7 +22,6 @@ from .conftest import ROOT
 from .test_parity import NEGLIGIBLE_IN, OFTEN
 
 if TYPE_CHECKING:
-
     from .comparing import Bits
 
 pytestmark = pytest.mark.parity
