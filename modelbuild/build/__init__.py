@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from modelbuild.build import stamp
 from modelbuild.build.outcome import Options, Outcome, from_stamp, peak_rss
@@ -13,9 +14,8 @@ from modelbuild.errors import Exit
 from modelbuild.events import Noted, Report, Warned, silent
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.doctoring import Diagnosis
     from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
@@ -34,13 +34,17 @@ __all__ = [
     "cache_size",
     "cache_verify",
     "clean",
+    "diagnose",
     "explain",
+    "export_mergekit",
     "fetch",
     "forecast",
     "graph",
+    "import_mergekit",
     "init",
     "lock",
     "methods",
+    "schema",
     "show",
     "status",
     "verify",
@@ -64,7 +68,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
 
     """
     options, started = options or Options(), time.perf_counter()
-    text = stamp.read(where.file)
+    text = b"".join(map(stamp.read, where.files))
     lock = stamp.read(where.lock)
     left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
@@ -176,7 +180,7 @@ def explain(where: Where, target: str, tensor: str = "") -> tuple[Explanation, .
 
     Args:
         where: the Modelfile and its cache.
-        target: a merge.
+        target: a merge; "" for the only one that is built by default.
         tensor: one of its tensors, or "" for all.
 
     """
@@ -185,8 +189,14 @@ def explain(where: Where, target: str, tensor: str = "") -> tuple[Explanation, .
     return use_case(where, target, tensor)
 
 
-def show(where: Where, target: str) -> ShownTarget:
-    """Return shapes, types, and the parameters as resolved for each tensor of a target, with keys where they are known."""
+def show(where: Where, target: str = "") -> ShownTarget:
+    """Return shapes, types, and the parameters as resolved for each tensor of a target, with keys where they are known.
+
+    Args:
+        where: the Modelfile and its cache.
+        target: a merge; "" for the only one that is built by default.
+
+    """
     from modelbuild.build.inspect import show as use_case
 
     return use_case(where, target)
@@ -268,24 +278,31 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     return use_case(where, targets)
 
 
-def init(file: Path) -> Path:
+def init(file: Path, template: str = "multi-stage", models: Sequence[str] = (), root: Path | None = None) -> Path:
     """Write a first Modelfile, to be changed, and return its path.
 
+    Args:
+        file: where.
+        template: slerp, ties, frankenmerge, moe, multi-stage or soup.
+        models: directories, or repositories on the hub, the base first; none for names to be changed.
+        root: the directory that relative ones start from; None for the current one.
+
     Raises:
-        ModelbuildError: exit 2 if there is one.
+        ModelbuildError: exit 2 if there is one, if there is no such template, or it takes another number of models.
 
     """
     from modelbuild.build.starter import init as use_case
 
-    return use_case(file)
+    return use_case(file, template, models, root)
 
 
-def import_mergekit(configurations: Sequence[Path], output: Path | None = None) -> tuple[str, tuple[str, ...]]:
+def import_mergekit(configurations: Sequence[Path], output: Path | None = None, root: Path | None = None) -> tuple[str, tuple[str, ...]]:
     """Read mergekit configurations as one Modelfile; return its text, and what was taken another way than it was written.
 
     Args:
         configurations: YAML files; a model that one makes is that wherever another names it.
         output: where to write the Modelfile, or None.
+        root: the directory that relative paths in them start from; None for the current one.
 
     Raises:
         ModelbuildError: exit 2, with everything that has no meaning here, by line, or if `output` exists; 5 if a file is missing.
@@ -293,4 +310,44 @@ def import_mergekit(configurations: Sequence[Path], output: Path | None = None) 
     """
     from modelbuild.build.importing import import_mergekit as use_case
 
-    return use_case(configurations, output)
+    return use_case(configurations, output, root or Path())
+
+
+def export_mergekit(
+    where: Where, target: str = "", output: Path | None = None, seen_from: Path | None = None
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Say merges in mergekit's words; return each file's path, "" where none is written, with its text, and what differs all the same.
+
+    Args:
+        where: the Modelfile.
+        target: a merge; "" for those that are built by default.
+        output: a file that ends in .yml or .yaml, a directory in which each target has one, or None.
+        seen_from: the directory that paths of models are to start from; None for the current one.
+
+    Raises:
+        ModelbuildError: exit 2, with everything that mergekit has no words for, by key path, or if a file exists.
+
+    """
+    from modelbuild.build.exporting import export_mergekit as use_case
+
+    return use_case(where, target, output, seen_from or Path())
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a Modelfile, with the methods that are installed."""
+    from modelbuild.modelfile.json_schema import json_schema
+
+    return json_schema()
+
+
+def diagnose(where: Where, *, hub: bool = False) -> Diagnosis:
+    """Look at what a build needs of this machine: versions, cache, devices, the Modelfile.
+
+    Args:
+        where: the Modelfile, which need not be sound nor there, and its cache.
+        hub: ask the hub for the sources that are there; without it no network is used.
+
+    """
+    from modelbuild.build.doctoring import diagnose as use_case
+
+    return use_case(where, hub=hub)

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from modelbuild import files
 from modelbuild.build.environment import environment_path
-from modelbuild.build.where import Where
+from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import MANIFEST, refuse_foreign
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.modelfile.parse import read
 from modelbuild.names import real
 from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
@@ -42,7 +41,7 @@ class Cleaned:
 
 def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     """See `modelbuild.build.clean`."""
-    modelfile = read(where.file, where.overrides)
+    modelfile = modelfile_at(where)
     outputs = outputs_of(where, modelfile, targets)
     for path in outputs.values():
         files.recover_directory(path)

@@ -12,14 +12,13 @@ from modelbuild import files
 from modelbuild.build import stamp
 from modelbuild.build.cleaning import outputs_of
 from modelbuild.build.project import default_max_size
-from modelbuild.build.where import Where, cache_setting
+from modelbuild.build.where import Where, cache_setting, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.layout import CONVERTED, INDEX, PACKS, STAGING, STAMPS, TAG
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.cache.salvage import abandoned
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.modelfile.parse import read
 from modelbuild.names import parse_size
 
 _TAG_LENGTH = TAG.index("cache")
@@ -166,7 +165,7 @@ def _max_size(where: Where) -> int:
 def _outputs_by_pack(where: Where, cache: Cache) -> dict[str, list[str]]:
     """Return the output directories that each pack is part of, as far as the Modelfile tells them."""
     try:
-        modelfile = read(where.file, where.overrides)
+        modelfile = modelfile_at(where)
     except ModelbuildError:
         return {}
     table, found = OutputTable(cache.index), dict[str, list[str]]()

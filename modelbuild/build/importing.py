@@ -8,15 +8,14 @@ from pathlib import Path
 from modelbuild import files, mergekit
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import bind
-from modelbuild.modelfile.parse import parse
 
 
-def import_mergekit(configurations: Sequence[Path], output: Path | None) -> tuple[str, tuple[str, ...]]:
+def import_mergekit(configurations: Sequence[Path], output: Path | None, root: Path) -> tuple[str, tuple[str, ...]]:
     """See `modelbuild.build.import_mergekit`."""
-    found = mergekit.imported(configurations)
+    bind(mergekit.read(configurations, root))
+    found = mergekit.imported(configurations, root, output.parent if output else root)
     listed = ", ".join(path.name for path in configurations)
-    text = mergekit.written(found.sections, [f"Imported from {listed}.", *found.notes])
-    bind(parse(output or Path("Modelfile.toml"), text))
+    text = mergekit.written(found.document, [f"Imported from {listed}.", *found.notes])
     if output is not None:
         try:
             files.write_new(output, text.encode())

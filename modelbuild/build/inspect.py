@@ -205,7 +205,8 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
 
 def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
     """See `modelbuild.build.explain`."""
-    view = _View(where, (target,))
+    view = _View(where, (target,) if target else ())
+    target = view.project.target(target)
     tensors = view.plan.targets[target].tensors
     if tensor and tensor not in tensors:
         raise ModelbuildError(
@@ -233,7 +234,8 @@ def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
 
 def show(where: Where, target: str) -> ShownTarget:
     """See `modelbuild.build.show`."""
-    view = _View(where, (target,))
+    view = _View(where, (target,) if target else ())
+    target = view.project.target(target)
     planned = view.plan.targets[target]
     tensors = []
     for name, ref in planned.tensors.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelbuild import lockfile
-from modelbuild.build.where import Where
+from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
@@ -18,7 +18,6 @@ from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mea
 from modelbuild.graph import Graph, bind
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
-from modelbuild.modelfile.parse import read
 from modelbuild.names import plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
@@ -38,7 +37,7 @@ class Project:
     @classmethod
     def open(cls, where: Where) -> Project:
         """Read and bind the Modelfile, and read the lock if there is one; opens no source."""
-        modelfile = read(where.file, where.overrides)
+        modelfile = modelfile_at(where)
         problems = [
             Problem(
                 f"no source is called `{name}`",
@@ -51,6 +50,12 @@ class Project:
         if problems:
             raise ModelbuildError(problems)
         return cls(where, modelfile, bind(modelfile), lockfile.read(where.lock))
+
+    def _elsewhere(self, name: str) -> str:
+        """Return the hint for who gives a directory after a configuration, as mergekit-yaml takes it."""
+        merge = (self.graph.default or ("NAME",))[0]
+        setting = f"--set merge.{merge}.output.path={name}"
+        return f"outputs are in `out/`; `{setting}` writes this one there" if self.where.imports and "/" in name else ""
 
     def cache(self) -> Cache:
         """Open the project's cache; writes nothing until there is something to keep."""
@@ -73,7 +78,7 @@ class Project:
             Problem(
                 f"no merge is called `{name}`",
                 facts=(f"declared: {among(merges)}" if merges else f"{self.where.file} declares none",),
-                hint=did_you_mean(name, merges),
+                hint=did_you_mean(name, merges) or self._elsewhere(name),
             )
             for name in names
             if name not in merges
@@ -86,6 +91,19 @@ class Project:
                 Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table")
             )
         return chosen
+
+    def target(self, name: str) -> str:
+        """Return the target of that name, or the only default one.
+
+        Raises:
+            ModelbuildError: exit 2 if a name is no merge, or none is given and there are several.
+
+        """
+        chosen = self.targets((name,) if name else ())
+        if len(chosen) > 1:
+            facts = (f"built by default: {', '.join(chosen)}",)
+            raise ModelbuildError(Problem("which merge is meant?", facts=facts, hint=f"name it: `-f {self.where.file} {chosen[0]}`"))
+        return chosen[0]
 
     def plan(self, targets: Iterable[str]) -> Plan:
         """Open the sources that `targets` rest on, and plan them."""

@@ -37,7 +37,8 @@ _RACY_NS = 2_000_000_000
 
 def stamp_path(cache: Path, where: Where, targets: Sequence[str]) -> Path:
     """Return where the stamp of a build that was asked for in these words stands."""
-    words = json.dumps([str(real(where.file)), list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
+    named = [str(real(file)) for file in (*where.files, *([where.root] if where.imports else []))]
+    words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
     return cache / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tomli
+
+if TYPE_CHECKING:
+    from modelbuild.modelfile.model import Modelfile
+
+MODELFILE = "Modelfile.toml"
+CONFIGURATIONS = (".yml", ".yaml")
+"""How the names of mergekit's files end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,24 +22,38 @@ class Where:
     """A project, as the command line names it.
 
     Args:
-        file: the Modelfile.
+        file: the Modelfile; or a configuration of mergekit, if its name ends like one.
         cache: what MODELBUILD_CACHE says, or "".
         overrides: `--set` assignments, in order.
         offline: make no request to a hub.
         mirrors: (source, path) of `--source`: where to read a source from instead, the same bytes.
+        more: further configurations, of one graph with the first.
+        directory: of configurations, where relative paths in them start from, and cache and outputs are.
 
     """
 
-    file: Path = Path("Modelfile.toml")
+    file: Path = Path(MODELFILE)
     cache: str = ""
     overrides: tuple[str, ...] = ()
     offline: bool = False
     mirrors: tuple[tuple[str, str], ...] = ()
+    more: tuple[Path, ...] = ()
+    directory: Path = Path()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read."""
+        return (self.file, *self.more)
+
+    @property
+    def imports(self) -> bool:
+        """Whether it is told by configurations of mergekit."""
+        return is_configuration(self.file.name)
 
     @property
     def root(self) -> Path:
-        """The directory that relative paths in the Modelfile start from."""
-        return self.file.parent
+        """The directory that relative paths start from."""
+        return self.directory if self.imports else self.file.parent
 
     @property
     def lock(self) -> Path:
@@ -42,17 +65,55 @@ class Where:
         return Path(self.cache) if self.cache else self.root / (setting or "cache")
 
 
+def is_configuration(name: str) -> bool:
+    """Tell whether a file is mergekit's, by its name."""
+    return name.lower().endswith(CONFIGURATIONS)
+
+
+def sorted_out(words: Sequence[str], *, file: Path | None) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return which files the words of a command line name, and which targets.
+
+    Words that end in .yml or .yaml are configurations of mergekit, which are read in place of the Modelfile; with a file that
+    is named by `--file` all words are targets.
+
+    Args:
+        words: what stands after the command.
+        file: what `--file` says, or None.
+
+    """
+    if file is not None:
+        return (file,), tuple(words)
+    named = tuple(Path(word) for word in words if is_configuration(word))
+    return named or (Path(MODELFILE),), tuple(word for word in words if not is_configuration(word))
+
+
+def modelfile_at(where: Where) -> Modelfile:
+    """Read the Modelfile, or what is to be read as one.
+
+    Raises:
+        ModelbuildError: if there is none, or anything in it is wrong.
+
+    """
+    if where.imports:
+        from modelbuild import mergekit
+
+        return mergekit.read(where.files, where.root, where.overrides)
+    from modelbuild.modelfile.parse import read
+
+    return read(where.file, where.overrides)
+
+
 def cache_setting(where: Where, text: bytes) -> str:
     """Return `[cache] path` of a Modelfile that may not be sound: "" where it cannot be told."""
     try:
-        document = tomli.loads(text.decode("utf-8-sig"))
+        document = {} if where.imports else tomli.loads(text.decode("utf-8-sig"))
         if where.overrides or "${" in str(document.get("cache")):
             from modelbuild.modelfile.edits import edit
             from modelbuild.modelfile.locate import Locator
             from modelbuild.modelfile.variables import substitute
 
             edits, _ = edit(document, where.overrides)
-            document, _ = substitute(document, Locator(str(where.file), text.decode("utf-8-sig"), edits))
+            document, _ = substitute(document, Locator(str(where.file), "" if where.imports else text.decode("utf-8-sig"), edits))
     except (ValueError, RecursionError):
         return ""
     match document:

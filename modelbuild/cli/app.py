@@ -21,7 +21,24 @@ if TYPE_CHECKING:
     from typer import _click
     from typer.core import TyperArgument, TyperOption
 
-COMMANDS = ("build", "status", "explain", "show", "graph", "methods", "lock", "verify", "fetch", "clean", "cache", "init", "import")
+COMMANDS = (
+    "build",
+    "status",
+    "explain",
+    "show",
+    "graph",
+    "methods",
+    "lock",
+    "verify",
+    "fetch",
+    "clean",
+    "cache",
+    "init",
+    "import",
+    "export",
+    "schema",
+    "doctor",
+)
 """In the order of the help; each is a module of this package with a function, or a group, of its name."""
 
 

@@ -40,7 +40,7 @@ def build(
     from modelbuild.report.problems import problems
 
     common: Common = context.obj
-    where, names = common.where(overrides, offline=offline, mirrors=mirrors), targets or ()
+    where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
     options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked, frozen)
     if explain:
         _explain(common, where, names, force=force, talk=json)
@@ -64,7 +64,7 @@ def build(
     raise typer.Exit(outcome.exit_code)
 
 
-def _explain(common: Common, where: Where, targets: list[str] | tuple[str, ...], *, force: bool, talk: bool) -> None:
+def _explain(common: Common, where: Where, targets: tuple[str, ...], *, force: bool, talk: bool) -> None:
     """Say of every stale tensor why it is; on stdout, unless that is kept for JSON."""
     from modelbuild import build as use_cases
     from modelbuild.report import screens

@@ -24,7 +24,8 @@ def clean(
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
-    done = use_cases.clean(common.where(), targets or ())
+    where, names = common.aimed(targets or ())
+    done = use_cases.clean(where, names)
     if json:
         common.out.say(json_document.document(done))
     elif not common.quiet:

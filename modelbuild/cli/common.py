@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TextIO
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 Colour = Literal["auto", "always", "never"]
 
-Targets = Annotated[list[str] | None, typer.Argument(metavar="TARGET", help="Names of merges; none: the default ones.", show_default=False)]
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET", help="Names of merges; none: the default ones. NAME.yml: a mergekit file to read instead.", show_default=False
+    ),
+]
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="The name of a merge.", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit the Modelfile in memory; may be repeated.", show_default=False)
@@ -38,28 +44,32 @@ class Common:
 
     NAMES: ClassVar = ("file", "directory", "quiet", "verbose", "color", "debug")
 
-    file: Path = Path("Modelfile.toml")
+    file: Path | None = None
     directory: Path = Path()
     quiet: bool = False
     verbose: bool = False
     color: Colour = "auto"
     debug: bool = False
 
-    @property
-    def modelfile(self) -> Path:
-        """The Modelfile."""
-        return self.directory / self.file
-
     def where(self, overrides: list[str] | None = None, *, offline: bool = False, mirrors: list[str] | None = None) -> Where:
         """Return the project, and say what `--set` changes in it."""
-        from modelbuild.build import Where
+        return self.aimed((), overrides, offline=offline, mirrors=mirrors)[0]
+
+    def aimed(
+        self, words: Sequence[str], overrides: list[str] | None = None, *, offline: bool = False, mirrors: list[str] | None = None
+    ) -> tuple[Where, tuple[str, ...]]:
+        """Return the project and the targets that the words of a command name, and say what `--set` changes."""
+        from modelbuild.build.where import Where, sorted_out
 
         for override in overrides or ():
             self.note(f"with --set {override}")
         named = tuple((name, path) for name, _, path in (mirror.partition("=") for mirror in mirrors or ()))
         if not all(name and path for name, path in named):
             raise typer.BadParameter("write --source NAME=PATH")
-        return Where(self.modelfile, os.environ.get("MODELBUILD_CACHE", ""), tuple(overrides or ()), offline, named)
+        files, targets = sorted_out(words, file=self.file)
+        first, *more = (self.directory / file for file in files)
+        cache = os.environ.get("MODELBUILD_CACHE", "")
+        return Where(first, cache, tuple(overrides or ()), offline, named, tuple(more), self.directory), targets
 
     @property
     def out(self) -> Page:

@@ -26,5 +26,6 @@ def explain(
 
     common: Common = context.obj
     name, _, tensor = target.partition("::")
-    told = use_cases.explain(common.where(overrides), name, tensor)
+    where, names = common.aimed((name,), overrides)
+    told = use_cases.explain(where, "".join(names), tensor)
     common.out.say(json_document.document({"tensors": told}) if json else screens.explain(told, common.out.look))

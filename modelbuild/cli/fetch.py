@@ -17,8 +17,9 @@ def fetch(
     from modelbuild.report import screens
 
     common: Common = context.obj
+    where, names = common.aimed(targets or (), overrides, mirrors=mirrors)
     with common.reporter() as report:
-        fetched = use_cases.fetch(common.where(overrides, mirrors=mirrors), targets or (), report)
+        fetched = use_cases.fetch(where, names, report)
     if json:
         from modelbuild.report.json_document import document
 

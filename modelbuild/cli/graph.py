@@ -20,7 +20,8 @@ def graph(
     from modelbuild.report import drawings, json_document
 
     common: Common = context.obj
-    view = use_cases.graph(common.where(), target)
+    where, names = common.aimed((target,) if target else ())
+    view = use_cases.graph(where, *names)
     if json or form == "json":
         common.out.say(json_document.document(view))
     else:

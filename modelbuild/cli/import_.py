@@ -23,7 +23,7 @@ def import_(
 
     common: Common = context.obj
     found = [common.directory / one for one in configurations]
-    text, notes = use_cases.import_mergekit(found, common.directory / output if output else None)
+    text, notes = use_cases.import_mergekit(found, common.directory / output if output else None, common.directory)
     for note in notes:
         common.note(note)
     if output is None:

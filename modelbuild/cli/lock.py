@@ -26,10 +26,11 @@ def lock(
     from modelbuild.report import screens
 
     common: Common = context.obj
-    if names and not upgrade:
+    where, sources = common.aimed(names or (), offline=offline)
+    if sources and not upgrade:
         raise typer.BadParameter("names go with --upgrade")
     with common.reporter() as report:
-        view = use_cases.lock(common.where(offline=offline), (names or ()) if upgrade else None, report, check=check, dry_run=dry_run)
+        view = use_cases.lock(where, sources if upgrade else None, report, check=check, dry_run=dry_run)
     if json:
         from modelbuild.report.json_document import document
 

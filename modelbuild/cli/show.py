@@ -16,5 +16,6 @@ def show(context: typer.Context, target: Target, overrides: Overrides = None, js
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj
-    shown = use_cases.show(common.where(overrides), target)
+    where, names = common.aimed((target,), overrides)
+    shown = use_cases.show(where, *names)
     common.out.say(json_document.document(shown) if json else screens.show(shown, common.out.look))

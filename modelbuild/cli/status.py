@@ -21,6 +21,7 @@ def status(
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj
-    found = use_cases.status(common.where(overrides), targets or ())
+    where, names = common.aimed(targets or (), overrides)
+    found = use_cases.status(where, names)
     common.out.say(json_document.document({"targets": found}) if json else screens.status(found, common.out.look))
     raise typer.Exit(int(exit_code and any(one.state == "stale" for one in found)))

@@ -33,8 +33,8 @@ def verify(
     common: Common = context.obj
     if sample and not rebuild:
         raise typer.BadParameter("--sample goes with --rebuild")
-    where = common.where(offline=offline, mirrors=mirrors)
-    say(common, use_cases.verify(where, targets or (), full=full, rebuild=rebuild, sample=sample or 0), json=json)
+    where, names = common.aimed(targets or (), offline=offline, mirrors=mirrors)
+    say(common, use_cases.verify(where, names, full=full, rebuild=rebuild, sample=sample or 0), json=json)
 
 
 def say(common: Common, found: Verification, *, json: bool) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
@@ -200,6 +200,14 @@ def choose(name: str) -> str:
         ),
         Exit.USAGE,
     )
+
+
+def seen() -> Iterator[tuple[str, str, int, int]]:
+    """Yield the CUDA devices that torch sees: name, model, bytes free and in all."""
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        yield f"cuda:{index}", torch.cuda.get_device_name(index), *torch.cuda.mem_get_info(index)
 
 
 def identity(name: str, actions: Iterable[Action]) -> str:

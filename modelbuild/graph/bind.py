@@ -39,7 +39,7 @@ def bind(modelfile: Modelfile) -> Graph:
         problems += _cycles(modelfile, nodes)
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
-    return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, tuple(binder.notes))
+    return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, (*modelfile.notes, *binder.notes))
 
 
 class Binder:
@@ -234,7 +234,10 @@ class Binder:
                 if isinstance(one.value, tuple):
                     if param.kind is not float:
                         raise ValueError(f"a gradient needs a parameter that is a number, and `{param.name}` is not")
-                    return replace(one, value=tuple(float(param.read(value)) for value in one.value))
+                    outside = None if one.outside is None else float(param.read(one.outside))
+                    return replace(one, value=tuple(float(param.read(value)) for value in one.value), outside=outside)
+                if one.outside is not None:
+                    raise ValueError("`outside` goes with a list of numbers, and this is one value")
                 return replace(one, value=param.read(one.value))
             except ValueError as error:
                 self.say(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ _MOST = 20_000
 """Keys and entries of a document: an alias costs a few bytes and repeats whatever it stands for."""
 
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge"))
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,23 @@ class Document:
         file: the file's name, as the user wrote it.
         table: what it says.
         places: line and column of each key and entry.
+        doubles: keys that stand in their table twice.
 
     """
 
     file: Path
     table: Mapping[str, Any]
     places: Mapping[KeyPath, Place]
+    doubles: tuple[KeyPath, ...] = ()
+
+    def place(self, path: KeyPath) -> Place:
+        """Return where a key stands, or what it would stand in."""
+        known = next((path[:end] for end in range(len(path), -1, -1) if path[:end] in self.places), ())
+        return self.places[known]
 
     def problem(self, what: str, path: KeyPath, facts: tuple[str, ...] = (), hint: str = "") -> Problem:
         """Word a problem at a key."""
-        return Problem(what, at=dotted(path), place=self.places.get(path), facts=facts, hint=hint)
+        return Problem(what, at=dotted(path), place=self.place(path), facts=facts, hint=hint)
 
 
 def documents(file: Path) -> tuple[Document, ...]:
@@ -46,11 +54,9 @@ def documents(file: Path) -> tuple[Document, ...]:
     """
     import yaml
 
-    found = []
     try:
-        for node in yaml.compose_all(read_small(file, YAML).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            places: dict[KeyPath, Place] = {}
-            found.append(Document(file, _read(node, (), file, places), places))
+        nodes = yaml.compose_all(read_small(file, YAML).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found = tuple(_Reader(file).document(node) for node in nodes)
     except FileNotFoundError:
         raise ModelbuildError(Problem(f"there is no `{file}`", hint="name a mergekit configuration"), Exit.SOURCE) from None
     except (yaml.YAMLError, Unfit, ValueError, RecursionError) as error:
@@ -60,24 +66,69 @@ def documents(file: Path) -> tuple[Document, ...]:
         raise ModelbuildError(Problem(f"`{file}` is no YAML", place=place, facts=(fact,), hint="mend it there")) from None
     if not found or not all(isinstance(document.table, dict) for document in found):
         raise ModelbuildError(Problem(f"`{file}` is no mergekit configuration", facts=("a document in it is no table of keys",)))
-    return tuple(found)
+    return found
 
 
-def _read(node: Any, path: KeyPath, file: Path, places: dict[KeyPath, Place]) -> Any:
-    import yaml
+class _Reader:
+    """Reads the documents of one file."""
 
-    if len(places) > _MOST:
-        raise ValueError(f"it has more than {_MOST} keys and entries, those that aliases repeat included")
-    places.setdefault(path, Place(str(file), node.start_mark.line + 1, node.start_mark.column + 1))
-    if node.tag not in _TAGS:
-        raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag} makes more than text and numbers", node.start_mark)
-    if isinstance(node, yaml.MappingNode):
-        table = {}
-        for key, value in node.value:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.places: dict[KeyPath, Place] = {}
+        self.doubles: list[KeyPath] = []
+        self.count = 0
+
+    def document(self, node: Any) -> Document:
+        self.places, self.doubles, self.count = {}, [], 0
+        table = self.value(node, ())
+        return Document(self.file, table, self.places, tuple(self.doubles))
+
+    def place(self, mark: Any) -> Place:
+        return Place(str(self.file), mark.line + 1, mark.column + 1)
+
+    def refuse(self, what: str, mark: Any) -> Exception:
+        import yaml
+
+        error: Exception = yaml.constructor.ConstructorError(None, None, what, mark)
+        return error
+
+    def value(self, node: Any, path: KeyPath) -> Any:
+        import yaml
+
+        self.count += 1
+        if self.count > _MOST:
+            raise self.refuse(f"it has more than {_MOST} keys and entries, those that aliases repeat included", node.start_mark)
+        self.places.setdefault(path, self.place(node.start_mark))
+        if node.tag not in _TAGS:
+            raise self.refuse(f"the tag {node.tag} makes more than text and numbers", node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            return self.table(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(one, (*path, i)) for i, one in enumerate(node.value)]
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+
+    def table(self, node: Any, path: KeyPath) -> dict[str, Any]:
+        """Read a table; what `<<` merges into it gives way to its own keys."""
+        table: dict[str, Any] = {}
+        merged = [one for key, value in node.value if key.tag == _MERGE for one in self.merged(value)]
+        for key, value, own in [*((key, value, False) for key, value in merged), *((key, value, True) for key, value in node.value)]:
+            if own and key.tag == _MERGE:
+                continue
             name = str(key.value)
-            places[*path, name] = Place(str(file), key.start_mark.line + 1, key.start_mark.column + 1)
-            table[name] = _read(value, (*path, name), file, places)
+            at = (*path, name)
+            if own and name in table and not any(name == str(one.value) for one, _ in merged):
+                self.doubles.append(at)
+            self.places[at] = self.place(key.start_mark)
+            table[name] = self.value(value, at)
         return table
-    if isinstance(node, yaml.SequenceNode):
-        return [_read(one, (*path, i), file, places) for i, one in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node, deep=True)
+
+    def merged(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        """Yield the keys and values that `<<` merges: those of the first table last, for it goes before the others."""
+        import yaml
+
+        tables = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for table in reversed(tables):
+            if not isinstance(table, yaml.MappingNode):
+                raise self.refuse("`<<` merges tables, and this is none", table.start_mark)
+            yield from (one for key, value in table.value if key.tag == _MERGE for one in self.merged(value))
+            yield from ((key, value) for key, value in table.value if key.tag != _MERGE)

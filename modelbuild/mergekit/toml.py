@@ -9,19 +9,28 @@ from typing import Any
 
 _WIDTH = 120
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_DOLLAR = "dollar"
+"""The variable that keeps `${` in a text from being one."""
 
 
-def written(sections: Mapping[tuple[str, str], Mapping[str, Any]], comments: Sequence[str]) -> str:
-    """Write tables, called by section and name, under some comments."""
+def written(document: Mapping[str, Any], comments: Sequence[str]) -> str:
+    """Write sources and merges under some comments."""
     blocks = ["".join(f"# {line}\n" for line in comments)] if comments else []
-    for (section, name), table in sections.items():
-        lines = [f"{_key(key)} = {_value(value, '')}\n" for key, value in table.items()]
-        blocks.append(f"[{section}.{_key(name)}]\n" + "".join(lines))
+    for section in ("source", "merge"):
+        for name, table in document[section].items():
+            lines = [f"{_key(key)} = {_value(value, '')}\n" for key, value in table.items()]
+            blocks.append(f"[{section}.{_key(name)}]\n" + "".join(lines))
+    if any(f"${{{_DOLLAR}}}" in block for block in blocks[bool(comments) :]):
+        blocks.insert(bool(comments), f'[vars]\n{_DOLLAR} = "$"\n')
     return "\n".join(blocks)
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+    return key if _BARE.fullmatch(key) else _quoted(key)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(value: Any, indent: str) -> str:
@@ -42,7 +51,7 @@ def _flat(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _quoted(value).replace("${", f"${{{_DOLLAR}}}{{")
     if isinstance(value, list):
         return f"[{', '.join(map(_flat, value))}]"
     if isinstance(value, dict):

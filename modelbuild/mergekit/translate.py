@@ -1,37 +1,32 @@
-"""From a mergekit configuration to the tables of a Modelfile."""
+"""From mergekit configurations to the tables of a Modelfile."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
-from modelbuild.mergekit.documents import Document, documents
+from modelbuild.mergekit.documents import documents
+from modelbuild.mergekit.ledger import At, Ledger, Placed, settled
+from modelbuild.mergekit.mixture import KEYS as MIXTURE_KEYS
+from modelbuild.mergekit.mixture import is_mixture, mixture
+from modelbuild.mergekit.models import Models
+from modelbuild.mergekit.modules import chained
+from modelbuild.mergekit.settings import Settings
+from modelbuild.mergekit.tokens import tokenizer
 from modelbuild.method import Method
 from modelbuild.methods import installed, load
+from modelbuild.modelfile.checks import MIXTURE
 from modelbuild.names import KeyPath, is_node_name
-
-MOE = "moe"
 
 _KEYS = (
     "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "tokenizer", "tokenizer_source",
-    "chat_template", "name", "experts", "gate_mode", "experts_per_token", "shared_experts", "architecture", "residual_scale",
+    "chat_template", "name",
 )  # fmt: skip
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
-_WHOLE = frozenset(
-    {"self_attn", "mlp", "lm_head", "embed_tokens", "input_layernorm", "post_attention_layernorm"}
-    | {f"{one}_proj" for one in ("q", "k", "v", "o", "gate", "up", "down")}
-)
-"""Filters that are whole words of a name in every architecture that has them: no other word holds them."""
-
-_SHOWN = 40
-"""Characters of what is of the wrong kind."""
-
-Setting = Any
-"""What a parameter has in a Modelfile: a scalar, a gradient, or rules."""
 
 
 @dataclass(frozen=True)
@@ -39,320 +34,203 @@ class Imported:
     """A Modelfile in the making.
 
     Args:
-        sections: tables by section and name.
-        notes: what was taken another way than it was written.
+        document: its tables.
+        notes: what was taken another way than it was written, each with file and line.
+        origins: where its values come from, by key path.
 
     """
 
-    sections: Mapping[tuple[str, str], Mapping[str, Any]]
+    document: Mapping[str, Any]
     notes: tuple[str, ...]
+    origins: Mapping[KeyPath, At]
 
 
-def imported(paths: Sequence[Path]) -> Imported:
+def imported(paths: Sequence[Path], root: Path, home: Path) -> Imported:
     """Read configurations as one graph: a model that a document makes is that document's wherever it is named.
+
+    Args:
+        paths: the files.
+        root: the directory that relative paths in them start from.
+        home: the directory that those of the Modelfile start from.
 
     Raises:
         ModelbuildError: exit 2, with everything that has no meaning here, by line.
 
     """
-    read = [document for path in paths for document in documents(path)]
-    return _Importer(read).imported()
+    read = [At(document, (), document.table) for path in paths for document in documents(path)]
+    return _Importer(read, root, home).imported()
 
 
 class _Importer:
-    def __init__(self, read: Sequence[Document]) -> None:
+    def __init__(self, read: Sequence[At], root: Path, home: Path) -> None:
         self.documents = read
-        self.sections: dict[tuple[str, str], dict[str, Any]] = {}
-        self.problems: list[Problem] = []
-        self.notes: list[str] = []
-        self.sources: dict[str, str] = {}
-        """Names by what is written for a model."""
-        self.merges = {str(document.table["name"]) for document in read if "name" in document.table}
+        self.ledger = Ledger()
+        self.names = self._names()
+        made = {str(one["name"].value) for one in read if one["name"]}
+        self.models = Models(self.ledger, root, home, made, set(self.names))
 
     def imported(self) -> Imported:
-        merges = [(self.name_of(i, document), self.merge(document)) for i, document in enumerate(self.documents)]
-        if self.problems:
-            raise ModelbuildError(sorted(self.problems, key=lambda one: (one.place.file, one.place.line) if one.place else ("", 0)))
-        self.sections |= {("merge", name): table for name, table in merges}
-        return Imported(self.sections, tuple(dict.fromkeys(self.notes)))
+        merges: dict[str, Any] = {}
+        for name, document in zip(self.names, self.documents, strict=True):
+            for double in document.document.doubles:
+                self.ledger.problems.append(document.document.problem(f"`{double[-1]}` stands here twice", double, hint="keep one of them"))
+            merges |= {one: Placed(table, document) for one, table in self.merge(name, document)}
+        if self.ledger.problems:
+            raise ModelbuildError(sorted(dict.fromkeys(self.ledger.problems), key=_line))
+        origins: dict[KeyPath, At] = {(): self.documents[0]}
+        document = settled({"version": 1, "source": self.models.sources, "merge": merges}, (), origins)
+        return Imported(document, tuple(self.ledger.notes), origins)
 
-    def name_of(self, i: int, document: Document) -> str:
-        """Return what a document's merge is called: as it says, or as its file."""
-        if "name" in document.table:
-            name = str(document.table["name"])
-            if not is_node_name(name):
-                self.say(document, f"`{name}` is no name", ("name",), hint="use letters, digits, `-`, `_` and `.`")
-            return name
-        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", document.file.stem).strip(".-") or "merged"
-        alone = sum(other.file == document.file and "name" not in other.table for other in self.documents) == 1
-        name = stem if alone else f"{stem}-{i + 1}"
-        taken = {*self.merges, *self.sources.values()}
-        return name if name not in taken else f"{name}-merged"
-
-    def say(self, document: Document, what: str, path: KeyPath, facts: tuple[str, ...] = (), hint: str = "") -> None:
-        self.problems.append(document.problem(what, path, facts, hint))
-
-    def table(self, document: Document, told: Any, path: KeyPath, known: Iterable[str] = ()) -> Mapping[str, Any]:
-        """Return a table, and say which of its keys mean nothing: mergekit would pass over them."""
-        if not isinstance(told, dict):
-            if told is not None:
-                self.say(document, "this should be a table of keys", path, (f"found: {str(told)[:_SHOWN]}",))
-            return {}
-        known = tuple(known)
-        for key in told if known else ():
-            if key not in known:
-                hint = did_you_mean(key, known)
-                self.say(document, f"unknown key `{key}`", (*path, key), (f"known here: {', '.join(known)}",), hint)
-        return told
-
-    def listed(self, document: Document, told: Any, path: KeyPath) -> list[Any]:
-        """Return a list."""
-        if isinstance(told, list) or told is None:
-            return told or []
-        self.say(document, "this should be a list", path, (f"found: {str(told)[:_SHOWN]}",))
-        return []
-
-    def merge(self, document: Document) -> dict[str, Any]:
-        table = self.table(document, document.table, (), _KEYS)
-        name = str(table.get("merge_method", MOE if "experts" in table else ""))
-        if "modules" in table:
-            hint = 'write a merge for each, with `scope = "text"` and so on, one after the other'
-            self.say(document, "`modules` are not imported", ("modules",), hint=hint)
-        if name == MOE:
-            return self.mixture(document)
-        if name not in installed():
-            facts = (f"known here: {', '.join((*installed(), MOE))}",)
-            self.say(document, f"no merge method is called `{name}`", ("merge_method",), facts, did_you_mean(name, installed()))
-            return {}
-        method = load(name)
-        merge: dict[str, Any] = {"method": name}
-        if not table.get("models") and not table.get("slices"):
-            self.say(document, "there is nothing to merge", ("merge_method",), hint="write `models` or `slices`")
-        if base := table.get("base_model"):
-            base = self.model(document, base, ("base_model",))
-            if method.base != "none" or name == "passthrough":
-                merge["base"] = base
+    def _names(self) -> list[str]:
+        """Return what the merges of the documents are called: as they say, or as their files."""
+        names: list[str] = []
+        told = {str(one["name"].value) for one in self.documents if one["name"]}
+        for i, one in enumerate(self.documents):
+            if one["name"]:
+                name = str(one["name"].value)
+                if not is_node_name(name):
+                    self.ledger.say(one["name"], f"`{name}` is no name", hint="use letters, digits, `-`, `_` and `.`")
+                if name in names:
+                    self.ledger.say(one["name"], f"two documents are called `{name}`", hint="rename one of them")
             else:
-                self.notes.append(
-                    f"{document.file.name}: `{name}` takes no base: `{base}` gives config and tokenizer in mergekit, and is left out"
-                )
-        for key, own, read in (("models", "inputs", self.input), ("slices", "slices", self.slice)):
-            if table.get(key):
-                merge[own] = [read(document, method, one, (key, i)) for i, one in enumerate(self.listed(document, table[key], (key,)))]
-        merge |= self.parameters(document, method, table.get("parameters"), ("parameters",))
-        return merge | self.rest(document)
+                stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", one.document.file.stem).strip(".-") or "merged"
+                alone = sum(other.document.file == one.document.file and not other["name"] for other in self.documents) == 1
+                wanted = stem if alone else f"{stem}-{i + 1}"
+                free = (wanted, f"{wanted}-merged", *(f"{wanted}-{j}" for j in range(2, len(self.documents) + 3)))
+                name = next(choice for choice in free if choice not in told and choice not in names)
+            names.append(name)
+        return names
 
-    def rest(self, document: Document) -> dict[str, Any]:
+    def merge(self, name: str, document: At) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the merges that a document asks for: one, or one for each module."""
+        if is_mixture(document):
+            self.ledger.table(document, (*MIXTURE_KEYS, "merge_method", "name", "chat_template"))
+            yield name, mixture(self.ledger, self.models, document) | self.rest(document, None)
+            return
+        self.ledger.table(document, _KEYS)
+        told = document["merge_method"]
+        if str(told.value) not in installed():
+            facts = (f"known here: {', '.join((*installed(), MIXTURE))}",)
+            self.ledger.say(told, f"no merge method is called `{told.value or ''}`", facts, did_you_mean(str(told.value), installed()))
+            return
+        method = load(str(told.value))
+        if document["modules"]:
+            for key in ("models", "slices"):
+                if document[key]:
+                    self.ledger.say(document[key], f"`{key}` and `modules` both say what is merged", hint="keep one of them")
+            modules = self.ledger.table(document["modules"])
+            parts = {module: self.part(method, document, modules[module]) for module in modules.value}
+            yield from chained(self.ledger, name, parts, modules, self.rest(document, method))
+            return
+        if not document["models"] and not document["slices"]:
+            self.ledger.say(told, "there is nothing to merge", hint="write `models` or `slices`")
+        yield name, self.part(method, document, document) | self.rest(document, method)
+
+    def part(self, method: Method, document: At, told: At) -> dict[str, Any]:
+        """Return what a document, or one of its modules, merges."""
+        merge: dict[str, Any] = {"method": Placed(method.name, document["merge_method"])}
+        slices = self.ledger.listed(told["slices"])
+        settings = Settings(self.ledger, method, _renumbered(slices))
+        if told["models"]:
+            inputs = [self.input(settings, one) for one in self.ledger.listed(told["models"])]
+            merge["inputs"] = Placed(inputs, told["models"])
+        if slices:
+            merge["slices"] = Placed([self.slice(settings, one) for one in slices], told["slices"])
+        self.base(method, document, merge)
+        if told.path:
+            self.ledger.table(told, ("models", "slices", "parameters"))
+            merge |= settings.merged(told["parameters"], document["parameters"])
+        else:
+            merge |= settings.read(document["parameters"], "node")
+        return merge
+
+    def base(self, method: Method, document: At, merge: dict[str, Any]) -> None:
+        """Give a merge its base, or tell what becomes of one that its method has no use for."""
+        told = document["base_model"]
+        if not told:
+            return
+        base = self.models.name(told)
+        if method.base != "none" or method.name == "passthrough":
+            merge["base"] = base
+            return
+        inputs = merge["inputs"].value if "inputs" in merge else []
+        named = [one.value["model"].value if isinstance(one.value, dict) else one.value for one in inputs]
+        weighed = method.param("weight") is None or document["parameters"]["weight"]
+        if inputs and base.value not in named and weighed:
+            inputs.append(Placed(base.value, told))
+            self.ledger.note(told, f"`{method.name}` merges its `base_model` like the other models, as in mergekit")
+        elif named[:1] != [base.value]:
+            what = f"`{method.name}` has no base"
+            self.ledger.note(told, f"{what}: config and tokenizer are those of the first model, where mergekit takes those of `base_model`")
+
+    def input(self, settings: Settings, at: At) -> Placed:
+        if isinstance(at.value, str):
+            return self.models.name(at)
+        told = self.ledger.table(at, ("model", "parameters"))
+        more = settings.read(told["parameters"], "input")
+        name = self.models.name(told["model"] if isinstance(at.value, dict) and "model" in at.value else at)
+        return Placed({"model": name, **more}, at) if more else Placed(name.value, at)
+
+    def slice(self, settings: Settings, at: At) -> Placed:
+        told = self.ledger.table(at, ("sources", "base_model", "parameters", "residual_weight"))
+        if told["residual_weight"]:
+            self.ledger.note(told["residual_weight"], "`residual_weight` has no effect, in mergekit either: left out")
+        sources = self.ledger.listed(told["sources"])
+        if not sources:
+            self.ledger.say(at, "a slice needs `sources`", hint="write `sources: [{ model: …, layer_range: [first, last + 1] }]`")
+        own = settings.read(told["parameters"], "slice")
+        made = [self.source(settings, one) for one in sources]
+        if settings.method.name == "passthrough" and len(made) == 1:
+            if told["base_model"]:
+                self.ledger.note(told["base_model"], "`base_model` has no effect on `passthrough`, in mergekit either: left out")
+            return Placed({**own, **made[0].value}, at)
+        base = {"base": self.models.name(told["base_model"])} if told["base_model"] else {}
+        return Placed({"inputs": Placed(made, told["sources"]), **base, **own}, at)
+
+    def source(self, settings: Settings, at: At) -> Placed:
+        told = self.ledger.table(at, ("model", "layer_range", "parameters"))
+        layers = told["layer_range"]
+        if not _is_span(layers.value):
+            self.ledger.say(layers or at, "a slice needs `layer_range`", hint="write `layer_range: [first, last + 1]`")
+        more = settings.read(told["parameters"], "input")
+        return Placed({"model": self.models.name(told["model"]), "layers": Placed(layers.value, layers), **more}, at)
+
+    def rest(self, document: At, method: Method | None) -> dict[str, Any]:
         """Read what does not belong to the method: types, tokenizer, chat template."""
-        table = document.table
         rest: dict[str, Any] = {}
-        dtype = table.get("out_dtype") or table.get("dtype")
-        if dtype in _DTYPES:
-            rest["dtype"] = dtype
-        elif dtype is not None:
-            key = "out_dtype" if "out_dtype" in table else "dtype"
-            self.say(document, f"`{dtype}` is no type of weights here", (key,), (f"known here: {', '.join(_DTYPES)}",))
-        tokenizer = self.tokenizer(document)
-        template = table.get("chat_template")
-        if template and template != "auto":
-            tokenizer["chat_template"] = template
-        if tokenizer:
-            rest["tokenizer"] = tokenizer
-        mixed = table.get("merge_method") == MOE or "experts" in table
-        if not mixed and not tokenizer.keys() & {"source", "tokens", "pad_to_multiple_of"}:
+        dtype = document["out_dtype"] or document["dtype"]
+        if dtype and str(dtype.value).removeprefix("torch.") in _DTYPES:
+            rest["dtype"] = Placed(str(dtype.value).removeprefix("torch."), dtype)
+        elif dtype:
+            self.ledger.say(dtype, f"`{dtype.value}` is no type of weights here", (f"known here: {', '.join(_DTYPES)}",))
+        without = method is not None and method.base == "none" and method.name != "passthrough"
+        base = document["base_model"] if without else At(document.document, (), None)
+        if method is None:
+            template = At(document.document, (), {"chat_template": document["chat_template"].value})
+            found = tokenizer(self.ledger, self.models, template, base)
+        else:
+            found = tokenizer(self.ledger, self.models, document, base)
+        if found:
+            rest["tokenizer"] = Placed(found, document["tokenizer"])
+        if method is not None and not found.keys() & {"source", "tokens", "pad_to_multiple_of"}:
             rest["vocabulary"] = "common"
         return rest
 
-    def tokenizer(self, document: Document) -> dict[str, Any]:
-        table = document.table
-        found: dict[str, Any] = {}
-        if (source := table.get("tokenizer_source")) is not None:
-            found["source"] = self.tokenizer_source(document, source, ("tokenizer_source",))
-        told = self.table(document, table.get("tokenizer"), ("tokenizer",), ("source", "tokens", "pad_to_multiple_of"))
-        if "source" in told:
-            found["source"] = self.tokenizer_source(document, told["source"], ("tokenizer", "source"))
-        if "tokens" in told:
-            listed = self.table(document, told["tokens"], ("tokenizer", "tokens"))
-            tokens = {token: self.token(document, one, ("tokenizer", "tokens", token)) for token, one in listed.items()}
-            found["tokens"] = {token: one for token, one in tokens.items() if one}
-        if "pad_to_multiple_of" in told:
-            found["pad_to_multiple_of"] = told["pad_to_multiple_of"]
-        return found
 
-    def tokenizer_source(self, document: Document, source: Any, path: KeyPath) -> str:
-        if isinstance(source, str) and source.startswith("model:"):
-            source = source.removeprefix("model:")
-        return source if source in ("base", "union") else self.model(document, source, path)
-
-    def token(self, document: Document, told: Any, path: KeyPath) -> dict[str, Any]:
-        told = self.table(document, told, path, ("source", "force"))
-        source, force = told.get("source"), {"force": True} if told.get("force") else {}
-        if isinstance(source, dict):
-            kind = source.get("kind")
-            if kind == "zero":
-                return {"source": "zero", **force}
-            if kind == "model_token" and "token" in source:
-                return {"source": self.model(document, source.get("model"), (*path, "source")), "token": source["token"], **force}
-            hint = "name the token by its text"
-            self.say(document, "this source of a token is not imported", (*path, "source"), (f"kind: {kind}",), hint)
-            return {}
-        return {"source": self.model(document, source, (*path, "source")), **force} if source else {}
-
-    def input(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Any] | str:
-        if isinstance(told, str):
-            return self.model(document, told, path)
-        told = self.table(document, told, path, ("model", "parameters"))
-        name = self.model(document, told.get("model"), (*path, "model"))
-        more = self.parameters(document, method, told.get("parameters"), (*path, "parameters"))
-        return {"model": name, **more} if more else name
-
-    def slice(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Any]:
-        told = self.table(document, told, path, ("sources", "base_model", "parameters"))
-        sources = self.listed(document, told.get("sources"), (*path, "sources"))
-        own = self.parameters(document, method, told.get("parameters"), (*path, "parameters"))
-        made = [self.source_of_slice(document, method, one, (*path, "sources", i)) for i, one in enumerate(sources)]
-        if len(made) == 1:
-            return {**made[0], **own}
-        base = {"base": self.model(document, told["base_model"], (*path, "base_model"))} if told.get("base_model") else {}
-        return {"inputs": made, **base, **own}
-
-    def source_of_slice(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Any]:
-        told = self.table(document, told, path, ("model", "layer_range", "parameters"))
-        name = self.model(document, told.get("model"), (*path, "model"))
-        layers = told.get("layer_range")
-        if not (isinstance(layers, list) and len(layers) == 2 and all(type(one) is int for one in layers)):
-            self.say(document, "a slice needs `layer_range`", path, hint="write `layer_range: [first, last + 1]`")
-            layers = [0, 1]
-        return {"model": name, "layers": layers, **self.parameters(document, method, told.get("parameters"), (*path, "parameters"))}
-
-    def parameters(self, document: Document, method: Method, told: Any, path: KeyPath) -> dict[str, Setting]:
-        told = self.table(document, told, path)
-        found: dict[str, Setting] = {}
-        known = [param.name for param in method.params]
-        for name, value in told.items():
-            if name == "dare" and isinstance(value, dict) and value.keys() == {"drop_rate"}:
-                found["density"] = round(1 - float(value["drop_rate"]), 12)
-                self.notes.append(f"{document.file.name}: `dare: {{ drop_rate: {value['drop_rate']} }}` is `density = {found['density']}`")
-            elif method.param(name) is None:
-                hint = did_you_mean(name, known)
-                facts = (f"`{method.name}` takes: {', '.join(known)}",) if known else (f"`{method.name}` takes no parameters",)
-                self.say(document, f"unknown key `{name}`", (*path, name), facts, hint)
-            else:
-                found[name] = self.setting(document, value, (*path, name))
-        return found
-
-    def setting(self, document: Document, value: Any, path: KeyPath) -> Setting:
-        """Read a value: filters of substrings become globs; what a gradient means for the head is written out."""
-        if isinstance(value, dict):
-            value = [value]
-        if not isinstance(value, list):
-            return value
-        if not value:
-            self.say(document, "this list is empty", path, hint="write a number, or one for each point of a gradient")
-            return value
-        if not any(isinstance(one, dict) for one in value):
-            return self.gradient(value)
-        rules: list[dict[str, Any]] = []
-        for i, one in enumerate(value):
-            if not isinstance(one, dict):
-                rules.append({"value": one})
-                continue
-            self.table(document, one, (*path, i), ("filter", "value"))
-            glob = {"filter": _glob(str(one["filter"]))} if one.get("filter") and one["filter"] != "*" else {}
-            inner = one.get("value")
-            if inner is None or inner == []:
-                self.say(document, "this rule has no value", (*path, i), hint="write `value: …`")
-            elif isinstance(inner, list) and (not glob or "head" in glob["filter"]):
-                rules += self.gradient(inner, glob)
-            else:
-                rules.append({**glob, "value": inner})
-        return rules
-
-    def gradient(self, values: list[Any], glob: Mapping[str, str] | None = None) -> Setting:
-        """Write a gradient for the layers, and its first value for all else, as mergekit means it."""
-        glob = glob or {}
-        if glob:
-            return [{**glob, "value": values[0]}]
-        if len(values) == 1 or values[0] == values[-1]:
-            return values if not glob else [{**glob, "value": values}]
-        return [{"filter": "layers", "value": values}, {"value": values[0]}]
-
-    def mixture(self, document: Document) -> dict[str, Any]:
-        table = document.table
-        merge: dict[str, Any] = {"method": MOE}
-        if base := table.get("base_model"):
-            merge["base"] = self.model(document, base, ("base_model",))
-        merge["experts"] = [
-            self.expert(document, one, ("experts", i)) for i, one in enumerate(self.listed(document, table.get("experts"), ("experts",)))
-        ]
-        if shared := self.listed(document, table.get("shared_experts"), ("shared_experts",)):
-            merge["shared_experts"] = [self.expert(document, one, ("shared_experts", i)) for i, one in enumerate(shared)]
-        gate = table.get("gate_mode", "hidden")
-        if gate == "uniform_random":
-            self.notes.append(f"{document.file.name}: `gate_mode: uniform_random` is `random`")
-        if gate in ("hidden", "cheap_embed", "random", "uniform_random"):
-            merge["gate"] = gate.removeprefix("uniform_")
-        else:
-            self.say(document, f"`{gate}` is no way to find gates", ("gate_mode",), ("known here: hidden, cheap_embed, random",))
-        if "experts_per_token" in table:
-            merge["experts_per_token"] = table["experts_per_token"]
-        if "architecture" in table:
-            self.notes.append(f"{document.file.name}: `architecture` follows from the base, and is left out")
-        for key in ("models", "slices", "parameters", "residual_scale"):
-            if table.get(key):
-                self.say(document, f"`{key}` is not of a mixture of experts", (key,), hint="it has `base_model` and `experts`")
-        return merge | self.rest(document)
-
-    def expert(self, document: Document, told: Any, path: KeyPath) -> dict[str, Any]:
-        prompts = ("positive_prompts", "negative_prompts")
-        told = self.table(document, told, path, ("source_model", *prompts))
-        return {
-            "model": self.model(document, told.get("source_model"), (*path, "source_model")),
-            **{key: [str(one) for one in self.listed(document, told[key], (*path, key))] for key in prompts if told.get(key)},
-        }
-
-    def model(self, document: Document, told: Any, path: KeyPath) -> str:
-        """Return the name of a model, and make a source of it unless a document makes it."""
-        written, lora = _spelled(told)
-        if not written:
-            self.say(document, "a model is missing", path, hint="name a repository or a directory")
-            return ""
-        key = written + "".join(f"+{one}" for one in lora)
-        if key in self.merges:
-            return key
-        if key not in self.sources:
-            last = re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join([written.rstrip("/"), *lora]).rpartition("/")[2].partition("@")[0]).strip(".-")
-            taken = {*self.merges, *self.sources.values()}
-            name = next(one for one in (last or "model", *(f"{last}-{i}" for i in range(2, 1 << 16))) if one not in taken)
-            self.sources[key] = name
-            source: dict[str, Any] = {"from": _address(written)}
-            if lora:
-                source["adapters"] = [{"from": _address(one)} for one in lora]
-            self.sections["source", name] = source
-        return self.sources[key]
+def _is_span(layers: Any) -> bool:
+    return isinstance(layers, list) and len(layers) == 2 and all(type(one) is int for one in layers)
 
 
-def _spelled(told: Any) -> tuple[str, list[str]]:
-    """Return a model as it is written, with its revision, and its adapters."""
-    if isinstance(told, dict):
-        inner, revision, lora = told.get("model", told), told.get("revision"), told.get("lora")
-        if isinstance(inner, dict):
-            revision, inner = inner.get("revision", revision), inner.get("path", "")
-        model = f"{inner}@{revision}" if revision else str(inner)
-        return model, [_spelled(lora)[0]] if lora else []
-    model, *lora = str(told or "").split("+")
-    return model.strip(), [one.strip() for one in lora if one.strip()]
+def _renumbered(slices: Sequence[At]) -> bool:
+    """Tell whether a layer of a slice has another number in the result than in its model."""
+    count = 0
+    for one in slices:
+        spans = [source["layer_range"].value for source in one.listed("sources")]
+        if any(_is_span(span) and span[0] != count for span in spans):
+            return True
+        count += spans[0][1] - spans[0][0] if spans and _is_span(spans[0]) else 0
+    return False
 
 
-def _address(written: str) -> str:
-    """Return what a Modelfile calls a model: `org/name` is on the hub, everything else a directory."""
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?", written) and not Path(written.partition("@")[0]).exists():
-        return f"hf://{written}"
-    return written
-
-
-def _glob(substring: str) -> str:
-    """Return the glob that matches where a name holds a substring."""
-    if substring in _WHOLE:
-        return substring
-    return f"*{substring.strip('.')}*" if not substring.startswith(".") else substring.strip(".") + ("" if substring.endswith(".") else "*")
+def _line(problem: Problem) -> tuple[str, int]:
+    return (problem.place.file, problem.place.line) if problem.place else ("", 0)

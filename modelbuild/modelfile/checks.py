@@ -55,6 +55,12 @@ def _entries(value: object, path: KeyPath) -> list[tuple[dict[str, Any], KeyPath
     return [(entry, (*path, index)) for index, entry in enumerate(value) if isinstance(entry, dict)]
 
 
+def _tokens(tokenizer: object, path: KeyPath) -> list[tuple[dict[str, Any], KeyPath]]:
+    """Return what is said of tokens, each with its path."""
+    tokens = tokenizer.get("tokens") if isinstance(tokenizer, dict) else None
+    return [(told, (*path, "tokens", token)) for token, told in _tables(tokens).items()]
+
+
 def _check_merge(merge: dict[str, Any], path: KeyPath, report: Report) -> None:
     if merge.get("method") == MIXTURE:
         _check_mixture(merge, path, report)
@@ -72,6 +78,9 @@ def _check_merge(merge: dict[str, Any], path: KeyPath, report: Report) -> None:
         )
     elif "inputs" not in merge and "slices" not in merge:
         missing_key(report, (*path, "inputs"), merge, f"`{short(path)}` has neither `inputs` nor `slices`")
+    for token, at in _tokens(merge.get("tokenizer"), (*path, "tokenizer")):
+        if "token" in token and "id" in token:
+            report.add((*at, "id"), "`token` and `id` both name the row", key=True, hint="keep one of them")
     for entry, at in _entries(merge.get("inputs"), (*path, "inputs")):
         if "layers" in entry:
             report.add(

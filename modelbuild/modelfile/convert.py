@@ -29,7 +29,7 @@ from modelbuild.modelfile.model import (
 from modelbuild.names import KeyPath
 
 
-def convert(table: schema.ModelfileTable, path: Path, locator: Locator) -> Modelfile:
+def convert(table: schema.ModelfileTable, path: Path, locator: Locator, notes: tuple[str, ...] = ()) -> Modelfile:
     """Return the Modelfile that a valid table describes."""
     cache = table.cache or schema.CacheTable()
     return Modelfile(
@@ -41,6 +41,7 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator) -> Model
         merges={name: _merge(name, merge) for name, merge in table.merge.items()},
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
+        notes=notes,
     )
 
 
@@ -98,7 +99,7 @@ def _tokenizer(table: schema.TokenizerTable, path: KeyPath) -> Tokenizer:
 
 
 def _token_source(table: schema.TokenTable, path: KeyPath) -> TokenSource:
-    return TokenSource(table.source, table.token or "", table.force, path)
+    return TokenSource(table.source, table.token or "", table.force, path, -1 if table.id is None else table.id)
 
 
 def _input(table: schema.InputTable, path: KeyPath) -> Input:
@@ -125,7 +126,8 @@ def _setting(value: schema.Setting, path: KeyPath) -> Setting:
 
 
 def _rule(table: schema.RuleTable, path: KeyPath) -> Rule:
-    return Rule(_value(table.value), table.filter or "", _span(table.layers), path)
+    outside = None if table.outside is None else float(table.outside)
+    return Rule(_value(table.value), table.filter or "", _span(table.layers), path, outside)
 
 
 def _value(value: schema.Value) -> Scalar | Gradient:

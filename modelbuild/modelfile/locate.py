@@ -74,20 +74,23 @@ class Locator:
             hint: one way out.
 
         """
-        at = plain(dotted(path), _PATH_LIMIT)
         if edit := self.edit_of(path):
+            at = plain(dotted(path), _PATH_LIMIT)
             return Problem(what, at, None, (*facts, f"from: `--set {plain(edit.text)}`"), hint)
-        place = self.key_place(path) if key else self.place(path)
+        return self._located(what, path, key=key, facts=tuple(facts), hint=hint)
+
+    def _located(self, what: str, path: KeyPath, *, key: bool, facts: tuple[str, ...], hint: str) -> Problem:
+        at = plain(dotted(path), _PATH_LIMIT)
         written = "" if key else string_at(self.text, self._nearest(path)[0].value)
         if "${" in written:
             facts = (*facts, f"written: {plain(written)}")
-        return Problem(what, at, place, tuple(facts), hint)
+        return Problem(what, at, self.key_place(path) if key else self.place(path), facts, hint)
 
     def edit_of(self, path: KeyPath) -> Edit | None:
         """Return the last edit that `path` owes its value or its table to, or None where the file is to blame."""
         if not self.edits:
             return None
-        in_file = len(path) - self._nearest(path)[1]
+        in_file = self._known(path)
         for edit in reversed(self.edits):
             shared = next((i for i, (left, right) in enumerate(zip(edit.path, path, strict=False)) if left != right), None)
             if shared is None:
@@ -95,6 +98,10 @@ class Locator:
             if shared == len(edit.path) or shared > in_file:
                 return edit
         return None
+
+    def _known(self, path: KeyPath) -> int:
+        """Return how many keys of `path` the file has."""
+        return len(path) - self._nearest(path)[1]
 
     def _nearest(self, path: KeyPath) -> tuple[Node, int]:
         """Return the node at `path` or its nearest ancestor, and how many keys of `path` lie below it."""

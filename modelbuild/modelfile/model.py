@@ -22,6 +22,7 @@ class Rule:
         filter: glob over whole components of the tensor's name; "" matches every tensor.
         layers: (first, last + 1) in the node's output, or None where the rule names no layers.
         path: where the rule stands.
+        outside: of a gradient, what stands outside of the layers has, or None for its first value, and its last.
 
     """
 
@@ -29,6 +30,7 @@ class Rule:
     filter: str
     layers: tuple[int, int] | None
     path: KeyPath
+    outside: float | None = None
 
 
 Setting = tuple[Rule, ...]
@@ -86,6 +88,8 @@ class TokenSource:
     token: str
     force: bool
     path: KeyPath
+    row: int = -1
+    """The row itself, by its number; -1 where it goes by the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,8 @@ class Modelfile:
     adapters: Mapping[str, AdapterSource]
     locator: Locator = field(compare=False, repr=False)
     """Finds file, line and column of a key path, and words a Problem there."""
+    notes: tuple[str, ...] = ()
+    """What was taken another way than it was written; only of configurations that are no Modelfiles."""
 
     @property
     def read(self) -> Mapping[str, Source]:

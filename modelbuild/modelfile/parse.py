@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from modelbuild.modelfile.schema import ModelfileTable
 from modelbuild.modelfile.syntax import syntax_problem
 from modelbuild.modelfile.variables import substitute
 from modelbuild.modelfile.wording import refusals
+from modelbuild.names import KeyPath
 from modelbuild.reading import TEXT, Unfit, read_small
 
 MOST_MODELS = 2_000
@@ -85,7 +86,32 @@ def parse(path: Path, text: str, overrides: Sequence[str] = ()) -> Modelfile:
     edits, edit_problems = edit(document, overrides)
     locator = Locator(str(path), text, edits)
     document, problems = substitute(document, locator)
-    problems = check(document, locator) | problems
+    return validated(document, path, locator, problems, edit_problems)
+
+
+def validated(
+    document: Mapping[str, Any],
+    path: Path,
+    locator: Locator,
+    problems: Mapping[KeyPath, Problem],
+    edit_problems: Sequence[Problem],
+    notes: tuple[str, ...] = (),
+) -> Modelfile:
+    """Return the Modelfile that a document is, in which variables were replaced.
+
+    Args:
+        document: its tables.
+        path: where it stands.
+        locator: finds the places of its keys.
+        problems: what is wrong with it already, by path.
+        edit_problems: what is wrong with `--set`.
+        notes: what is to be said of it.
+
+    Raises:
+        ModelbuildError: with every problem, in the order of the file.
+
+    """
+    problems = check(document, locator) | {**problems}
     try:
         table = ModelfileTable.model_validate(document)
     except ValidationError as error:
@@ -93,7 +119,7 @@ def parse(path: Path, text: str, overrides: Sequence[str] = ()) -> Modelfile:
         table = None
     if table is None or problems or edit_problems:
         raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
-    return convert(table, path, locator)
+    return convert(table, path, locator, notes)
 
 
 def _refuse_many(file: str, document: dict[str, Any]) -> None:

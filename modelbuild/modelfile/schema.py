@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from modelbuild.names import is_node_name, parse_size
@@ -94,9 +94,18 @@ PathText = Annotated[Text, AfterValidator(_path)]
 Integer = Annotated[int, AfterValidator(_fitting)]
 Float = Annotated[float, AfterValidator(_finite)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
-Count = Annotated[Integer, Field(gt=0)]
-Size = Annotated[int, PlainValidator(_size, json_schema_input_type=str)]
-Span = Annotated[list[Integer], AfterValidator(_span)]
+Count = Annotated[Integer, Field(gt=0), WithJsonSchema({"type": "integer", "minimum": 1})]
+Row = Annotated[int, Field(ge=0, lt=2**31)]
+Size = Annotated[
+    int,
+    PlainValidator(_size),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"}),
+]
+Span = Annotated[
+    list[Integer],
+    AfterValidator(_span),
+    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}),
+]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 NodeName = Annotated[str, AfterValidator(_node_name)]
 
@@ -126,6 +135,7 @@ class RuleTable(Table):
     value: Value
     filter: Text | None = None
     layers: Span | None = None
+    outside: Number | None = None
 
 
 Setting = Annotated[
@@ -172,6 +182,7 @@ class TokenTable(Table):
 
     source: Text
     token: Text | None = None
+    id: Row | None = None
     force: bool = False
 
 
@@ -255,7 +266,7 @@ class CacheTable(Table):
 class ModelfileTable(Table):
     """The whole Modelfile."""
 
-    version: Annotated[Integer, AfterValidator(_version)] = FORMAT_VERSION
+    version: Annotated[Integer, AfterValidator(_version), WithJsonSchema({"const": FORMAT_VERSION})] = FORMAT_VERSION
     default: Annotated[list[Text], Field(min_length=1)] | None = None
     seed: Seed = 0
     vars: dict[str, Any] = {}
@@ -267,16 +278,3 @@ class ModelfileTable(Table):
 def keys_of(table: type[Table]) -> tuple[str, ...]:
     """Return the keys of a table as the Modelfile spells them, in the order of the schema."""
     return tuple(field.alias or name for name, field in table.model_fields.items())
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a Modelfile, for editors."""
-    schema: dict[str, Any] = _any_of(ModelfileTable.model_json_schema())
-    return schema
-
-
-def _any_of(node: Any) -> Any:
-    """Return `node` with every oneOf as anyOf: an integer is also a number, so that it would match two of one."""
-    if isinstance(node, dict):
-        return {"anyOf" if key == "oneOf" else key: _any_of(value) for key, value in node.items()}
-    return [_any_of(value) for value in node] if isinstance(node, list) else node

@@ -46,6 +46,23 @@ _MISSING = {
     "source": 'add `source = "base"` or the name of a source or merge',
 }
 
+_TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
+    ((), schema.ModelfileTable),
+    (("source", "*"), schema.SourceTable),
+    (("source", "*", "adapters", "*"), schema.AdapterTable),
+    (("merge", "*"), schema.MergeTable),
+    (("merge", "*", "tokenizer"), schema.TokenizerTable),
+    (("merge", "*", "tokenizer", "tokens", "*"), schema.TokenTable),
+    (("merge", "*", "output"), schema.OutputTable),
+    (("merge", "*", "inputs", "*"), schema.InputTable),
+    (("merge", "*", "slices", "*"), schema.SliceTable),
+    (("merge", "*", "slices", "*", "inputs", "*"), schema.SliceInputTable),
+    (("merge", "*", "experts", "*"), schema.ExpertTable),
+    (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
+    (("cache",), schema.CacheTable),
+)
+"""The tables of the format by where they stand; any other is a rule of a parameter."""
+
 _BARE = {
     "bool_type": re.compile("true|false"),
     "int_type": re.compile(r"-?[0-9]+"),
@@ -118,28 +135,12 @@ def short(path: KeyPath) -> str:
 
 def _keys(path: KeyPath) -> tuple[str, ...]:
     """Return our own keys in the table at `path`; parameters of methods are not among them."""
-    match path:
-        case ():
-            table: type[schema.Table] = schema.ModelfileTable
-        case ("source", _):
-            table = schema.SourceTable
-        case ("merge", _):
-            table = schema.MergeTable
-        case ("merge", _, "tokenizer"):
-            table = schema.TokenizerTable
-        case ("merge", _, "output"):
-            table = schema.OutputTable
-        case ("merge", _, "inputs", _):
-            table = schema.InputTable
-        case ("merge", _, "slices", _):
-            table = schema.SliceTable
-        case ("merge", _, "slices", _, "inputs", _):
-            table = schema.SliceInputTable
-        case ("cache",):
-            table = schema.CacheTable
-        case _:
-            table = schema.RuleTable
-    return schema.keys_of(table)
+    found = (
+        table
+        for known, table in _TABLES
+        if len(known) == len(path) and all(word in ("*", key) for word, key in zip(known, path, strict=True))
+    )
+    return schema.keys_of(next(found, schema.RuleTable))
 
 
 def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) -> None:

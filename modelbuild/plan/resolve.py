@@ -44,7 +44,7 @@ def value_at(chain: Chain, spot: Spot) -> Scalar:
     for setting in chain:
         for rule in setting:
             if matches(rule, spot):
-                return _interpolated(rule.value, spot, rule.layers or spot.span) if isinstance(rule.value, tuple) else rule.value
+                return _interpolated(rule, rule.value, spot) if isinstance(rule.value, tuple) else rule.value
     raise Unset
 
 
@@ -80,8 +80,11 @@ def pattern_of(glob: str) -> re.Pattern[str]:
     return re.compile(rf"(?:^|\.){first}{inner}{last}(?:\.|$)")
 
 
-def _interpolated(gradient: Gradient, spot: Spot, span: tuple[int, int]) -> float:
-    """Return a gradient's value: linear over `span`; embeddings take the first value, norm and head the last."""
+def _interpolated(rule: Rule, gradient: Gradient, spot: Spot) -> float:
+    """Return a gradient's value: linear over its layers; embeddings take the first value, norm and head the last."""
+    if spot.part is not Part.LAYERS and rule.outside is not None:
+        return rule.outside
+    span = rule.layers or spot.span
     if spot.part is Part.EMBEDDING:
         return float(gradient[0])
     count = span[1] - span[0]

@@ -245,7 +245,11 @@ class _Aligner:
         if wanted.source in MADE:
             return {"zero": ZERO, "mean": MEAN}[wanted.source], 0
         word = wanted.token or token
-        row = held[wanted.source].ids.get(word, -1)
+        row = held[wanted.source].ids.get(word, -1) if wanted.row < 0 else wanted.row
+        if wanted.row >= self.row_count(wanted.source):
+            facts = (f"`{wanted.source}` has {self.row_count(wanted.source)} rows, counted from 0",)
+            self.say(f"there is no row {row}", *wanted.path[2:-1], "id", facts=facts, hint="give a smaller number")  # type: ignore[arg-type]
+            return 0, 0
         if not 0 <= row < self.row_count(wanted.source):
             self.say(
                 f"`{wanted.source}` has no token `{word}`",

@@ -131,6 +131,8 @@ def test_an_optional_base_is_in_the_key(project: Project):
         ('method = "linear"\ninputs = [{ model = "code", weight = 1.0 }, { model = "math", weight = -1.0 }]\n', "cannot merge these inputs"),
         ('method = "linear"\ninputs = ["code", "math"]\nweight = [{ filter = "mlp", value = 1.0 }, { layers = [7, 9], value = 2.0 }]\n', "are none of `out`"),
         ('method = "slerp"\ninputs = ["code", "math"]\nt = [{ filter = "mlp", value = 0.5 }]\n', "`t` has no value for"),
+        ('method = "slerp"\ninputs = ["code", "math"]\nt = [{ value = 0.5, outside = 1 }]\n', "`outside` goes with a list of numbers"),
+        ('method = "slerp"\ninputs = ["code", "math"]\nt = [{ value = [0.5, 1], outside = 2 }]\n', "expected a number from 0 to 1, found 2"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(project: Project, merge: str, message: str):
@@ -227,6 +229,16 @@ def test_a_gradient_runs_over_the_layers_of_its_rule(project: Project):
     assert all(by_name[name].inputs[0].startswith(source) for name, (source,) in ends.items())
     assert by_name["model.layers.0.mlp.up_proj.weight"].inputs == ("base::model.layers.0.mlp.up_proj.weight",)
     assert by_name["model.layers.2.mlp.up_proj.weight"].inputs == ("code::model.layers.2.mlp.up_proj.weight",)
+
+
+def test_outside_of_layers_a_gradient_may_have_a_value_of_its_own(project: Project):
+    """By hand: 0.1, 0.3, 0.5 over three layers, and 0.9 for embeddings, norm and head."""
+    project.family()
+    project.write(SOURCES + '[merge.out]\nmethod = "slerp"\ninputs = ["base", "code"]\nt = [{ value = [0.1, 0.5], outside = 0.9 }]\n')
+    by_name = {tensor.name: tensor.params["t"] for tensor in use_cases.show(project.where, "out").tensors}
+
+    assert [0.9] * 3 == [by_name[f"{name}.weight"] for name in ("model.embed_tokens", "model.norm", "lm_head")]
+    assert [0.1, 0.3, 0.5] == [by_name[f"model.layers.{i}.input_layernorm.weight"] for i in range(3)]
 
 
 def test_options_never_change_bytes_and_are_plain_values():

@@ -10,7 +10,6 @@ import pytest
 from modelbuild import build as use_cases
 from modelbuild.build import Where
 from modelbuild.build.housekeeping import CacheSize
-from modelbuild.build.starter import STARTER
 from modelbuild.cache import Packs, Staging
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.errors import Exit, ModelbuildError
@@ -133,7 +132,6 @@ def test_what_init_writes_parses_and_binds(tmp_path: Path):
 
     graph = bind(parse(path, path.read_text()))
 
-    assert STARTER == path.read_text()
     assert [("skills", "ties"), ("release", "slerp")] == [(name, node.merge.method) for name, node in graph.nodes.items()]
     assert ("release",) == graph.default
 

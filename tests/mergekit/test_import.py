@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelbuild.build import import_mergekit
 from modelbuild.cli import main
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.graph import bind
+from modelbuild.mergekit import read
+from modelbuild.mergekit.substrings import glob_of
 from modelbuild.modelfile.parse import parse
+from modelbuild.plan.resolve import pattern_of
 
 HALVES = """\
 merge_method: passthrough
@@ -96,13 +101,13 @@ def test_documents_that_name_each_other_are_one_graph(tmp_path: Path):
     assert "first" == found["one"]["base"]
     assert ["first", "code"] == found["one"]["inputs"]
     assert [
-        {"filter": "self_attn", "value": [0, 0.5, 1]},
+        {"filter": "*self_attn*", "value": [0, 0.5, 1], "outside": 0},
         {"filter": "*proj*", "value": 0.7},
         {"value": 0.5},
     ] == found["one"]["t"]
     assert {
         "model": "chat",
-        "weight": [{"filter": "layers", "value": [0.2, 0.8]}, {"value": 0.2}],
+        "weight": [{"value": [0.2, 0.8], "outside": 0.2}],
         "density": 0.5,
     } == found["first"]["inputs"][1]
 
@@ -150,6 +155,145 @@ def test_models_in_every_spelling(tmp_path: Path, written: str, source: dict[str
     assert [source] == list(found["source"].values())
 
 
+def test_a_directory_goes_before_a_repository_and_is_seen_from_the_modelfile(tmp_path: Path):
+    """As mergekit looks from where it runs; a revision says nothing of a directory."""
+    (tmp_path / "lab" / "base").mkdir(parents=True)
+    (tmp_path / "one.yml").write_text("merge_method: passthrough\nmodels: [lab/base@v2]\n")
+    (tmp_path / "sub").mkdir()
+
+    text, notes = import_mergekit([tmp_path / "one.yml"], tmp_path / "sub" / "Modelfile.toml", tmp_path)
+
+    assert {"base": {"from": "../lab/base"}} == tomli.loads(text)["source"]
+    assert f"{tmp_path}/one.yml:2: `lab/base` is a directory, which has no revision: `@v2` is left out" in notes
+
+
+@settings(deadline=None)
+@given(
+    st.text("abc._", min_size=1, max_size=6),
+    st.lists(st.text("abc_", min_size=1, max_size=4), min_size=1, max_size=4).map(".".join),
+)
+def test_a_filter_matches_the_names_that_hold_its_words_and_no_others(words: str, name: str):
+    """`layers.1.` is not layer 10, and `up_proj` is in `gate_up_proj`."""
+    assert (words in name) == bool(pattern_of(glob_of(words)).search(name))
+
+
+def test_what_yaml_merges_and_what_pydantic_reads_is_read_alike(tmp_path: Path):
+    """`<<` gives way to a table's own keys; numbers that YAML takes for text, and truths that are numbers."""
+    text = """\
+merge_method: breadcrumbs
+base_model: lab/base
+models:
+  - {model: lab/math, parameters: &own {weight: 1e-1, density: "0.5"}}
+  - {model: lab/chat, parameters: {<<: *own, weight: 2}}
+parameters: {normalize: 1, rescale: false}
+"""
+    merge = imported(tmp_path, text)["merge"]["one"]
+
+    assert [{"model": "math", "weight": 0.1, "density": 0.5}, {"model": "chat", "weight": 2, "density": 0.5}] == merge["inputs"]
+    assert (True, False) == (merge["normalize"], merge["rescale"])
+
+
+def test_what_mergekit_passes_over_knowingly_is_noted_and_left_out(tmp_path: Path):
+    """Another method's parameters, one of all models beside one of them, and what slices once had."""
+    text = """\
+merge_method: slerp
+slices:
+  - sources:
+      - {model: lab/a, layer_range: [0, 2], parameters: {weight: 1, t: 0.3}}
+      - {model: lab/b, layer_range: [0, 2]}
+    residual_weight: 0.1
+parameters: {t: 0.5, int8_mask: true}
+"""
+    (tmp_path / "one.yml").write_text(text)
+    text, notes = import_mergekit([tmp_path / "one.yml"])
+
+    merge = tomli.loads(text)["merge"]["one"]
+    assert {"method", "slices", "t", "vocabulary"} == merge.keys()
+    assert [{"inputs": [{"model": "a", "layers": [0, 2]}, {"model": "b", "layers": [0, 2]}]}] == merge["slices"]
+    assert [6, 4, 4, 7] == [int(note.split(":")[1]) for note in notes]
+    assert all(note.startswith(f"# {tmp_path}/one.yml:") for note in text.splitlines()[1:5])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "inputs"), [("{weight: 0.5}", ["a", "b", "base"]), ("{normalize: true}", ["a", "b"])], ids=["weighed", "not weighed"]
+)
+def test_a_base_of_a_method_without_one_is_merged_where_mergekit_merges_it(tmp_path: Path, parameters: str, inputs: list[str]):
+    """Not listed it is one more model, if there is a weight for it."""
+    text = f"merge_method: linear\nbase_model: lab/base\nmodels: [lab/a, lab/b]\nparameters: {parameters}\n"
+
+    assert inputs == imported(tmp_path, text)["merge"]["one"]["inputs"]
+
+
+def test_modules_are_merges_one_after_the_other_each_with_its_scope(tmp_path: Path):
+    """A module's parameters go before those of all, and what they leave open falls to those."""
+    text = """\
+merge_method: linear
+modules:
+  text_decoder:
+    slices:
+      - sources: [{model: lab/a, layer_range: [0, 2]}, {model: lab/b, layer_range: [0, 2]}]
+    parameters: {weight: [{filter: mlp, value: 0.3}]}
+  vision_tower: {models: [lab/a, lab/b]}
+parameters: {weight: 0.5}
+tokenizer_source: union
+dtype: bfloat16
+"""
+    found = imported(tmp_path, text)["merge"]
+
+    assert ["one-text_decoder", "one"] == list(found)
+    first, last = found.values()
+    assert ("text", [{"filter": "*mlp*", "value": 0.3}, {"value": 0.5}], {"source": "union"}) == (
+        first["scope"],
+        first["weight"],
+        first["tokenizer"],
+    )
+    assert ("vision", ["one-text_decoder", "b"], 0.5) == (last["scope"], last["inputs"], last["weight"])
+    assert "bfloat16" == first["dtype"] == last["dtype"]
+    assert "tokenizer" not in last
+
+
+def test_rows_of_tokens_in_every_form(tmp_path: Path):
+    """`tokenizer` without a source is a union; tokens that nothing is said of are left out."""
+    text = """\
+merge_method: linear
+models: [lab/a, lab/b]
+tokenizer:
+  tokens:
+    <a>: {source: {kind: zero}, force: true}
+    <b>: {source: {kind: model_token, model: lab/b, token: x}}
+    <c>: {source: {kind: model_token, model: {model: {path: lab/b}}, token_id: 7}}
+    <d>: {source: {model: lab/b}}
+    <e>: {}
+"""
+    tokens = {
+        "<a>": {"source": "zero", "force": True},
+        "<b>": {"source": "b", "token": "x"},
+        "<c>": {"source": "b", "id": 7},
+        "<d>": {"source": "b"},
+    }
+    assert {"source": "union", "tokens": tokens} == imported(tmp_path, text)["merge"]["one"]["tokenizer"]
+
+
+def test_a_filter_for_a_layer_is_refused_where_slices_give_layers_other_numbers(tmp_path: Path):
+    """mergekit counts those of each model for what is per model, a Modelfile those of the result."""
+    source = "{model: lab/a, layer_range: [%d, %d], parameters: {weight: [{filter: layers.3., value: 2}, {value: 1}]}}"
+    text = "merge_method: linear\nslices:\n  - sources: [%s]\n"
+    assert imported(tmp_path, text % (source % (0, 4)))
+
+    with pytest.raises(ModelbuildError, match="goes by the number of a layer"):
+        imported(tmp_path, text % (source % (1, 4)))
+
+
+def test_what_looks_like_a_variable_stays_what_it_is(tmp_path: Path):
+    """In the text of a Modelfile it is written so that none is looked for."""
+    template = "{{ '${name}' }}"
+    found = imported(tmp_path, f'merge_method: linear\nmodels: [lab/a, lab/b]\nchat_template: "{template}"\n')
+
+    assert "$" == found["vars"]["dollar"]
+    for modelfile in (read([tmp_path / "one.yml"], tmp_path), parse(Path("M"), import_mergekit([tmp_path / "one.yml"])[0])):
+        assert template == modelfile.merges["one"].tokenizer.chat_template
+
+
 def test_the_drop_rate_of_dare_is_a_density(tmp_path: Path):
     text = (
         "merge_method: dare_ties\nbase_model: lab/base\nmodels:\n  - {model: lab/math, parameters: {weight: 1, dare: {drop_rate: 0.9}}}\n"
@@ -166,7 +310,25 @@ def test_the_drop_rate_of_dare_is_a_density(tmp_path: Path):
         ("merge_method: ties\nbase_model: a/b\nmodels:\n  - {model: c/d, parameters: {densitee: 1}}\n", "did you mean `density`?"),
         ("merge_method: ties\nbase_model: a/b\nmodels:\n  - {model: c/d, paramters: {density: 1}}\n", "did you mean `parameters`?"),
         ("merge_method: linear\nmodels: [a/b]\ndtype: int8\n", "`int8` is no type of weights here"),
-        ("merge_method: linear\nmodels: [a/b]\nmodules: {}\n", "`modules` are not imported"),
+        ("merge_method: linear\nmodels: [a/b]\nmodules: {a: {models: [a/b]}}\n", "`models` and `modules` both say what is merged"),
+        ("merge_method: linear\nmodules: {a: {model: [a/b]}}\n", "one.yml:2:15, at `modules.a.model`"),
+        ("merge_method: linear\nmodules:\n  a: {models: [a/b]}\n  b: {models: [c/d]}\n", "`b` begins with `d`"),
+        ("merge_method: linear\nmodels: [a/b]\ntokenizer: {}\ntokenizer_source: base\n", "both name a tokenizer"),
+        ("merge_method: linear\nmodels: [a/b]\ntokenizer: {tokens: {x: {source: {kind: mean}}}}\n", "known here: zero, model_token"),
+        ("merge_method: linear\nmodels: [a/b]\ntokenizer: {tokens: {x: {source: {kind: model_token, model: a/b}}}}\n", "by `token_id`"),
+        ("merge_method: linear\nmodels: [a/b]\nchat_template: exaone\n", "known here: chatml, llama3, mistral, alpaca"),
+        ("merge_method: linear\nmodels: [a/b@x@y]\n", "more than one `@`"),
+        ("merge_method: linear\nmodels: [a/b]\nmodels: [c/d]\n", "one.yml:3:1, at `models`\nhint: keep one of them"),
+        ("merge_method: linear\nmodels: [a/b]\nparameters: {weight: [{filter: '*mlp*', value: 1}]}\n", "matches nothing in mergekit"),
+        (
+            "merge_method: moe\nbase_model: a/b\nexperts: [{source_model: a/b, noise_scale: 1}]\n",
+            "`noise_scale` of an expert is not carried over",
+        ),
+        ("name: x\nmerge_method: linear\nmodels: [a/b]\n---\nname: x\nmerge_method: linear\nmodels: [a/b]\n", "one.yml:5:1, at `name`"),
+        (
+            "name: x\nmerge_method: linear\nmodels: [a/b]\n---\nmerge_method: linear\nmodels: [x+a/b]\n",
+            "`x` is a merge, and adapters go with",
+        ),
         ("merge_method: linear\n models: [a/b]\n", "is no YAML"),
         ("merge_method: linear\nmodels: 3\n", "one.yml:2:1, at `models`"),
         ("merge_method: linear\nmodels: [{model: a/b, parameters: 3}]\n", "this should be a table of keys"),
@@ -175,7 +337,9 @@ def test_the_drop_rate_of_dare_is_a_density(tmp_path: Path):
         ("merge_method: linear\nmodels: [a/b]\nparameters: {weight: [{filter: x}]}\n", "this rule has no value"),
         ("merge_method: linear\nmodels: [a/b]\nparameters: {weight: [{value: []}]}\n", "this rule has no value"),
         ("merge_method: linear\nmodels: [a/b]\nparameters: {weight: []}\n", "this list is empty"),
-        ("merge_method: linear\nmodels: [a/b]\nparameters: {weight: x}\n", "`weight` cannot have this value"),
+        ("merge_method: linear\nmodels: [a/b]\nparameters:\n  weight: x\n", "one.yml:4:3, at `parameters.weight`\n  expected a number"),
+        ("merge_method: slerp\nmodels: [a/b]\nparameters: {t: 1}\n", "one.yml:2:1, at `models`\nhint: add or remove inputs"),
+        ("merge_method: linear\nslices: [{sources: [{model: a/b, layer_range: [2, 1]}]}]\n", "at `slices[0].sources[0].layer_range`"),
         ("merge_method: linear\nmodels: [a/b]\nname: a b\n", "`a b` is no name"),
         ("merge_method: moe\nexperts: 3\n", "this should be a list"),
         ("merge_method: slerp\nslices: {sources: 3}\n", "this should be a list"),

@@ -13,7 +13,6 @@ from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import CacheSettings, Input, Merge, Modelfile, Output, Rule, Slice, Source, Tokenizer
 from modelbuild.modelfile.parse import parse, read
-from modelbuild.modelfile.schema import json_schema
 from modelbuild.names import KeyPath
 
 WHOLE = """\
@@ -290,11 +289,3 @@ def test_parsing_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert "[]\n" == done.stdout
-
-
-def test_the_json_schema_lets_an_integer_be_a_number():
-    """What is both would be refused by `oneOf`."""
-    text = json.dumps(json_schema())
-
-    assert '"oneOf"' not in text
-    assert '"shard_size": {"anyOf": [{"type": "string"}, {"type": "null"}]' in text

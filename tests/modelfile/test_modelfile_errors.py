@@ -118,7 +118,7 @@ hint: did you mean `path`?""",
         """\
 error: unknown key `fliter`
   --> Modelfile.toml:4:19, at `merge.x.t[0].fliter`
-  known here: value, filter, layers
+  known here: value, filter, layers, outside
 hint: did you mean `filter`?""",
     ),
     "missing key": (

@@ -132,6 +132,14 @@ error: `t[1]` must be a number
   found: "0.5", a string
 hint: write it without quotes: 0.5""",
     ),
+    "`outside` that is no number": (
+        WITH_INPUTS + 't = [{ value = [0.1, 0.2], outside = "0" }]\n',
+        """\
+error: `outside` must be a number
+  --> Modelfile.toml:4:38, at `merge.x.t[0].outside`
+  found: "0", a string
+hint: write it without quotes: 0""",
+    ),
     "rules with a number": (
         WITH_INPUTS + "t = [{ value = 1 }, 0.5]\n",
         """\

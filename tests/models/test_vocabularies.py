@@ -152,6 +152,17 @@ def test_the_tokenizer_of_another_model_brings_its_order_and_special_ids(project
     assert other.to_str() == written(project).to_str()
 
 
+def test_a_row_may_be_named_by_its_number(project: Project):
+    """Also one that no token has."""
+    a = model(project, "a", tokenizer(), 1)
+    b = model(project, "b", tokenizer(), 2, padding=3)
+
+    tensors = merged(project, f'tokenizer.tokens = {{ "<s>" = {{ source = "b", id = {len(a) + 2}, force = true }} }}')
+
+    np.testing.assert_array_equal(b[len(a) + 2], tensors[EMBED][0])
+    np.testing.assert_allclose((a[1] + b[1]) / 2, tensors[EMBED][1], rtol=1e-6)
+
+
 def test_tokens_come_from_where_they_are_told_to(project: Project):
     """From a model, from another token, as zero, as the mean; without force only where a model lacks the token."""
     a = model(project, "a", tokenizer(["<|x|>"]), 1)
@@ -179,6 +190,8 @@ tokenizer = { source = "union", tokens = {
         ('{ "<|q|>" = { source = "b" } }', "no token of the result is `<|q|>`"),
         ('{ "<s>" = { source = "nobody" } }', "no source or merge is called `nobody`"),
         ('{ "<s>" = { source = "b", token = "<|q|>" } }', "`b` has no token `<|q|>`"),
+        ('{ "<s>" = { source = "b", id = 9999 } }', "there is no row 9999"),
+        ('{ "<s>" = { source = "b", id = 1, token = "<s>" } }', "`token` and `id` both name the row"),
     ],
 )
 def test_a_token_that_is_nowhere_is_told(project: Project, tokens: str, said: str):

@@ -45,8 +45,16 @@ def merge(home: Path, configs: Mapping[str, Mapping[str, Any]], asked: Path) -> 
     run([str(home / "bin" / "python"), str(HERE / "many.py"), str(asked)], HF_HUB_OFFLINE="1")
 
 
-def run(command: Sequence[str], *, cwd: Path | None = None, **variables: str) -> None:
-    """Run `command` as a process that knows nothing of this one's Python.
+def tried(home: Path, configs: Mapping[str, Mapping[str, Any]], asked: Path, wanted: int) -> dict[str, str]:
+    """Do merges as `merge` does until so many are done; return what was said of those that were refused, by directory."""
+    asked.write_text(json.dumps(configs, indent=1))
+    told = run([str(home / "bin" / "python"), str(HERE / "many.py"), str(asked), str(wanted)], HF_HUB_OFFLINE="1")
+    refused: dict[str, str] = json.loads(told.splitlines()[-1])
+    return refused
+
+
+def run(command: Sequence[str], *, cwd: Path | None = None, **variables: str) -> str:
+    """Run `command` as a process that knows nothing of this one's Python, and return what it printed.
 
     Raises:
         RuntimeError: it failed; the message ends with what it said last.
@@ -59,6 +67,7 @@ def run(command: Sequence[str], *, cwd: Path | None = None, **variables: str) ->
         said = (done.stdout + done.stderr)[-4000:]
         msg = f"exit code {done.returncode} of: {' '.join(command)}\n{said}"
         raise RuntimeError(msg)
+    return done.stdout
 
 
 @contextmanager

@@ -1,0 +1,167 @@
+"""The JSON Schema of a Modelfile, for editors: the keys of the format, and of each installed method what it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from modelbuild.method import REQUIRED, Method, Param
+from modelbuild.methods import installed, load
+from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
+from modelbuild.modelfile.schema import ExpertTable, ModelfileTable
+
+Schema = dict[str, Any]
+
+_VARIABLE = {"$ref": "#/$defs/Variable"}
+_NAME = r"^(?=.*[A-Za-z0-9_-])[A-Za-z0-9_.-]+$"
+_MIXING = ("experts", "shared_experts", "gate", "experts_per_token")
+_OF_ALL = ("method", "base", "dtype", "keep", "nonfinite", "seed", "output", "tokenizer")
+_OF_MERGES = (*_OF_ALL, "inputs", "slices", "embed", "head", "scope", "vocabulary")
+
+
+def json_schema() -> Schema:
+    """Return the JSON Schema of a Modelfile, with the methods that are installed."""
+    schema: Schema = _plain(ModelfileTable.model_json_schema())
+    definitions: Schema = schema["$defs"]
+    merge = definitions.pop("MergeTable")["properties"]
+    for unused in ("InputTable", "SliceInputTable", "SliceTable", "RuleTable"):
+        definitions.pop(unused)
+    methods = {name: _merge(load(name), merge) for name in installed()} | _products(merge)
+    definitions |= methods
+    for table in definitions.values():
+        _let_variables_stand(table)
+    definitions |= {f"{name}.{param.name}": _param(param, _meanings(load(name))) for name in installed() for param in load(name).params}
+    definitions["Variable"] = {"type": "string", "pattern": r"^\$\{[^{}]+\}$", "description": "A constant of [vars]."}
+    properties = schema["properties"]
+    properties["merge"] = {
+        "type": "object",
+        "description": "Merges by name; each can be built.",
+        "propertyNames": {"pattern": _NAME},
+        "additionalProperties": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in methods]},
+    }
+    properties["source"] |= {"description": "Checkpoints by name; they are read and never written.", "propertyNames": {"pattern": _NAME}}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Modelfile",
+        "description": "A graph of model merges, built by `modelbuild build`.",
+        **{key: value for key, value in schema.items() if key not in ("title", "description")},
+    }
+
+
+def _plain(node: Any) -> Any:
+    """Return a schema as TOML needs it: without null; anyOf for oneOf, for an integer is also a number; without titles of keys."""
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    listed = node.get("anyOf") or node.get("oneOf") or ()
+    choices = [one for one in listed if one != {"type": "null"}]
+    kept = {key: _plain(value) for key, value in node.items() if key not in ("anyOf", "oneOf", "discriminator")}
+    if isinstance(kept.get("title"), str):
+        del kept["title"]
+    if kept.get("default", 0) is None:
+        del kept["default"]
+    if not choices:
+        return kept
+    return {**_plain(choices[0]), **kept} if len(choices) == 1 else {**kept, "anyOf": [_plain(one) for one in choices]}
+
+
+def _let_variables_stand(table: Schema) -> None:
+    """Let `"${name}"` stand for any value of a table."""
+    for key, value in table.get("properties", {}).items():
+        if not (isinstance(value, dict) and (value.get("const") is not None or _takes_text(value))):
+            described = {"description": value["description"]} if "description" in value else {}
+            table["properties"][key] = {**described, "anyOf": [value, _VARIABLE]}
+
+
+def _takes_text(schema: Schema) -> bool:
+    return schema.get("type") == "string" and "enum" not in schema and "pattern" not in schema
+
+
+def _merge(method: Method, keys: Schema) -> Schema:
+    """Return the table of a merge by a method."""
+    of_all = {param.name: {"$ref": f"#/$defs/{method.name}.{param.name}"} for param in method.params}
+    of_input = {param.name: of_all[param.name] for param in method.params if param.per == "input" or param.inert}
+    model: Schema = {"model": {"type": "string", "minLength": 1, "description": "A source or a merge."}}
+    entry = {"anyOf": [{"type": "string", "minLength": 1}, _table({**model, **of_input}, ["model"])]}
+    layers = {"layers": {**_span(), "description": "[first, last + 1] of that model's layers."}}
+    of_slice = _table({**model, **layers, **of_input}, ["model", "layers"])
+    handed_on = {param.name: {"$ref": f"#/$defs/passthrough.{param.name}"} for param in load("passthrough").params}
+    single = _table({**model, **layers, **handed_on}, ["model", "layers"])
+    several = _table({"inputs": _list(of_slice), "base": {"type": "string", "minLength": 1}, **of_all}, ["inputs"])
+    own = {key: keys[key] for key in _OF_MERGES if key not in ("inputs", "slices")}
+    own |= {"method": _method(method.name, method.text), "inputs": _list(entry), "slices": _list({"anyOf": [single, several]})}
+    given = {
+        "anyOf": [{"required": ["inputs"], "not": {"required": ["slices"]}}, {"required": ["slices"], "not": {"required": ["inputs"]}}]
+    }
+    needed = ["method", *(["base"] if method.base == "required" else [])]
+    return {**_table({**own, **of_all}, needed), "allOf": [given]}
+
+
+def _products(keys: Schema) -> dict[str, Schema]:
+    """Return the tables of what is no merge of tensors."""
+    models = _list({"anyOf": [{"type": "string", "minLength": 1}, _table({"model": {"type": "string"}}, ["model"])]})
+    weighed = _list({"anyOf": [{"type": "string"}, _table({"model": {"type": "string"}, "weight": {"type": "number"}}, ["model"])]})
+    base = {key: keys[key] for key in _OF_ALL}
+    expert = {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": f"#/$defs/{ExpertTable.__name__}"}]}
+    experts = {key: _list(expert) if key.endswith("experts") else keys[key] for key in _MIXING}
+    rank = {"type": "integer", "minimum": 1, "default": 16}
+    adapters = {key: base[key] for key in ("dtype", "keep", "nonfinite", "output")}
+    mixing = {**base, **experts, "method": _method(MIXTURE, "A mixture of experts, of the layers of several models.")}
+    extracting = {**adapters, "base": base["base"], "inputs": models, "rank": rank}
+    extracting["method"] = _method(EXTRACTION, "The LoRA adapter that makes of a base what its input is.")
+    combining = {**adapters, "inputs": weighed, "rank": rank, "combine": {"enum": ["cat", "svd"]}}
+    combining["method"] = _method(COMBINATION, "One adapter of several.")
+    return {
+        MIXTURE: _table(mixing, ["method", "base", "experts"]),
+        EXTRACTION: _table(extracting, ["method", "base", "inputs"]),
+        COMBINATION: _table(combining, ["method", "inputs"]),
+    }
+
+
+def _span() -> Schema:
+    """Return the schema of a span of layers."""
+    return {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}
+
+
+def _param(param: Param, told: Mapping[str, str]) -> Schema:
+    """Return what a parameter may be: a value, a gradient where it is a number with fractions, or rules."""
+    scalar = {"anyOf": [_scalar(param), _VARIABLE]}
+    gradient = {"type": "array", "items": scalar, "minItems": 1}
+    value = {"anyOf": [*scalar["anyOf"], *([gradient] if param.kind is float else [])]}
+    rule = {"value": value, "filter": {"type": "string", "minLength": 1}, "layers": _span(), "outside": scalar}
+    described = "accepted, and without effect" if param.inert else told.get(param.python_name, "")
+    default = {} if param.default is REQUIRED else {"default": param.default}
+    return {**({"description": described} if described else {}), **default, "anyOf": [*value["anyOf"], _list(_table(rule, ["value"]))]}
+
+
+def _scalar(param: Param) -> Schema:
+    also = [written for written, _ in param.also]
+    if param.choices:
+        return {"enum": [*param.choices, *also]}
+    limits = {key: limit for key, limit in (("minimum", param.low), ("maximum", param.high)) if abs(limit) != float("inf")}
+    return {"type": {bool: "boolean", int: "integer", float: "number", str: "string"}[param.kind], **limits}
+
+
+def _method(name: str, text: str) -> Schema:
+    return {"const": name, "description": _flowed(text.partition("\n\nArgs:\n")[0])}
+
+
+def _table(properties: Schema, required: Iterable[str]) -> Schema:
+    return {"type": "object", "properties": properties, "required": [*required], "additionalProperties": False}
+
+
+def _list(entry: Schema) -> Schema:
+    return {"type": "array", "items": entry, "minItems": 1}
+
+
+def _meanings(method: Method) -> dict[str, str]:
+    """Return what a method's docstring says of its arguments."""
+    arguments = method.text.partition("\n\nArgs:\n")[2].split("\n\n")[0]
+    entries = re.split(r"^ {4}(?=\w+: )", arguments, flags=re.MULTILINE)
+    return {name: _flowed(meaning) for name, _, meaning in (entry.partition(": ") for entry in entries if entry.strip())}
+
+
+def _flowed(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
