@@ -359,6 +359,41 @@ def test_without_locks_everybody_gets_one_that_says_so(tmp_path: Path, monkeypat
         lock.release()
 
 
+def test_a_lock_that_is_granted_to_everybody_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Some network file systems say yes, and do nothing: asked twice, they say yes twice."""
+    monkeypatch.setattr(fcntl, "flock", lambda fd, operation: None)
+
+    lock = files.try_lock(tmp_path / "lock")
+
+    assert lock is not None
+    assert not lock.excludes
+    lock.release()
+
+
+def test_two_publications_that_cross_both_end_and_one_is_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapping: str):
+    """The other comes in before each operation in turn; nothing stays beside the output."""
+    for last in range(12):
+        place = tmp_path / str(last)
+        fill(place / "out", OLD)
+        staged, other = fill(place / "staged", NEW), fill(place / "other", {"config.json": b"other"})
+
+        class Crossing(Door):
+            passed = 0
+
+            def before(self, operation: Operation, place: Path = place, other: Path = other, last: int = last) -> int:
+                Crossing.passed += 1
+                if Crossing.passed == last + 1:
+                    files.publish_directory(other, place / "out")
+                return len(operation.data)
+
+        monkeypatch.setattr(files.door, "current", Crossing())
+        files.publish_directory(staged, place / "out")
+        monkeypatch.setattr(files.door, "current", Door())
+
+        assert read(place / "out") in (NEW, {"config.json": b"other"})
+        assert [] == [name for name in hidden(place) if name != "other" or Crossing.passed > last]
+
+
 def test_a_missing_lock_file_is_made_only_on_request(tmp_path: Path):
     """A cleaner must not add to what it looks at."""
     assert files.try_lock(tmp_path / "lock", create=False) is None

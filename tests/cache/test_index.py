@@ -395,3 +395,19 @@ def test_an_index_removed_by_hand_is_empty(index: Index, tmp_path: Path):
     again.put_many({"k": 2})
     assert 2 == again.get("k")
     again.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE Cache SET value = replace(value, 'good', 'food') WHERE key = 'k'",
+        "UPDATE Cache SET value = (SELECT value FROM Cache WHERE key = 'l') WHERE key = 'k'",
+        "UPDATE Cache SET value = '\"good\"' WHERE key = 'k'",
+    ],
+)
+def test_a_row_that_is_not_what_was_stored_is_missing(tampered: Tamper, statement: str):
+    """A letter changed, the row of another key, no check at all; the other row is there."""
+    opened = tampered((statement, ()))
+
+    assert [None, "good too"] == [opened.get("k"), opened.get("l")]
+    assert {"l": "good too"} == opened.get_many(("k", "l"))

@@ -85,6 +85,25 @@ def test_a_build_that_lives_is_not_salvaged(cache: Cache):
     assert not staging.path.exists()
 
 
+def test_what_another_machine_left_is_its_own_until_it_has_been_silent_for_an_hour(cache: Cache):
+    """Its locks may not reach this one; nor did those of this one reach past its last start."""
+    directory = dead_build(cache, {"x": X})
+    elsewhere = directory.with_name("01234567-01234567")
+    directory.rename(elsewhere)
+
+    young = cache.salvage()
+    assert () == young.tensors
+    young.drop()
+    assert elsewhere.is_dir()
+
+    for path in elsewhere.iterdir():
+        os.utime(path, (time.time() - 3700, time.time() - 3700))
+    old = cache.salvage()
+    assert [X] == [bytes_of(tensor) for tensor in old.tensors]
+    old.drop()
+    assert not elsewhere.exists()
+
+
 def test_a_dead_build_has_one_heir(cache: Cache):
     """Who leaves it to the next, or drops it."""
     directory = dead_build(cache, {"x": X, "y": Y})
