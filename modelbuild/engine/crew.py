@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from modelbuild.engine.compute import Interrupted
+from modelbuild.engine.workspace import Interrupted
 from modelbuild.errors import ModelbuildError
 
 Task = Callable[[], object]

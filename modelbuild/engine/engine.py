@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from modelbuild.cache import Cache
 from modelbuild.cache.records import Record
 from modelbuild.engine.budget import Budget
-from modelbuild.engine.compute import Interrupted, Job, Workspace, compute, masks
+from modelbuild.engine.compute import compute, masks
 from modelbuild.engine.devices import Device, open_device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
+from modelbuild.engine.workspace import Interrupted, Job, Workspace
 from modelbuild.events import Hashed, Merged, Report, Warned
 from modelbuild.plan import Action, Leaf, Ref
 from modelbuild.stale import description_of, key_of

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from modelbuild.checkpoint.header import TensorInfo
-from modelbuild.engine.compute import Job, Workspace, Write, compute, masks
+from modelbuild.engine.compute import compute, masks
 from modelbuild.engine.devices import Cpu, Device
 from modelbuild.engine.regions import MemoryRegion, Region, digest_of
+from modelbuild.engine.workspace import Job, Workspace, Write
 from modelbuild.kernels import BLOCK
 from modelbuild.method import Method
 from modelbuild.plan import Action, Leaf

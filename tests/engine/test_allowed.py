@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelbuild.engine.compute import Workspace, compute
+from modelbuild.engine.compute import compute
 from modelbuild.engine.devices import Cpu, Torch
 from modelbuild.engine.nonfinite import quieten
 from modelbuild.engine.regions import MemoryRegion
+from modelbuild.engine.workspace import Workspace
 from modelbuild.kernels import BLOCK
 from modelbuild.methods.linear import linear
 from modelbuild.methods.passthrough import passthrough

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from modelbuild.digest import tensor_hasher
-from modelbuild.engine.compute import Interrupted, Workspace, compute
+from modelbuild.engine.compute import compute
 from modelbuild.engine.devices import Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
+from modelbuild.engine.workspace import Interrupted, Workspace
 from modelbuild.kernels import BLOCK
 from tests.engine.jobs import CPU, DTYPES
 from tests.methods.values import WAYS, called, family, uniform

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelbuild.engine.compute import Workspace, compute
+from modelbuild.engine.compute import compute
 from modelbuild.engine.devices import Cpu
+from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK
 from tests.methods.values import WAYS, called, family, uniform

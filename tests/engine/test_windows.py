@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelbuild.engine import guard, windows
-from modelbuild.engine.compute import Workspace, compute
+from modelbuild.engine.compute import compute
 from modelbuild.engine.regions import FileRegion, digest_of
 from modelbuild.engine.windows import LEAST, Part, Window
+from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK
 from tests.engine.jobs import CPU, region
