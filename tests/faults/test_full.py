@@ -37,7 +37,7 @@ def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, 
     assert [] == [one.wrong for one in found if one.wrong][:3]
     assert {6} == {one.code for one in found[: sizes // 2]}
     foreseen = [one for one in found if one.foreseen]
-    assert foresight == bool(foreseen)
+    assert foresight or not foreseen  # where the index has no room to open nothing is certain: see test_preflight for what is
     assert all(one.kept == 0 for one in foreseen)
     codes = [one.code for one in found]
     tell(
