@@ -57,13 +57,16 @@ tokenizer = { source = "base", chat_template = "chatml", tokens = { "t3" = { sou
 output = { path = "out/release", shard_size = "5GB", dtype = "bfloat16" }
 """
 
+ELSEWHERE = ("/", "//", "..", "x/..", "a/../../x")
+"""Directories that there are: what a Modelfile names as a source is listed, wherever it is."""
+
 TOKENS = re.findall(r'"[^"]*"|[\w.]+|\s+|.', SOUND)
 OTHERS = [
     *("nan", "inf", "[]", "{}", "[[1]]", "[1, 'a', {}]", "-1", "true", "''", "'${v}'", "'${who}'", "1979-05-27", "07:32:00", "'''", '"""', "#", "\n", "0x10", "1_0"),
     *("cache", "merge.release", "[merge.x]", "[[merge]]", "method", "'moe'", "'extract_lora'", "'merge_loras'", "'union'", "'common'", "pickles = 'weights_only'\n"),
     *("experts = ['base']\n", "scope = 'text'\n", "vocabulary = 'common'\n", "fetch = 'ranges'\n", "'hf://a/b'", "'linear'", "'karcher'", "rank = 3\n"),
     *(str(number) for number in NUMBERS if abs(number) < 10**400),
-    *(repr(text) for text in STRINGS if text.isprintable() and len(text) < 400),
+    *(repr(text) for text in STRINGS if text.isprintable() and len(text) < 400 and text not in ELSEWHERE),
     *('"' + text.encode("unicode_escape", "surrogatepass").decode().replace("\\x", "\\u00").replace('"', "") + '"' for text in STRINGS[:12]),
 ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,17 +52,17 @@ def header(path: Path, raw: bytes, data: int = 0) -> None:
         file.truncate(8 + len(raw) + data)
 
 
-HEADERS = {
-    "tables": b'{"a":[' + b"{}," * 33_000_000 + b"{}]}",
-    "lists": b'{"a":[' + b"[]," * 33_000_000 + b"[]]}",
-    "numbers": b'{"a":[' + b"0," * 49_000_000 + b"0]}",
-    "keys": b'{"__metadata__":{' + b'"":"",' * 16_000_000 + b'"":""}}',
-    "one text": b'{"a":"' + b"x" * 99_000_000 + b'"}',
-    "one number": b'{"a":' + b"9" * 99_000_000 + b"}",
-    "brackets": b"[" * 100_000_000,
-    "zeros": b"\0" * 100_000_000,
-    "names, of which the last is there twice": b"{" + b"".join(b'"%d":0,' % i for i in range(225_000)) + b'"239999":0}',
-    "names, of which the first is wrong": b"{" + b",".join(b'"%d":{}' % i for i in range(225_000)) + b"}",
+HEADERS: dict[str, Callable[[], bytes]] = {
+    "tables": lambda: b'{"a":[' + b"{}," * 33_000_000 + b"{}]}",
+    "lists": lambda: b'{"a":[' + b"[]," * 33_000_000 + b"[]]}",
+    "numbers": lambda: b'{"a":[' + b"0," * 49_000_000 + b"0]}",
+    "keys": lambda: b'{"__metadata__":{' + b'"":"",' * 16_000_000 + b'"":""}}',
+    "one text": lambda: b'{"a":"' + b"x" * 99_000_000 + b'"}',
+    "one number": lambda: b'{"a":' + b"9" * 99_000_000 + b"}",
+    "brackets": lambda: b"[" * 100_000_000,
+    "zeros": lambda: b"\0" * 100_000_000,
+    "names, of which the last is there twice": lambda: b"{" + b"".join(b'"%d":0,' % i for i in range(240_000)) + b'"239999":0}',
+    "names, of which the first is wrong": lambda: b"{" + b",".join(b'"%d":{}' % i for i in range(240_000)) + b"}",
 }
 """A hundred million bytes each, which is the most that a header may have, or as many entries as it may."""
 
@@ -70,7 +71,7 @@ HEADERS = {
 def test_a_header_of_a_hundred_megabytes_is_told_soon(models: Project, name: str):
     """In less than a gigabyte, though JSON takes ten times its size where it is parsed."""
     models.write(MERGE.replace('["b"]', '["b", "b"]'))
-    header(models.root / "base" / "model.safetensors", HEADERS[name])
+    header(models.root / "base" / "model.safetensors", HEADERS[name]())
 
     verdict = judge(lambda: use_cases.show(models.where, "m"), models.root)
 
