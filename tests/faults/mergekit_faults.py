@@ -113,28 +113,30 @@ def kills(times: int) -> None:
         )
 
 
+def _filled(place: Path, part: float) -> str:
+    """Merge on a disk that has room for a part of the new output; return what stands then, the exit code, and whether there was a traceback."""
+    mount_own(place, 256 << 20)
+    sources(place)
+    old, new, _ = states(place)
+    assert copied(place, 0.5) == 0
+    mount(place, used(place) + int(part * sum(map(len, new.values()))), REMOUNT)
+    code = copied(place, 0.25)
+    said = (place / "said").read_text(errors="replace")
+    return f"{judged(contents(place / 'out'), old, new)} {code} {int('Traceback' in said)}"
+
+
 def full(sizes: int) -> None:
     """Meet a full disk."""
     drawn, codes, traces = Counter[str](), Counter[int](), 0
     for i in range(sizes):
         reading, writing = os.pipe()
+        place = Path(tempfile.mkdtemp(dir="/dev/shm"))
         process = os.fork()
         if not process:
-            with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-                place = Path(directory)
-                mount_own(place, 256 << 20)
-                sources(place)
-                old, new, _ = states(place)
-                size = sum(map(len, new.values()))
-                assert copied(place, 0.5) == 0
-                mount(place, used(place) + size * i // sizes, REMOUNT)
-                code = copied(place, 0.25)
-                said = (place / "said").read_text(errors="replace")
-                os.write(
-                    writing, f"{judged(contents(place / 'out'), old, new)} {code} {int('Traceback' in said or 'Error' in said)}".encode()
-                )
+            os.write(writing, _filled(place, i / sizes).encode())
             os._exit(0)
         os.waitpid(process, 0)
+        place.rmdir()  # what was mounted there went with the process
         os.close(writing)
         state, code, trace = os.read(reading, 100).decode().split()
         os.close(reading)
