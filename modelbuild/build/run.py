@@ -85,7 +85,7 @@ class Run:
 
     def run(self, started: float) -> Outcome:
         """Settle every tensor, fill packs, publish outputs."""
-        complete = False
+        complete = interrupted = False
         try:
             failed = self._crew(
                 partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan)
@@ -96,10 +96,13 @@ class Run:
             self._equal()
             states, more = self._finish(broken)
             complete = not (failed or more)
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
         finally:
             self._engine.flush()
             tensors, nbytes = self._shelves.finished_work
-            if not at_work():  # else a thread waits for a disk and uses files, which the end of the process will close
+            if not (interrupted and at_work()):  # else a thread waits for a disk and uses files, which the end of the process will close
                 self._shelves.close(complete=complete)
                 self._engine.close()
             if tensors and not complete:
