@@ -86,7 +86,16 @@ class Fetched:
     nbytes: int
 
 
-Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """So many files, of so many bytes, are about to be sent to a repository."""
+
+    repo: str
+    files: int
+    nbytes: int
+
+
+Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched | Uploading
 Report = Callable[[Event], None]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
     from modelbuild.build.pinning import LockView
+    from modelbuild.build.pushing import Manner, Pushed
     from modelbuild.build.verifying import Verification
     from modelbuild.cache.upkeep import Collected, Verified
 
@@ -33,6 +34,8 @@ __all__ = [
     "cache_ls",
     "cache_size",
     "cache_verify",
+    "card",
+    "checkout",
     "clean",
     "diagnose",
     "explain",
@@ -44,6 +47,7 @@ __all__ = [
     "init",
     "lock",
     "methods",
+    "push",
     "schema",
     "show",
     "status",
@@ -166,6 +170,75 @@ def lock(
     from modelbuild.build.pinning import lock as use_case
 
     return use_case(where, upgrade, report, check=check, dry_run=dry_run)
+
+
+def card(where: Where, target: str = "", report: Report = silent, *, to: str = "", output: Path | None = None, recipe: bool = False) -> str:
+    """Return the model card that `push` would publish.
+
+    Args:
+        where: the Modelfile and its cache.
+        target: a merge; "" for the only one that is built by default.
+        report: told of licences that are not known, or pull apart.
+        to: where it is to be published, hf://namespace/name[@branch]; "" for `output.push`, if that is there.
+        output: a file to write it to, which must not exist, or None.
+        recipe: of a recipe without weights.
+
+    Raises:
+        ModelbuildError: exit 8 if it would say what is this machine's alone.
+
+    """
+    from modelbuild.build.describing import card as use_case
+
+    return use_case(where, target, report, to=to, output=output, recipe=recipe)
+
+
+def push(where: Where, target: str = "", manner: Manner | None = None, report: Report = silent) -> Pushed:
+    """Publish a target on a hub in one commit: what the repository lacks of its files, with card, Modelfile and lock.
+
+    Args:
+        where: the Modelfile and its cache.
+        target: a merge; "" for the only one that is built by default.  It is built if it is not fresh.
+        manner: where to and how; None for `output.push` of the target.
+        report: told of what is built and sent.
+
+    Raises:
+        ModelbuildError: exit 7 if the hub does not take it, with what to do; 8 if it would tell what is this machine's alone, or
+            would replace what modelbuild did not publish; 4 if an output is not what the lock says.
+
+    """
+    from modelbuild.build.pushing import Manner as Plainly
+    from modelbuild.build.pushing import push as use_case
+
+    return use_case(where, target, manner or Plainly(), report)
+
+
+def checkout(
+    address: str,
+    directory: Path,
+    report: Report = silent,
+    *,
+    cache: str = "",
+    offline: bool = False,
+    mirrors: Sequence[tuple[str, str]] = (),
+) -> Where:
+    """Bring a recipe that was published here, to be built with `locked`, and return where it is.
+
+    Args:
+        address: hf://namespace/name[@revision].
+        directory: in which it is put, as a directory of the repository's name.
+        report: told of it.
+        cache: what MODELBUILD_CACHE says, or "".
+        offline: ask no hub: what was fetched before has to do.
+        mirrors: (source, path): where sources are that lie on no hub.
+
+    Raises:
+        ModelbuildError: exit 5 if there is no recipe, or a source that nobody else has is not here; 8 if it would write or read
+            outside of its directory, or another recipe stands there.
+
+    """
+    from modelbuild.build.receiving import checkout as use_case
+
+    return use_case(address, directory, report, cache=cache, offline=offline, mirrors=mirrors)
 
 
 def status(where: Where, targets: Sequence[str] = ()) -> tuple[TargetStatus, ...]:

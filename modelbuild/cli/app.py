@@ -31,6 +31,8 @@ COMMANDS = (
     "lock",
     "verify",
     "fetch",
+    "card",
+    "push",
     "clean",
     "cache",
     "init",

@@ -40,8 +40,10 @@ def build(
     from modelbuild.report.problems import problems
 
     common: Common = context.obj
-    where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
-    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked, frozen)
+    published = bool(targets) and (targets or [""])[0].startswith("hf://")
+    find = common.received if published else common.aimed
+    where, names = find(targets or (), overrides, offline=offline, mirrors=mirrors)
+    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked or (published and not frozen), frozen)
     if explain:
         _explain(common, where, names, force=force, talk=json)
     if check:

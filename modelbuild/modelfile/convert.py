@@ -77,7 +77,7 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         scope=table.scope or "",
         tokenizer=_tokenizer(table.tokenizer or schema.TokenizerTable(), (*path, "tokenizer")),
         common=table.vocabulary == "common",
-        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
+        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype), output.push or ""),
         path=path,
         mixture=_mixture(table, path),
     )

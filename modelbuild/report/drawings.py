@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from modelbuild.build.flowchart import mermaid
 from modelbuild.build.inspect import GraphNode, GraphView
 from modelbuild.report.page import Look
 
@@ -43,17 +44,6 @@ def _branch(node: GraphNode, nodes: dict[str, GraphNode], drawn: set[str], look:
         yield from _branch(nodes[name], nodes, drawn, look, (lead[1] + (end if last else fork), lead[1] + ("    " if last else bar)))
 
 
-def mermaid(view: GraphView) -> str:
-    """Write the graph as a mermaid flowchart, from sources to targets."""
-    ids = {node.name: f"n{i}" for i, node in enumerate(view.nodes)}
-    lines = ["flowchart LR"]
-    for node in view.nodes:
-        text = f'"{_entities(node.name)}<br>{_entities(node.label)}"'
-        lines.append(f"    {ids[node.name]}{f'[({text})]' if node.kind == 'source' else f'[{text}]'}")
-    lines += [f"    {ids[name]} --> {ids[node.name]}" for node in view.nodes for name in node.inputs]
-    return "\n".join(lines)
-
-
 def dot(view: GraphView) -> str:
     """Write the graph in the language of graphviz, from sources to targets."""
     lines = ["digraph modelfile {", "    rankdir=LR;", "    node [shape=box];"]
@@ -62,11 +52,6 @@ def dot(view: GraphView) -> str:
         lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(node.label)}"{shape}];')
     lines += [f'    "{_quoted(name)}" -> "{_quoted(node.name)}";' for node in view.nodes for name in node.inputs]
     return "\n".join([*lines, "}"])
-
-
-def _entities(text: str) -> str:
-    """Write as mermaid's entities what its quoted strings or its HTML would take for their own."""
-    return "".join(f"#{ord(char)};" if char in '#"<>&`\\' else char for char in text)
 
 
 def _quoted(text: str) -> str:
