@@ -15,14 +15,14 @@ from modelbuild.build.lacking import Shelf
 from modelbuild.build.locking import Keeper
 from modelbuild.build.outcome import Options
 from modelbuild.build.project import Project
-from modelbuild.build.recipe import CARD, LOCK, MODELFILE, recipe_of, refuse_private
+from modelbuild.build.recipe import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.engine.publish import MANIFEST
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.events import Noted, Report, Uploading
+from modelbuild.events import Noted, Report, Uploading, Warned
 from modelbuild.lockfile import Lock
 from modelbuild.names import is_file_name, plain
 from modelbuild.plan import Plan
@@ -180,6 +180,8 @@ class _Pusher:
                 hint = "`modelbuild verify` says how; `modelbuild build` mends it"
                 raise ModelbuildError(Problem(f"`{file}` is not what the lock says", hint=hint), Exit.DIGEST)
             found.append(Parcel(name, file, locked.size, locked.sha256))
+            if name.endswith("config.json") and (own := private_path(read_small(file).decode("utf-8", "replace"), self.project.where.root)):
+                self.report(Warned(f"`{name}`, as it came from a parent, names a path of somebody's machine: {plain(own)}"))
         return found
 
     def documents(self, plan: Plan, lock: Lock) -> list[Parcel]:

@@ -200,16 +200,21 @@ def refuse_private(text: str, label: str, root: Path) -> None:
         ModelbuildError: exit 8, with the line and never what stands there of a token.
 
     """
-    homes = {str(path) for path in (Path.home(), root.absolute(), root.resolve()) if len(path.parts) > 1}
     for number, line in enumerate(text.splitlines(), 1):
-        token, home = _TOKEN.search(line), _HOME.search(line)
-        own = next((one for one in homes if re.search(rf"(?<![\w.:/-]){re.escape(one)}(?![\w.-])", line)), "")
-        if token:
+        if token := _TOKEN.search(line):
             what, fact = f"`{label}` would publish a token", f"line {number} holds one, {token[0][:5]}…"
             hint = "take it out, and revoke it: it may have been seen"
-        elif home or own:
-            what, fact = f"`{label}` would publish a path of this machine", f"line {number}: {plain(own or (home[0] if home else ''))}"
+        elif own := private_path(line, root):
+            what, fact = f"`{label}` would publish a path of this machine", f"line {number}: {plain(own)}"
             hint = "take it out, or write it relative to the Modelfile"
         else:
             continue
         raise ModelbuildError(Problem(what, facts=(fact,), hint=hint), Exit.UNSAFE)
+
+
+def private_path(text: str, root: Path) -> str:
+    """Return the first path in a text that is below somebody's home, or is that of the project, or ""."""
+    if home := _HOME.search(text):
+        return home[0]
+    homes = {str(path) for path in (Path.home(), root.absolute(), root.resolve()) if len(path.parts) > 1}
+    return next((one for one in sorted(homes) if re.search(rf"(?<![\w.:/-]){re.escape(one)}(?![\w.-])", text)), "")

@@ -27,7 +27,7 @@ def push(
     mirrors: Mirrors = None,
     json: Json = False,
 ) -> None:
-    """Publish a target on a hub: build it, and send what the repository lacks, in one commit."""
+    """Publish a target on a hub, in one commit."""
     from modelbuild import build as use_cases
     from modelbuild.build.pushing import Manner
     from modelbuild.report import screens
@@ -35,6 +35,10 @@ def push(
     common: Common = context.obj
     where, names = common.aimed((target,) if target else (), mirrors=mirrors)
     manner = Manner(to, dry_run, private, message, recipe, common.directory / card if card else None)
+    if common.quiet or json:
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()
     with common.reporter() as report:
         pushed = use_cases.push(where, "".join(names), manner, report)
     if json:

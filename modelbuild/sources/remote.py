@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.sources.asking import Address, ask
@@ -116,13 +116,25 @@ def writer(address: Address) -> str:
     hint = "log in with `hf auth login`, or set HF_TOKEN: a token that may write"
     if not get_token():
         raise ModelbuildError(Problem(f"to publish at `{address.repo}` somebody has to be logged in", hint=hint), Exit.NETWORK)
-    who = ask(address, "who is logged in", lambda: _api().whoami(), offline=False, refused=_refusal(address))
+    who = ask(address, "who is logged in", _who, offline=False, refused=_refusal(address))
     role = ((who.get("auth") or {}).get("accessToken") or {}).get("role")
     if role == "read":
         raise ModelbuildError(
             Problem(f"the token of {who.get('name', 'who is logged in')} may read, and not write", hint=hint), Exit.NETWORK
         )
     return str(who.get("name", ""))
+
+
+def _who() -> dict[str, Any]:
+    """Ask who is logged in; {} where the hub has been asked that too often: then the first request that writes will tell."""
+    from huggingface_hub import errors
+
+    try:
+        return _api().whoami()
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code == 429:
+            return {}
+        raise
 
 
 def deliver(address: Address, wanted: Wanted, message: str, *, private: bool, unmoved: Callable[[Iterable[Parcel]], None]) -> Done:

@@ -98,6 +98,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers as the hub does: its API's listing of a revision, and the files of one, the large ones by a redirect."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     hub: Hub
 
     def log_message(self, *_: object) -> None:
