@@ -78,8 +78,10 @@ def licence_of(folder: Folder) -> str:
     """Return the licence that a model's own card names, here or on the hub, or "" where it names none or cannot be read."""
     name = "README.md"
     try:
+        if name not in folder.names():
+            return ""
         if isinstance(folder, HubFolder):
-            if name not in folder.listing or folder.listing[name].size > SMALL:
+            if folder.listing[name].size > SMALL:
                 return ""
             folder.fetch(name)
         elif folder.astray(name):

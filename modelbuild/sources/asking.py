@@ -53,7 +53,8 @@ def ask(address: Address, what: str, call: Callable[[], T], *, offline: bool, re
             status = _status(error)
             if isinstance(error, OSError) and error.errno and status is None and not isinstance(error, ConnectionError):
                 raise  # of this machine's disk
-            wait = None if offline or (status is not None and status not in _BUSY) else next(waits, None)
+            final = offline or isinstance(error, errors.OfflineModeIsEnabled) or (status is not None and status not in _BUSY)
+            wait = None if final else next(waits, None)
             if wait is None:
                 raise (refused(error, status) if refused else _refused(address, what, error, status, offline=offline)) from None
             time.sleep(wait)

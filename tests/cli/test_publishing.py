@@ -43,6 +43,7 @@ def test_a_target_is_built_pushed_and_built_again_from_its_address(family: Proje
     assert family.hashes() == Project(tmp_path / "release").hashes()
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_files_and_json_has_their_bytes(family: Project, hub: Hub, program: Program):
     push = ("-C", family.root, "push", "--to", "hf://lab/release")
     assert "would build release first: what of it hf://lab/release@main lacks is not known before\n" == program(*push, "-n").out

@@ -129,6 +129,7 @@ def test_a_configuration_of_mergekit_is_tagged_so_and_embedded_as_a_modelfile(di
     [
         ("# see /home/somebody/notes", "a path of this machine"),
         ("# {root}/notes", "a path of this machine"),
+        ("# file:///Users/somebody", "a path of this machine"),
         ("# hf_abcdefghijklmnopqrstuvwxyz", "a token"),
     ],
 )
@@ -166,6 +167,15 @@ def test_a_variable_that_is_a_place_and_something_else_is_refused(project: Proje
     error = refused(lambda: use_cases.card(project.where))
 
     assert Exit.UNSAFE == error.exit_code
+
+
+def test_the_card_of_a_directory_is_not_that_of_one_file_in_it(project: Project):
+    project.family()
+    (project.root / "code/README.md").write_text(CARD.format("mit"))
+    project.write('[source]\na.from = "code"\nb.from = "code/model.safetensors"\n[merge.out]\nmethod = "linear"\ninputs = ["a", "b"]\n')
+    card = use_cases.card(project.where)
+
+    assert "| `a` | local files |  | mit |\n| `b` | local files |  | unknown |" in section(card, "Made of")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def commits(hub: Hub, repo: str = "lab/release") -> list[str]:
     return list(hub.repositories[repo].messages.values())
 
 
+@pytest.mark.slow
 def test_what_is_pushed_is_built_again_from_there_with_equal_digests(family: Project, hub: Hub, push: Push, tmp_path: Path):
     pushed = push(family)
 
@@ -60,6 +61,7 @@ def test_a_second_push_sends_nothing_and_makes_no_commit(family: Project, hub: H
     ]
 
 
+@pytest.mark.slow
 def test_only_what_is_lacking_is_sent_and_shards_of_another_layout_go_in_the_same_commit(family: Project, hub: Hub, push: Push):
     """Three shards become one that another branch has already: no weight is sent."""
     push(family, to="hf://lab/release@single")
@@ -79,6 +81,7 @@ def test_only_what_is_lacking_is_sent_and_shards_of_another_layout_go_in_the_sam
     assert hub.store.taken - taken < len(whole)
 
 
+@pytest.mark.slow
 def test_files_are_sent_in_parts_where_the_hub_wants_that(family: Project, hub: Hub, push: Push):
     hub.store.part = 5000
     push(family)
@@ -89,6 +92,7 @@ def test_files_are_sent_in_parts_where_the_hub_wants_that(family: Project, hub: 
     )
 
 
+@pytest.mark.slow
 def test_a_dry_run_asks_and_changes_nothing(family: Project, hub: Hub, push: Push, monkeypatch: pytest.MonkeyPatch):
     """It needs no token, either."""
     monkeypatch.delenv("HF_TOKEN")
@@ -102,6 +106,7 @@ def test_a_dry_run_asks_and_changes_nothing(family: Project, hub: Hub, push: Pus
     assert {"GET", "HEAD"} == {request.method for request in hub.requests}
 
 
+@pytest.mark.slow
 def test_a_private_repository_is_made_so_and_a_public_one_is_refused(family: Project, hub: Hub, push: Push):
     push(family, private=True)
     push(family, to="hf://lab/open")
@@ -111,6 +116,7 @@ def test_a_private_repository_is_made_so_and_a_public_one_is_refused(family: Pro
     assert Exit.UNSAFE == refused(lambda: push(family, to="hf://lab/open", private=True)).exit_code
 
 
+@pytest.mark.slow
 def test_a_branch_that_is_missing_starts_from_main_and_main_stays(family: Project, hub: Hub, push: Push):
     hub.repository("lab/release").commit({"LICENSE": b"words"})
     main = hub.repositories["lab/release"].refs["main"]
@@ -122,6 +128,7 @@ def test_a_branch_that_is_missing_starts_from_main_and_main_stays(family: Projec
     assert Exit.USAGE == refused(lambda: push(family, to=f"hf://lab/release@{main}")).exit_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "model-00001-of-00002.safetensors"])
 def test_a_repository_with_another_model_is_not_touched(family: Project, hub: Hub, push: Push, file: str):
     hub.repository("lab/release").commit({file: b"another", "config.json": b"{}"})
@@ -141,6 +148,7 @@ def test_nothing_is_sent_where_a_stranger_s_file_stands_in_the_output(family: Pr
     assert "lab/release" not in hub.repositories
 
 
+@pytest.mark.slow
 def test_an_output_that_somebody_changed_is_not_published(family: Project, hub: Hub, push: Push):
     push(family)
     head = hub.repositories["lab/release"].refs["main"]
@@ -154,6 +162,7 @@ def test_an_output_that_somebody_changed_is_not_published(family: Project, hub: 
     assert file.read_bytes() == files_of(hub)["config.json"]
 
 
+@pytest.mark.slow
 def test_a_card_that_was_edited_there_stays_until_one_is_given(family: Project, hub: Hub, push: Push, tmp_path: Path):
     push(family)
     edited = files_of(hub)["README.md"] + b"\nMine.\n"
@@ -170,6 +179,7 @@ def test_a_card_that_was_edited_there_stays_until_one_is_given(family: Project, 
     assert b"# Mine" in files_of(hub)["README.md"]
 
 
+@pytest.mark.slow
 def test_a_card_without_words_is_replaced(family: Project, hub: Hub, push: Push):
     hub.repository("lab/release").commit({"README.md": b"---\nlicense: mit\n---\n"})
     push(family)
@@ -177,6 +187,7 @@ def test_a_card_without_words_is_replaced(family: Project, hub: Hub, push: Push)
     assert b"## Made of" in files_of(hub)["README.md"]
 
 
+@pytest.mark.slow
 def test_a_gitignore_there_leaves_nothing_out(family: Project, hub: Hub, push: Push):
     hub.repository("lab/release").commit({".gitignore": b"model.safetensors\nModelfile.lock\n"})
     push(family)
@@ -184,6 +195,7 @@ def test_a_gitignore_there_leaves_nothing_out(family: Project, hub: Hub, push: P
     assert (MODEL | RECIPE) <= set(files_of(hub))
 
 
+@pytest.mark.slow
 def test_the_modelfile_names_the_place(family: Project, hub: Hub, push: Push):
     assert "where is `release` to be published?" in str(refused(lambda: push(family, to="")))
     family.edit("inputs =", 'output = { push = "hf://lab/named" }\ninputs =')
@@ -192,6 +204,7 @@ def test_the_modelfile_names_the_place(family: Project, hub: Hub, push: Push):
     assert (MODEL | RECIPE) <= set(files_of(hub, "lab/named"))
 
 
+@pytest.mark.slow
 def test_a_recipe_alone_holds_no_weights_and_builds_what_the_model_would_be(family: Project, hub: Hub, push: Push, tmp_path: Path):
     pushed = push(family, recipe=True)
     assert (RECIPE, 0) == ({name for name, _ in pushed.sent}, len(list((family.root / "out").glob("*"))))
@@ -203,6 +216,7 @@ def test_a_recipe_alone_holds_no_weights_and_builds_what_the_model_would_be(fami
     assert family.hashes() == Project(where.file.parent).hashes()
 
 
+@pytest.mark.slow
 def test_a_recipe_alone_is_not_put_beside_the_weights_of_another(family: Project, hub: Hub, push: Push):
     push(family)
     assert "unchanged" == push(family, recipe=False).state
@@ -212,6 +226,7 @@ def test_a_recipe_alone_is_not_put_beside_the_weights_of_another(family: Project
     assert Exit.UNSAFE == refused(lambda: push(family, recipe=True)).exit_code
 
 
+@pytest.mark.slow
 def test_a_source_that_moved_since_the_lock_was_written_is_pushed_with_its_new_digest(project: Project, hub: Hub, push: Push):
     project.family()
     project.write('[source]\nbase.from = "base"\ncode.from = "code"\n[merge.release]\nmethod = "linear"\ninputs = ["base", "code"]\n')
@@ -224,6 +239,7 @@ def test_a_source_that_moved_since_the_lock_was_written_is_pushed_with_its_new_d
     assert before.sources["code"].root.encode() not in files_of(hub)["Modelfile.lock"]
 
 
+@pytest.mark.slow
 def test_a_configuration_of_mergekit_is_published_as_the_modelfile_that_it_is(project: Project, hub: Hub, push: Push, tmp_path: Path):
     project.family()
     for name in ("base", "code"):

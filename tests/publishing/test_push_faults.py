@@ -52,6 +52,7 @@ def built(family: Project, hub: Hub) -> Project:
     return family
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [PREUPLOAD, BATCH, UPLOAD, COMMIT])
 @pytest.mark.parametrize(
     ("status", "fact", "hint"),
@@ -79,6 +80,7 @@ def test_a_refusal_at_any_point_says_what_to_do_and_leaves_the_branch_as_it_was(
     assert "pushed" == push(built).state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [PREUPLOAD, BATCH, UPLOAD, "/verify", COMMIT, "/revision/"])
 def test_a_fault_that_passes_is_outlived(built: Project, hub: Hub, push: Push, place: str):
     hub.fault = cutting(place, 2)
@@ -106,6 +108,7 @@ def test_a_commit_of_which_the_answer_is_lost_is_not_made_twice(built: Project, 
     assert pushed.commit == hub.repositories[REPO].refs["main"]
 
 
+@pytest.mark.slow
 def test_who_has_committed_meanwhile_is_not_overwritten(built: Project, hub: Hub, push: Push):
     def fault(handler: Handler, request: Request) -> bool:
         if UPLOAD in request.path:
@@ -119,6 +122,7 @@ def test_who_has_committed_meanwhile_is_not_overwritten(built: Project, hub: Hub
     assert {"LICENSE": b"other words"} == files_of(hub)
 
 
+@pytest.mark.slow
 def test_a_connection_lost_half_way_is_taken_up_where_it_was(built: Project, hub: Hub, push: Push):
     """What was uploaded before the commit failed is not sent again."""
     hub.fault = answering(500, COMMIT)
@@ -183,6 +187,7 @@ def test_a_gated_repository_is_said_to_be_one(family: Project, hub: Hub, push: P
     assert (Exit.NETWORK, f"`{REPO}` is gated, and you have no access") == (error.exit_code, error.problems[0].facts[0])
 
 
+@pytest.mark.slow
 def test_a_namespace_of_others_is_refused_by_name(family: Project, hub: Hub, push: Push):
     error = refused(lambda: push(family, to="hf://others/release"))
 
@@ -194,6 +199,7 @@ def test_a_namespace_of_others_is_refused_by_name(family: Project, hub: Hub, pus
     assert "others/release" not in hub.repositories
 
 
+@pytest.mark.slow
 def test_a_token_is_sent_to_the_hub_alone_and_said_nowhere(built: Project, hub: Hub, push: Push):
     """Large files go to another place, which gets none."""
     hub.fault = answering(403, COMMIT)

@@ -32,6 +32,12 @@ def published(family: Project, hub: Hub, push: Push) -> Project:
     return family
 
 
+def strange(hub: Hub, old: str = "", new: str = "") -> None:
+    """Put a recipe with that source on the hub, changed in one place; its lock says nothing."""
+    text = LOCAL.format("models/mine").replace(old, new, 1)
+    hub.repository("lab/release").commit({"Modelfile.toml": text.encode(), "Modelfile.lock": b"version = 1\n"})
+
+
 def receive(place: Path, **options: object) -> Where:
     """Bring lab/release to a directory."""
     return use_cases.checkout("hf://lab/release", place, **options)  # type: ignore[arg-type]
@@ -47,6 +53,7 @@ def test_a_source_that_nobody_else_has_is_named_with_its_digests(published: Proj
     assert f"whoever has it names it: `--source mine=PATH`, or put it at {tmp_path}/there/release/models/mine" == problem.hint
 
 
+@pytest.mark.slow
 def test_whoever_has_that_source_builds_the_same_bytes(published: Project, tmp_path: Path):
     mirrors = (("mine", str(tmp_path / "origin/math")),)
     where = receive(tmp_path / "there", mirrors=mirrors)
@@ -57,6 +64,7 @@ def test_whoever_has_that_source_builds_the_same_bytes(published: Project, tmp_p
     assert Exit.DIGEST == refused(lambda: use_cases.build(others, (), Options(locked=True))).exit_code
 
 
+@pytest.mark.slow
 def test_a_chat_template_goes_with_its_recipe(family: Project, hub: Hub, push: Push, tmp_path: Path):
     (family.root / "templates").mkdir()
     (family.root / "templates/short.jinja").write_text("{{ messages }}")
@@ -69,6 +77,7 @@ def test_a_chat_template_goes_with_its_recipe(family: Project, hub: Hub, push: P
     assert family.hashes() == Project(where.file.parent).hashes()
 
 
+@pytest.mark.slow
 def test_the_same_recipe_may_come_again_and_another_does_not_replace_it(published: Project, hub: Hub, push: Push, tmp_path: Path):
     (tmp_path / "there/release/models").mkdir(parents=True)
     (tmp_path / "there/release/models/mine").symlink_to(tmp_path / "origin/math")
@@ -94,10 +103,8 @@ def test_the_same_recipe_may_come_again_and_another_does_not_replace_it(publishe
         ("[source.base]\n", '[vars]\nx = "/tmp"\n[cache]\npath = "${x}/cache"\n[source.base]\n'),
     ],
 )
-def test_a_recipe_that_leads_elsewhere_is_not_even_written(published: Project, hub: Hub, tmp_path: Path, old: str, new: str):
-    files = dict(files_of(hub))
-    files["Modelfile.toml"] = files["Modelfile.toml"].replace(old.encode(), new.encode(), 1)
-    hub.repositories["lab/release"].commit(files)
+def test_a_recipe_that_leads_elsewhere_is_not_even_written(hub: Hub, tmp_path: Path, old: str, new: str):
+    strange(hub, old, new)
 
     error = refused(lambda: receive(tmp_path / "there"))
 
@@ -106,12 +113,10 @@ def test_a_recipe_that_leads_elsewhere_is_not_even_written(published: Project, h
 
 
 @pytest.mark.parametrize("location", ["../../origin/math", "/etc"])
-def test_a_source_elsewhere_on_this_machine_is_not_read_for_a_stranger(published: Project, hub: Hub, tmp_path: Path, location: str):
+def test_a_source_elsewhere_on_this_machine_is_not_read_for_a_stranger(hub: Hub, tmp_path: Path, location: str):
     """Although something is there."""
-    files = dict(files_of(hub))
-    for name in ("Modelfile.toml", "Modelfile.lock"):
-        files[name] = files[name].replace(b"models/mine", location.encode())
-    hub.repositories["lab/release"].commit(files)
+    (tmp_path / "origin/math").mkdir(parents=True)
+    strange(hub, "models/mine", location)
 
     error = refused(lambda: receive(tmp_path / "there"))
 
