@@ -136,7 +136,7 @@ def _parents(facts: CardFacts) -> Iterator[str]:
     if licence.name:
         yield f"Their licences are not one: {licence.name}. What this model may be used for, their texts say."
     elif licence.licence == UNKNOWN:
-        yield "The licences of all parents are not known, so that none is named here."
+        yield "Not every parent's licence is known, so none is named for this model."
     else:
         yield f"All parents are under {licence.licence}."
     if licence.warnings:

@@ -102,8 +102,12 @@ class Common:
         """Return what shows a build: a bar on a terminal, lines elsewhere."""
         from modelbuild.report import reporter
 
-        live = _is_terminal(sys.stderr) and os.environ.get("CI", "").lower() in ("", "0", "false")
-        return reporter("quiet" if self.quiet else "verbose" if self.verbose else "live" if live else "lines", self.err)
+        return reporter("quiet" if self.quiet else "verbose" if self.verbose else "live" if self.is_live else "lines", self.err)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody is looking on, so that a bar may be shown."""
+        return _is_terminal(sys.stderr) and os.environ.get("CI", "").lower() in ("", "0", "false")
 
     def _look(self, stream: TextIO | None) -> Look:
         terminal = _is_terminal(stream)

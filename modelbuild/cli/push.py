@@ -35,7 +35,7 @@ def push(
     common: Common = context.obj
     where, names = common.aimed((target,) if target else (), mirrors=mirrors)
     manner = Manner(to, dry_run, private, message, recipe, common.directory / card if card else None)
-    if common.quiet or json:
+    if common.quiet or json or not common.is_live:  # the client has bars of its own
         from huggingface_hub.utils import disable_progress_bars
 
         disable_progress_bars()
