@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelbuild.build.inspect import GraphView
-from modelbuild.build.licences import Joined
-from modelbuild.build.recipe import Recipe
+from modelbuild.build.published import Recipe
+from modelbuild.build.terms import Joined
 from modelbuild.modelfile.model import Merge
 
 

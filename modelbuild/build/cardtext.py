@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import modelbuild
 from modelbuild.build.cardfacts import CardFacts, Parent
 from modelbuild.build.flowchart import mermaid
-from modelbuild.build.licences import UNKNOWN
-from modelbuild.build.recipe import LOCK, MODELFILE
+from modelbuild.build.published import LOCK, MODELFILE
+from modelbuild.build.terms import UNKNOWN
 from modelbuild.lockfile import to_text
 from modelbuild.modelfile.model import Gradient, Input, Merge, Scalar, Setting
 from modelbuild.names import human_bytes
@@ -216,6 +216,7 @@ def _rebuild(facts: CardFacts) -> Iterator[str]:
 
 def _fenced(text: str, language: str) -> tuple[str, str, str]:
     """Put a text into a fence that nothing in it ends."""
+    text = text.replace("\r\n", "\n")
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return f"{fence}{language}", text.rstrip("\n"), fence
 

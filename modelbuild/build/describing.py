@@ -9,10 +9,10 @@ from pathlib import Path
 from modelbuild import files
 from modelbuild.build import cardtext
 from modelbuild.build.cardfacts import CardFacts, Checked, Parent
-from modelbuild.build.inspect import GraphNode, GraphView, graph_of_targets
-from modelbuild.build.licences import joined, licence_of
+from modelbuild.build.inspect import GraphNode, GraphView, graph
 from modelbuild.build.project import Project
-from modelbuild.build.recipe import CARD, recipe_of, refuse_private
+from modelbuild.build.published import CARD, recipe_of, refuse_private
+from modelbuild.build.terms import joined, licence_of
 from modelbuild.build.where import Where
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Noted, Report, Warned
@@ -96,7 +96,7 @@ def facts_of(
         address.revision if address and address.revision != "main" else "",
         parents,
         joined([(one.name, one.licence) for one in parents]),
-        _public(graph_of_targets(project, (target,)), {one.name: one for one in parents}),
+        _public(graph(project.where, target), {one.name: one for one in parents}),
         tuple(project.modelfile.merges[name] for name in nodes),
         planned.config,
         plan.models[target].adapter,

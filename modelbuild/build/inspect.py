@@ -255,13 +255,9 @@ def show(where: Where, target: str) -> ShownTarget:
 def graph(where: Where, target: str) -> GraphView:
     """See `modelbuild.build.graph`."""
     project = Project.open(where)
-    return graph_of_targets(project, project.targets((target,)) if target else ())
-
-
-def graph_of_targets(project: Project, targets: Sequence[str]) -> GraphView:
-    """Return the part of a project's graph that some targets rest on, or all of it."""
+    names = project.graph.upstream(project.targets((target,))) if target else tuple(project.graph.nodes)
     nodes: dict[str, GraphNode] = {}
-    for name in project.graph.upstream(targets) if targets else tuple(project.graph.nodes):
+    for name in names:
         node = project.graph.nodes[name]
         for model in node.models:
             if model in project.modelfile.sources and model not in nodes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelbuild.build import cardtext
-from modelbuild.build.recipe import CARD
+from modelbuild.build.published import CARD
 from modelbuild.engine.publish import MANIFEST, manifest_in
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import plain

@@ -15,7 +15,7 @@ from modelbuild.build.lacking import Shelf
 from modelbuild.build.locking import Keeper
 from modelbuild.build.outcome import Options
 from modelbuild.build.project import Project
-from modelbuild.build.recipe import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
+from modelbuild.build.published import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from modelbuild import files, lockfile
-from modelbuild.build.recipe import LOCK, MODELFILE, stays_inside, template_files
+from modelbuild.build.published import LOCK, MODELFILE, stays_inside, template_files
 from modelbuild.build.where import Where
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Noted, Report

@@ -12,8 +12,8 @@ from modelbuild import build as use_cases
 from modelbuild.build import cardtext
 from modelbuild.build.cardfacts import Checked
 from modelbuild.build.describing import facts_of
-from modelbuild.build.licences import Joined, joined, licence_in
 from modelbuild.build.project import Project as Opened
+from modelbuild.build.terms import Joined, joined, licence_in
 from modelbuild.errors import Exit
 from modelbuild.events import Warned
 from tests.publishing.conftest import refused

@@ -27,7 +27,7 @@ MODELFILE, LOCK, CARD = "Modelfile.toml", "Modelfile.lock", "README.md"
 
 _ABSOLUTE = re.compile(r"[/~\\]|[A-Za-z]:[\\/]|file:")
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
-_HOME = re.compile(r"(?<![\w.-])/(?:home|Users)/[^\s/\"'`<>|]+")
+_HOME = re.compile(r"(?<![\w.-])/(?:home|Users|root)/[^\s/\"'`<>|]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +216,5 @@ def private_path(text: str, root: Path) -> str:
     """Return the first path in a text that is below somebody's home, or is that of the project, or ""."""
     if home := _HOME.search(text):
         return home[0]
-    homes = {str(path) for path in (Path.home(), root.absolute(), root.resolve()) if len(path.parts) > 1}
-    return next((one for one in sorted(homes) if re.search(rf"(?<![\w.-]){re.escape(one)}(?![\w.-])", text)), "")
+    own = {str(path) for path in (root.absolute(), root.resolve()) if len(path.parts) > 1}
+    return next((one for one in sorted(own) if re.search(rf"(?<![\w.-]){re.escape(one)}(?![\w.-])", text)), "")
