@@ -55,6 +55,7 @@ class CardFacts:
         merges: those that the target rests on, itself last.
         config: the model's config.json.
         adapter: whether it is a LoRA adapter.
+        tokenizer: whether it has one.
         tensors: how many it has.
         nbytes: of them.
         dtypes: of them.
@@ -76,6 +77,7 @@ class CardFacts:
     merges: tuple[Merge, ...]
     config: Mapping[str, Any] = field(repr=False)
     adapter: bool
+    tokenizer: bool
     tensors: int
     nbytes: int
     dtypes: tuple[str, ...]

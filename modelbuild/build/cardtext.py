@@ -191,9 +191,9 @@ def _use(facts: CardFacts) -> Iterator[str]:
         code = ["from peft import AutoPeftModelForCausalLM", "", f'model = AutoPeftModelForCausalLM.from_pretrained("{place}"{branch})']
     else:
         loader = _fitting(_architectures(facts))[1]
-        code = [f"from transformers import {loader}{', AutoTokenizer' if 'CausalLM' in loader else ''}", ""]
+        code = [f"from transformers import {loader}{', AutoTokenizer' if facts.tokenizer else ''}", ""]
         code.append(f'model = {loader}.from_pretrained("{place}"{branch}, dtype="auto")')
-        if "CausalLM" in loader:
+        if facts.tokenizer:
             code.append(f'tokenizer = AutoTokenizer.from_pretrained("{place}"{branch})')
     yield from ("```python", *code, "```")
 

@@ -100,6 +100,7 @@ def facts_of(
         tuple(project.modelfile.merges[name] for name in nodes),
         planned.config,
         plan.models[target].adapter,
+        not {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"}.isdisjoint(planned.along.held),
         len(planned.tensors),
         sum(ref.nbytes for ref in planned.tensors.values()),
         tuple(sorted({ref.dtype for ref in planned.tensors.values()})),

@@ -76,6 +76,7 @@ def test_the_page_says_what_it_is_made_of_and_how(licensed: Project):
     assert f'n2[("math<br>local, {root[:12]}")]' in section(card, "Graph")
     assert "- `release`: `linear`\n  - `base`\n  - `code`, weight `[0.2, 0.8]`\n  - `math`" == section(card, "Parameters")
     assert 'model = AutoModelForCausalLM.from_pretrained("lab/release", revision="v2", dtype="auto")' in section(card, "Use")
+    assert "AutoTokenizer" not in section(card, "Use")
     assert "$ modelbuild build hf://lab/release@v2 --source math=PATH" in section(card, "Rebuild")
     assert lock.merges["release"].root in card
     assert 'math.from = "models/math"' in section(card, "Modelfile")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.support.checkpoints import random_tensors, write_model
 from tests.support.hub import Hub
 from tests.support.projects import Project
 
+FAMILY = Path(__file__).parents[2] / "examples/family"
 RECIPE = {"README.md", "Modelfile.toml", "Modelfile.lock"}
 MODEL = {"config.json", "generation_config.json", "model.safetensors", "modelbuild.json"}
 
@@ -255,3 +258,21 @@ def test_a_configuration_of_mergekit_is_published_as_the_modelfile_that_it_is(pr
     use_cases.build(elsewhere, (), Options(locked=True))
 
     assert project.hashes(pushed.target) == Project(elsewhere.file.parent).hashes(pushed.target)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_card_loads_what_was_pushed(project: Project, hub: Hub, push: Push):
+    """From the hub, by transformers, in a process of its own."""
+    for name in ("base", "math"):
+        hub.put(f"lab/{name}", FAMILY / name)
+    sources = "".join(f'{name}.from = "hf://lab/{name}"\n' for name in ("base", "math"))
+    project.write(f'[source]\n{sources}[merge.release]\nmethod = "linear"\ninputs = ["base", "math"]\n')
+    push(project)
+    page = files_of(hub)["README.md"].decode()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    check = "\nassert model(**tokenizer('one', return_tensors='pt')).logits.isfinite().all()\nprint(model.num_parameters())"
+    done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=False)
+
+    assert "AutoTokenizer" in code
+    assert 0 == done.returncode, done.stderr
+    assert 2_000_000 < int(done.stdout)
