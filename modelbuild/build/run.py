@@ -126,10 +126,11 @@ class Run:
         with self._lock:
             self._left[target.name, file] -= 1
             last = not self._left[target.name, file]
-        if last and self._shelves.targets[target.name, file].filled:
+        shelf = self._shelves.targets[target.name, file]
+        if last and shelf.filled:
             for name in target.files[file]:
                 self._fill(target, file, name)
-            self._sealer.submit(partial(self._complete, target, file))
+            self._sealer.submit(shelf.sync, partial(self._complete, target, file))
 
     def _crew(self, tasks: Iterable[partial[None]]) -> tuple[ModelbuildError, ...]:
         return work(tasks, self._budget.jobs, self._engine.stop, self._cache.close, keep_going=self._options.keep_going)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
-from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
+from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of, is_staged
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
@@ -35,11 +35,13 @@ def bind(modelfile: Modelfile) -> Graph:
     binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD))
-    if not problems:
+    staged = is_staged(modelfile, nodes)
+    if staged and not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
-    return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, (*modelfile.notes, *binder.notes))
+    ordered = _ordered(modelfile, nodes) if staged else nodes
+    return Graph(modelfile, {node.name: node for node in ordered}, (*modelfile.notes, *binder.notes))
 
 
 class Binder:
