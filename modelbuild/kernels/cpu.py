@@ -180,7 +180,7 @@ class Cpu:
         found = tuple(np.empty(n + 1, np.int32) for _ in ends)
         counts = tuple(np.empty(4, np.int64) for _ in ends)
         brackets(x, n, lows, highs, np.empty(TILE, np.int32), found, counts)
-        return tuple(Between(*four.tolist()[:3], inside[: four[3]].copy()) for four, inside in zip(counts, found, strict=True))
+        return tuple(map(between, counts, found))
 
     def magnitude_histogram(self, x: Operand, counts: I64s) -> None:
         """Count high halves."""
@@ -229,6 +229,12 @@ def kind(operand: Operand) -> object:
     if isinstance(operand, Delta | Dropped | Masked | Trimmed | Plus):
         return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ()
     return operand.dtype
+
+
+def between(counts: I64s, found: I32s) -> Between:
+    """Return what a bracket saw; its patterns are copied out of the room there was for more."""
+    above, at_high, at_low, size = counts.tolist()
+    return Between(above, at_high, at_low, found[:size].copy())
 
 
 def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:
