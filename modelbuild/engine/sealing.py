@@ -29,6 +29,11 @@ class Sealer:
         """Have something done when it is waited for; threads may call this at once."""
         self._due.append(seal)
 
+    @property
+    def due(self) -> int:
+        """How many things are to be done."""
+        return len(self._due)
+
     def wait(self) -> tuple[ModelbuildError, ...]:
         """Do all that was submitted since the last time, one after another, and return what failed.
 
