@@ -4,16 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Work begins: how many actions there are, how many are known to be reused, at most how many bytes are to be produced."""
+    """Work begins: how many actions there are, how many are known to be reused, at most how many bytes are to be produced.
+
+    `copied` are the bytes that are to be copied into outputs beside those that are produced, `jobs` the workers.
+    """
 
     targets: tuple[str, ...]
     actions: int
     reused: int
     tensors: int
+    nbytes: int
+    copied: int = 0
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A worker, in whose thread this is told, begins with a tensor; which `Merged`, `Hashed` or `Copied` ends."""
+
+    doing: Literal["merging", "reading", "copying"]
+    owner: str
+    tensor: str
+    nbytes: int
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """So many bytes of the tensor that this thread merges are written, told of large ones alone; or so many of a file have come."""
+
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """An action that might have had to run need not: what it gives is known."""
+
+    node: str
+    tensor: str
     nbytes: int
 
 
@@ -47,12 +80,29 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """One tensor that no action of this build wrote there was copied into a file of an output."""
+
+    target: str
+    tensor: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """All tensors are settled; so many files are brought to disk and into the cache."""
+
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
-    """A complete output stands at its path."""
+    """A complete output stands at its path; so many bytes of it are links."""
 
     target: str
     path: str
     files: int
+    linked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +128,15 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching:
+    """A file of a source on the hub, of so many bytes, is being brought here, if it is not here already."""
+
+    source: str
+    file: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """A file of a source on the hub was brought here, and is what the hub lists."""
 
@@ -86,7 +145,23 @@ class Fetched:
     nbytes: int
 
 
-Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched
+Event = (
+    Started
+    | Began
+    | Advanced
+    | Merged
+    | Spared
+    | Settled
+    | Hashed
+    | Copied
+    | Sealing
+    | Published
+    | Kept
+    | Noted
+    | Warned
+    | Fetching
+    | Fetched
+)
 Report = Callable[[Event], None]
 
 

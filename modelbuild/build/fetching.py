@@ -8,8 +8,8 @@ from pathlib import Path
 
 from modelbuild.build.project import Project
 from modelbuild.build.where import Where
-from modelbuild.events import Fetched, Report
-from modelbuild.plan import Leaf, Plan
+from modelbuild.events import Advanced, Fetched, Fetching, Report
+from modelbuild.plan import Plan
 from modelbuild.sources.checkpoint import Checkpoint
 from modelbuild.sources.hub import HubFolder
 
@@ -48,11 +48,12 @@ def bring(plan: Plan, report: Report) -> tuple[FetchedSource, ...]:
 def _brought(plan: Plan, checkpoint: Checkpoint, folder: HubFolder, names: tuple[str, ...], report: Report) -> FetchedSource:
     brought = 0
     for name in names:
+        report(Fetching(checkpoint.name, name, folder.listing[name].size))
         if folder.is_partial(name):
             path = folder.path(name)
-            nbytes = folder.fetch_tensors(name, [leaf.info for leaf in _leaves(plan) if leaf.info.path == path])
+            nbytes = folder.fetch_tensors(name, [leaf.info for leaf in plan.leaves if leaf.info.path == path])
         else:
-            nbytes = folder.listing[name].size if folder.fetch(name) else 0
+            nbytes = folder.listing[name].size if folder.fetch(name, lambda arrived: report(Advanced(arrived))) else 0
         if nbytes:
             brought += 1
             report(Fetched(checkpoint.name, name, nbytes))
@@ -61,17 +62,10 @@ def _brought(plan: Plan, checkpoint: Checkpoint, folder: HubFolder, names: tuple
 
 def used_files(plan: Plan) -> Mapping[Checkpoint, tuple[str, ...]]:
     """Return which files of each source the targets of a plan read: weights on live edges, and what goes along."""
-    paths: set[Path] = {leaf.info.path for leaf in _leaves(plan)}
+    paths: set[Path] = {leaf.info.path for leaf in plan.leaves}
     paths |= {path for target in plan.targets.values() for path in target.along.carried.values()}
     table = {}
     for checkpoint in plan.checkpoints.values():
         own = [*checkpoint.weights, *checkpoint.carried.values()]
         table[checkpoint] = tuple(sorted(path.name for path in own if path in paths))
     return {checkpoint: names for checkpoint, names in table.items() if names}
-
-
-def _leaves(plan: Plan) -> set[Leaf]:
-    """Return the tensors of sources that the targets rest on."""
-    refs = [need for action in plan.actions for need in action.needs]
-    refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
-    return {ref for ref in refs if isinstance(ref, Leaf)}

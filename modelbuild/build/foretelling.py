@@ -5,25 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from modelbuild.build.judging import Judged, judge_plan
+from modelbuild.build.judging import Judged, copies, judge_plan
 from modelbuild.build.locking import Keeper
 from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.build.pace import Pace
 from modelbuild.build.project import Project
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.cache.outputs import OutputTable
+from modelbuild.cache.paces import PaceTable
 from modelbuild.cache.salvage import left_over
-from modelbuild.engine.budget import bytes_per_element, share_out
+from modelbuild.engine.budget import buffers, share_out
 from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
+from modelbuild.engine.tally import costs_of
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh
 
 _BYTES_PER_SECOND = 400e6
-"""A cautious rate at which bytes are merged and written: docs/performance.md has measured ones."""
+"""A cautious rate at which bytes are merged and written, for who never built: docs/performance.md has measured ones."""
 
 
 def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
@@ -48,22 +51,17 @@ class Forecast:
         self.plan, self.cache = plan, cache
         self.sources = SourceFiles(cache)
         device = choose(options.device)
+        self.pace = Pace(PaceTable(cache.index).of(device))
         self.device = identity(device, plan.actions)
         self.judged: Judged = judge_plan(plan, cache, self.sources, self.device, force=options.force)
         self.budget = share_out(self.judged.running, options.memory, options.jobs, device)
         self.drawing: Drawing = draw(plan, self.judged.running)
         self.outputs = OutputTable(cache.index)
-        self.read: set[Ref] = {leaf for leaf in self.leaves() if not self.sources.known(leaf)}
+        self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}
         self.written = sum(layout.size for layout in self.drawing.kept)
         self.linked = 0
         for action in self.judged.running:
             self.reads(action.needs)
-
-    def leaves(self) -> set[Leaf]:
-        """Return the source tensors that the targets rest on."""
-        refs = [need for action in self.plan.actions for need in action.needs]
-        refs += [ref for target in self.plan.targets.values() for ref in target.tensors.values()]
-        return {ref for ref in refs if isinstance(ref, Leaf)}
 
     def reads(self, refs: Sequence[Ref]) -> None:
         """Count tensors that will be read from where they lie."""
@@ -105,13 +103,34 @@ class Forecast:
         total, run = len(self.plan.actions), len(self.judged.running)
         left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
         read = sum(ref.nbytes for ref in self.read) + left
+        fresh = all(target.state == "fresh" for target in targets) and not run and not read
         return Outcome(
             targets,
             Actions(total, run, total - run),
             self.plan.aliased,
             Bytes(read, self.written, self.linked),
-            time.perf_counter() - started + (read + self.written) / _BYTES_PER_SECOND,
-            peak_rss() + self.budget.jobs * self.budget.chunk * max(map(bytes_per_element, self.judged.running), default=0),
+            time.perf_counter() - started + (0.0 if fresh else self.seconds(read)),
+            self.memory(),
             (*self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
+            past_builds=len(self.pace.builds),
         )
+
+    def seconds(self, read: int) -> float:
+        """Return how long the build will take, by how long others took."""
+        costs = {**costs_of(self.judged.running), "copying": sum(ref.nbytes for ref in copies(self.plan, self.judged, self.drawing))}
+        costs["reading"] = sum(ref.nbytes for ref in self.hashed())
+        known = self.pace.lasting(costs, self.budget.jobs, self.written)
+        return (read + self.written) / _BYTES_PER_SECOND if known is None else known
+
+    def hashed(self) -> set[Leaf]:
+        """Return the source tensors that are digested before they are merged: where nothing is known, that is done on the way."""
+        if not self.cache.records.any():
+            return set()
+        return {leaf for leaf in self.plan.leaves if not self.sources.known(leaf)}
+
+    def memory(self) -> int:
+        """Return the largest resident set that the build will have, by what others had beside their buffers."""
+        held = buffers(self.judged.running, self.budget)
+        known = self.pace.memory(held)
+        return peak_rss() + held if known is None else known

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
+from modelbuild.engine.drawing import Drawing
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
@@ -20,13 +21,20 @@ class Judged:
     Args:
         judgements: of every action.
         running: the actions that may run: those that are not fresh, and those whose bytes are needed and gone.
+        writing: the weight files that have to be written, by (target, file name).
         exact: whether all judgements are final: none waits for another.
 
     """
 
     judgements: Mapping[Action, Judgement]
     running: frozenset[Action]
+    writing: frozenset[tuple[str, str]]
     exact: bool
+
+    @property
+    def stale(self) -> frozenset[Action]:
+        """The actions whose results are not known."""
+        return frozenset(action for action, judgement in self.judgements.items() if not isinstance(judgement, Fresh))
 
 
 def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, force: bool = False) -> Judged:
@@ -39,19 +47,24 @@ def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, f
         return judgement if isinstance(judgement, str) else judgement.digest if isinstance(judgement, Fresh) else ""
 
     running = {action for action, judgement in judgements.items() if not isinstance(judgement, Fresh)}
-    wanted = {
-        ref
-        for target in plan.targets.values()
-        for file in files_to_write(target, digest, cache)
-        for ref in map(target.tensors.__getitem__, target.files[file])
-    }
+    writing = frozenset((target.name, file) for target in plan.targets.values() for file in files_to_write(target, digest, cache))
+    wanted = {ref for target, file in writing for ref in map(plan.targets[target].tensors.__getitem__, plan.targets[target].files[file])}
     for action in reversed(plan.actions):
         if action in wanted and action not in running and not cache.packs.locate(digest(action), action.dtype, action.shape):
             running.add(action)
         if action in running:
             wanted.update(action.needs)
     exact = not any(isinstance(judgement, Pending) for judgement in judgements.values())
-    return Judged(judgements, frozenset(running), exact)
+    return Judged(judgements, frozenset(running), writing, exact)
+
+
+def copies(plan: Plan, judged: Judged, drawn: Drawing) -> Iterator[Ref]:
+    """Yield the tensors that may be copied into files of targets, because no action of the build writes them there."""
+    for file in judged.writing:
+        for name in plan.targets[file[0]].files[file[1]]:
+            ref = plan.targets[file[0]].tensors[name]
+            if not (isinstance(ref, Action) and any(where == file for where, _ in drawn.places.get(ref, ()))):
+                yield ref
 
 
 def files_to_write(target: Target, digest: Callable[[Ref], str], cache: Cache) -> tuple[str, ...]:

@@ -69,6 +69,14 @@ class Bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What a build did not do because it had been done: bytes of sources not read, and the seconds of merging, None if not known."""
+
+    read: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A build, done or forecast.
 
@@ -83,6 +91,9 @@ class Outcome:
         exact: whether a forecast's counts are exact; true after a build.
         problems: what failed.
         exit_code: of the program.
+        saved: against a build that knows nothing.
+        whole: what such a build would do, and one that finds everything fresh saves.
+        past_builds: how many a forecast's seconds and memory are judged by; without one they rest on a cautious rate.
 
     """
 
@@ -96,12 +107,15 @@ class Outcome:
     exact: bool = True
     problems: tuple[Problem, ...] = ()
     exit_code: int = Exit.DONE
+    saved: Saved = Saved()
+    whole: Saved = Saved()
+    past_builds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
         table = asdict(self)
         table["problems"] = [str(problem) for problem in self.problems]
-        del table["exit_code"]
+        del table["exit_code"], table["whole"]
         return table
 
     def nothing_done(self) -> dict[str, Any]:
@@ -111,6 +125,7 @@ class Outcome:
             targets=tuple(replace(target, state="fresh") for target in self.targets),
             actions=Actions(self.actions.total, 0, self.actions.total),
             bytes=Bytes(),
+            saved=self.whole,
         ).to_json()
 
 
@@ -124,6 +139,7 @@ def from_stamp(table: Mapping[str, Any], seconds: float, peak_rss_bytes: int) ->
         seconds,
         peak_rss_bytes,
         tuple(table["warnings"]),
+        saved=Saved(**table["saved"]),
     )
 
 

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from modelbuild.build import preflight
-from modelbuild.build.judging import judge_plan
-from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, State, peak_rss
+from modelbuild.build.judging import copies, judge_plan
+from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, Saved, State, peak_rss
+from modelbuild.build.pace import Pace
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.engine.budget import raise_file_limit, share_out
+from modelbuild.cache.paces import PaceTable, Ran
+from modelbuild.engine.budget import buffers, raise_file_limit, share_out
 from modelbuild.engine.crew import at_work, work
 from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.drawing import draw
@@ -22,8 +24,9 @@ from modelbuild.engine.publish import Content, content_of, publish, refuse_forei
 from modelbuild.engine.sealing import Sealer
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
+from modelbuild.engine.tally import costs_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.events import Kept, Published, Report, Settled, Started
+from modelbuild.events import Began, Copied, Kept, Published, Report, Sealing, Settled, Started
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.schedule import order, uses
 
@@ -50,7 +53,7 @@ class Run:
         """Judge the plan, fit it into memory, and open what computes."""
         self._expected = expected
         self._plan, self._cache, self._options, self._report = plan, cache, options, report
-        self._outputs = OutputTable(cache.index)
+        self._outputs, self._paces = OutputTable(cache.index), PaceTable(cache.index)
         self._sources = sources
         for target in plan.targets.values():
             refuse_foreign(target.path, self._outputs.names(target.path))
@@ -70,7 +73,10 @@ class Run:
             for ref in target.tensors.values():
                 if isinstance(ref, Action):
                     reads[ref] = reads.get(ref, 0) + 1
-        self._engine = Engine(cache, self._shelves, self._sources, self.device, told, self._budget, reads, report, force=options.force)
+        self._buffers = buffers(running, self._budget)
+        self._engine = Engine(
+            cache, self._shelves, self._sources, self.device, told, judged.stale, self._budget, reads, report, force=options.force
+        )
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
         report(
@@ -80,6 +86,8 @@ class Run:
                 len(plan.actions) - len(running),
                 sum(len(target.tensors) for target in plan.targets.values()),
                 sum(action.nbytes for action in running),
+                sum(ref.nbytes for ref in copies(plan, judged, drawn)),
+                self._budget.jobs,
             )
         )
 
@@ -90,6 +98,7 @@ class Run:
             failed = self._crew(
                 partial(self._settle, self._plan.targets[target], file, tensor) for target, file, tensor in order(self._plan)
             )
+            self._report(Sealing(self._sealer.due))
             failed = (*failed, *self._sealer.wait())
             self._engine.go_on()
             broken = self._broken() if failed else frozenset()
@@ -167,7 +176,7 @@ class Run:
                 if not self._options.keep_going:
                     break
         failed += self._sealer.wait()  # packs of intermediates that were computed again for an output
-        self._engine.count(written=self._shelves.take_in_kept())
+        self._engine.counts.add(written=self._shelves.take_in_kept())
         return states, tuple(failed)
 
     def _publish(self, target: Target) -> State:
@@ -180,12 +189,12 @@ class Run:
             return "fresh"
         before = self._outputs.packs(target.path)
         written, linked = self._put_together(target, content)
-        self._engine.count(written=written, linked=linked)
+        self._engine.counts.add(written=written, linked=linked)
         kept = dict(content.weights) if target.kept else {}
         self._outputs.remember(target.path, content.identity, content.names, kept)
         for pack in {*before, *kept.values()}:
             self._cache.packs.refresh(pack)
-        self._report(Published(target.name, str(target.path), len(content.names)))
+        self._report(Published(target.name, str(target.path), len(content.names), linked))
         return "built"
 
     def _put_together(self, target: Target, content: Content) -> tuple[int, int]:
@@ -243,13 +252,17 @@ class Run:
             digest = self._engine.digest(ref)
             region = self._engine.region(ref)
             if name not in shelf.filled:  # it was computed there just now, because its bytes were nowhere
+                self._report(Began("copying", target.name, name, ref.nbytes))
+                started = time.perf_counter()
                 shelf.copy(name, self._key(ref), digest, region)
-                self._engine.count(read=self._sources.first_read(ref) if isinstance(ref, Leaf) else 0)
+                self._engine.counts.add(read=self._sources.first_read(ref) if isinstance(ref, Leaf) else 0)
+                self._engine.counts.spend("copying", ref.nbytes, time.perf_counter() - started)
+                self._report(Copied(target.name, name, ref.nbytes))
 
     def _complete(self, target: Target, file: str) -> None:
         """Bring a full file to disk, and into the cache where its target is kept."""
         shelf = self._shelves.targets[target.name, file]
-        self._engine.count(written=shelf.layout.size)
+        self._engine.counts.add(written=shelf.layout.size)
         if target.kept:
             self._shelves.take_in(shelf)
         else:
@@ -267,14 +280,32 @@ class Run:
             BuiltTarget(target.name, str(target.path), states.get(target.name, "failed"), len(target.tensors))
             for target in self._plan.targets.values()
         )
+        seconds = time.perf_counter() - started
+        if not failed:
+            self._remember(seconds)
         return Outcome(
             targets,
             Actions(total, counts.run, total - counts.run),
             self._plan.aliased,
             Bytes(counts.read, counts.written, counts.linked),
-            time.perf_counter() - started,
+            seconds,
             peak_rss(),
             (*self._plan.graph.notes, *self._plan.warnings, *sorted(self._engine.warnings)),
             problems=tuple(problem for error in failed for problem in error.problems),
             exit_code=failed[0].exit_code if failed else Exit.DONE,
+            saved=self._saved(frozenset(self._engine.ran), counts.read),
+            whole=self._saved(frozenset(), 0),
         )
+
+    def _remember(self, seconds: float) -> None:
+        """Note how long it took, for forecasts."""
+        spent, jobs = self._engine.counts.spent, self._budget.jobs
+        if spent:
+            rest = max(0.0, seconds - sum(took for _, took in spent.values()) / jobs)
+            beside = max(0, peak_rss() - self._buffers)
+            self._paces.remember(self.device, Ran(dict(spent), jobs, rest, self._engine.counts.written, beside))
+
+    def _saved(self, ran: frozenset[Action], read: int) -> Saved:
+        """Return what a build that ran those actions, and read so many bytes, did not do."""
+        pace, costs = Pace(self._paces.of(self.device)), costs_of(frozenset(self._plan.actions) - ran)
+        return Saved(max(0, sum(leaf.nbytes for leaf in self._plan.leaves) - read), pace.merging(costs, self._budget.jobs))

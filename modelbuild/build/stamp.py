@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from modelbuild.method import Method
     from modelbuild.plan import Plan
 
-_FORMAT = 3
+_FORMAT = 4
 _RACY_NS = 2_000_000_000
 
 

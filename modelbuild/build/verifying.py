@@ -23,7 +23,7 @@ from modelbuild.engine.comparing import difference, digest_in_file
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError
-from modelbuild.events import Report
+from modelbuild.events import Event, Kept, Published, Report
 from modelbuild.lockfile import LockedFile
 from modelbuild.plan import Plan, Ref, Target
 from modelbuild.plan.model import Files
@@ -242,7 +242,7 @@ def _computed(plan: Plan, target: Target, names: Sequence[str], cache: Cache, re
         part = replace(target, tensors=tensors, files={file: tuple(names)}, linked=True, kept=False, path=path, config={}, along=Files())
         live: set[Ref] = {action for ref in tensors.values() for action in chain(ref)}
         smaller = replace(plan, targets={target.name: part}, actions=tuple(action for action in plan.actions if action in live), equal=())
-        outcome = Run(smaller, own, sources, Options(force=True), report, {}).run(0.0)
+        outcome = Run(smaller, own, sources, Options(force=True), _without_output(report), {}).run(0.0)
         if outcome.exit_code != Exit.DONE:
             raise ModelbuildError(outcome.problems, Exit(outcome.exit_code))
         for info in read_header(path / file):
@@ -251,3 +251,13 @@ def _computed(plan: Plan, target: Target, names: Sequence[str], cache: Cache, re
         sources.close()
         own.close()
         files.remove_tree(scratch)
+
+
+def _without_output(report: Report) -> Report:
+    """Tell of a build whose output goes with it."""
+
+    def told(event: Event) -> None:
+        if not isinstance(event, Published | Kept):
+            report(event)
+
+    return told

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Targets, parsed_size
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Progress, Targets, parsed_size
 from modelbuild.cli.verify import say
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def build(
     frozen: Annotated[bool, typer.Option("--frozen", help="Go by the pins of the lock, and leave it as it is.")] = False,
     offline: Offline = False,
     mirrors: Mirrors = None,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Bring targets up to date."""
@@ -45,11 +46,13 @@ def build(
     if explain:
         _explain(common, where, names, force=force, talk=json)
     if check:
-        say(common, use_cases.verify(where, names, rebuild=True), json=json)
+        with common.reporter(progress) as report:
+            found = use_cases.verify(where, names, report, rebuild=True)
+        say(common, found, json=json)
     if dry_run:
         outcome = use_cases.forecast(where, names, options)
     else:
-        with common.reporter() as report:
+        with common.reporter(progress) as report:
             outcome = use_cases.build(where, names, options, report)
     if outcome.problems:
         common.err.say(problems(outcome.problems, common.err.look))
@@ -58,9 +61,9 @@ def build(
 
         common.out.say(document(outcome.to_json()))
     elif dry_run:
-        common.out.say(summary.forecast(outcome))
+        common.out.say(summary.forecast(outcome, common.out.look))
     if not dry_run and not common.quiet:
-        common.err.say(summary.summary(outcome))
+        common.err.say(summary.summary(outcome, common.err.look))
     raise typer.Exit(outcome.exit_code)
 
 

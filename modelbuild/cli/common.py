@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +34,10 @@ Offline = Annotated[bool, typer.Option("--offline", help="Ask no hub for anythin
 Mirrors = Annotated[
     list[str] | None,
     typer.Option("--source", metavar="NAME=PATH", help="Read a source from there, the same bytes; may be repeated.", show_default=False),
+]
+Showing = Literal["auto", "live", "lines", "none"]
+Progress = Annotated[
+    Showing, typer.Option("--progress", help="How to show how far it is; auto: live on a terminal, else lines.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -88,18 +92,29 @@ class Common:
 
             self.err.say(painted(f"note: {text}", self.err.look))
 
-    def reporter(self) -> Reporter:
-        """Return what shows a build: a bar on a terminal, lines elsewhere."""
+    def reporter(self, progress: Showing = "auto") -> Reporter:
+        """Return what shows a build: where nothing else is asked for, live on a terminal, and in lines elsewhere."""
         from modelbuild.report import reporter
 
-        live = _is_terminal(sys.stderr) and os.environ.get("CI", "").lower() in ("", "0", "false")
-        return reporter("quiet" if self.quiet else "verbose" if self.verbose else "live" if live else "lines", self.err)
+        if progress == "auto":
+            live = _is_terminal(sys.stderr) and os.environ.get("CI", "").lower() in ("", "0", "false")
+            progress = "live" if live else "lines"
+        return reporter("quiet" if self.quiet else "verbose" if self.verbose else progress, self.err, size=lambda: _size(sys.stderr))
 
     def _look(self, stream: TextIO | None) -> Look:
         terminal = _is_terminal(stream)
         colour = self.color == "always" or (self.color == "auto" and terminal and not os.environ.get("NO_COLOR"))
-        width = shutil.get_terminal_size().columns if terminal or os.environ.get("COLUMNS") else 0
+        width = _size(stream)[0] if terminal or os.environ.get("COLUMNS") else 0
         return Look(width, colour, ascii=stream is not None and not (stream.encoding or "").lower().startswith("utf"))
+
+
+def _size(stream: TextIO | None) -> tuple[int, int]:
+    """Return the columns and rows of the terminal that a stream is; what COLUMNS says goes before, and 80 and 24 are for none."""
+    columns, rows = 80, 24
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        columns, rows = os.get_terminal_size(stream.fileno())  # type: ignore[union-attr]
+    said = os.environ.get("COLUMNS", "")
+    return (int(said) if said.isdecimal() and int(said) else columns or 80), rows or 24
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -6,11 +6,16 @@ from dataclasses import asdict
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Overrides, Targets
+from modelbuild.cli.common import Common, Json, Mirrors, Overrides, Progress, Targets
 
 
 def fetch(
-    context: typer.Context, targets: Targets = None, overrides: Overrides = None, mirrors: Mirrors = None, json: Json = False
+    context: typer.Context,
+    targets: Targets = None,
+    overrides: Overrides = None,
+    mirrors: Mirrors = None,
+    progress: Progress = "auto",
+    json: Json = False,
 ) -> None:
     """Bring here what targets read of the hub, ahead of a build."""
     from modelbuild import build as use_cases
@@ -18,7 +23,7 @@ def fetch(
 
     common: Common = context.obj
     where, names = common.aimed(targets or (), overrides, mirrors=mirrors)
-    with common.reporter() as report:
+    with common.reporter(progress) as report:
         fetched = use_cases.fetch(where, names, report)
     if json:
         from modelbuild.report.json_document import document

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Offline
+from modelbuild.cli.common import Common, Json, Offline, Progress
 
 _NAMES = typer.Argument(metavar="NAME[=REVISION]", help="With --upgrade: sources, and what to move them to; none: all.", show_default=False)
 
@@ -19,6 +19,7 @@ def lock(
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Move pins to what the hub has now.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would change, and write nothing.")] = False,
     offline: Offline = False,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Resolve sources to commits and digests in the lock."""
@@ -29,7 +30,7 @@ def lock(
     where, sources = common.aimed(names or (), offline=offline)
     if sources and not upgrade:
         raise typer.BadParameter("names go with --upgrade")
-    with common.reporter() as report:
+    with common.reporter(progress) as report:
         view = use_cases.lock(where, sources if upgrade else None, report, check=check, dry_run=dry_run)
     if json:
         from modelbuild.report.json_document import document

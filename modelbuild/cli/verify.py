@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Offline, Targets
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Progress, Targets
 
 if TYPE_CHECKING:
     from modelbuild.build.verifying import Verification
@@ -25,6 +25,7 @@ def verify(
     sample: Annotated[int | None, _SAMPLE] = None,
     offline: Offline = False,
     mirrors: Mirrors = None,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Hold lock, sources and outputs against their digests."""
@@ -34,7 +35,9 @@ def verify(
     if sample and not rebuild:
         raise typer.BadParameter("--sample goes with --rebuild")
     where, names = common.aimed(targets or (), offline=offline, mirrors=mirrors)
-    say(common, use_cases.verify(where, names, full=full, rebuild=rebuild, sample=sample or 0), json=json)
+    with common.reporter(progress) as report:
+        found = use_cases.verify(where, names, report, full=full, rebuild=rebuild, sample=sample or 0)
+    say(common, found, json=json)
 
 
 def say(common: Common, found: Verification, *, json: bool) -> NoReturn:

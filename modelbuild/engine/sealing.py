@@ -30,6 +30,11 @@ class Sealer:
         """Have a file synced and then sealed when it is waited for; threads may call this at once."""
         self._due.append((sync, seal))
 
+    @property
+    def due(self) -> int:
+        """How many things are to be done."""
+        return len(self._due)
+
     def wait(self) -> tuple[ModelbuildError, ...]:
         """Sync all that was submitted since the last time, then seal it, one after another, and return what failed.
 

@@ -82,6 +82,11 @@ class Page:
         return "".join(part if i % 2 else _escaped(part) for i, part in enumerate(_OURS.split(text)))
 
 
+def uncoloured(text: str) -> str:
+    """Return text without colours of our own."""
+    return _OURS.sub("", text)
+
+
 def _escaped(text: str) -> str:
     if all(line.isprintable() for line in text.split("\n")):
         return text
