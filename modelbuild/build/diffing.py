@@ -151,7 +151,7 @@ def _recipe(a: Side, b: Side) -> Iterator[Change]:
         yield from moved(_as_one(a, b.target), b.ingredients)
     if a.facts and b.facts:
         yield from moved(a.facts, b.facts)
-    for name in _SMALL:
+    for name in _SMALL if a.whole and b.whole else ():
         yield from file_changes(name, a.small(name), b.small(name))
 
 

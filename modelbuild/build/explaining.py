@@ -11,9 +11,11 @@ from modelbuild.build.outcome import Options
 from modelbuild.build.unlike import output_changes, recipe_changes
 from modelbuild.build.view import View
 from modelbuild.build.where import Where
+from modelbuild.cache.builds import Builds
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.plan import Action, Leaf, Ref
 from modelbuild.schedule import chain
+from modelbuild.sources.hub import is_hub
 from modelbuild.stale import Change, Description, Fresh, Pending, changes, description_of, key_of
 
 State = Literal["fresh", "stale", "pending"]
@@ -53,11 +55,15 @@ class Explainer:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What tensors are called, by digest: those that source files held when they were last read, and all that are known now."""
+        """What tensors are called, by digest: those that files of sources held when they were last read, and all that are known now."""
+        where, cache = self.view.project.where, self.view.cache
         refs = dict.fromkeys(need for action in self.view.plan.actions for need in action.needs)
         leaves = [ref for ref in refs if isinstance(ref, Leaf)]
-        source = {leaf.info.path: leaf.source for leaf in leaves}
-        found = {digest: f"{source[path]}::{name}" for path in source for name, digest in self.view.cache.stats.last(path).items()}
+        last = next(iter(Builds(cache.index, where.file).all()), None)
+        places = {name: where.root / one.location for name, one in last.sources.items() if not is_hub(one.location)} if last else {}
+        source = {file: name for name, place in places.items() for file in (place.glob("*.safetensors") if place.is_dir() else (place,))}
+        source |= {leaf.info.path: leaf.source for leaf in leaves}
+        found = {digest: f"{source[path]}::{name}" for path in source for name, digest in cache.stats.last(path).items()}
         return found | {digest: ref.label for ref in reversed(refs) if (digest := self.digest(ref))}
 
     def unread(self, action: Action) -> bool:

@@ -41,6 +41,7 @@ class Side:
         recipe: what it was made by, {} where nothing says it.
         target: the merge in that recipe, or "".
         small: reads a file beside the weights, None where there is none of that name.
+        whole: whether it is a model, and not a file of weights alone.
         facts: what else is known of it, by name: roots of sources, revisions of methods.
 
     """
@@ -50,6 +51,7 @@ class Side:
     recipe: Recipe = field(repr=False)
     target: str
     small: Callable[[str], bytes | None] = field(repr=False)
+    whole: bool = True
     facts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -116,8 +118,11 @@ class Sides:
         for file in files:
             digests = known or self.cache.stats.remembered(file) or {}
             tensors |= {info.name: HeldTensor(digests.get(info.name, ""), info) for info in read_header(file)}
-        folder = path if path.is_dir() else path.parent
-        return Side(label, tensors, {}, "", lambda name: read_small(folder / name) if path.is_dir() and (folder / name).is_file() else None)
+
+        def small(name: str) -> bytes | None:
+            return read_small(path / name) if (path / name).is_file() else None
+
+        return Side(label, tensors, {}, "", small, path.is_dir())
 
     def _of_target(self, modelfile: Modelfile, name: str) -> Side:
         """Return a target's output as it stands."""
@@ -148,7 +153,7 @@ class Sides:
                 recipe_in(self.builds, build),
                 name,
                 lambda file, output=output: self.builds.file(output.small.get(file, "")),  # type: ignore[misc]
-                {**revisions, **commits, **roots},
+                facts={**revisions, **commits, **roots},
             )
 
     def _kept(self, output: PastOutput) -> dict[str, HeldTensor]:
