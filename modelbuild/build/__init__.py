@@ -14,13 +14,21 @@ from modelbuild.errors import Exit
 from modelbuild.events import Noted, Report, Warned, silent
 
 if TYPE_CHECKING:
+    from modelbuild.build.catalogue import MethodView
     from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.diffing import Comparison
     from modelbuild.build.doctoring import Diagnosis
+    from modelbuild.build.explaining import Explanation
     from modelbuild.build.fetching import FetchedSource
+    from modelbuild.build.freshness import TargetStatus
     from modelbuild.build.housekeeping import CacheListing, CacheSize
-    from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
+    from modelbuild.build.inspect import GraphView, ShownTarget
+    from modelbuild.build.logbook import LoggedBuild
     from modelbuild.build.pinning import LockView
+    from modelbuild.build.reaching import Reach
+    from modelbuild.build.restoring import Restored
     from modelbuild.build.verifying import Verification
+    from modelbuild.cache.builds import PastBuild
     from modelbuild.cache.upkeep import Collected, Verified
 
 __all__ = [
@@ -35,6 +43,7 @@ __all__ = [
     "cache_verify",
     "clean",
     "diagnose",
+    "diff",
     "explain",
     "export_mergekit",
     "fetch",
@@ -43,11 +52,15 @@ __all__ = [
     "import_mergekit",
     "init",
     "lock",
+    "log",
+    "logged",
     "methods",
+    "restore",
     "schema",
     "show",
     "status",
     "verify",
+    "why",
 ]
 
 
@@ -68,8 +81,8 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
 
     """
     options, started = options or Options(), time.perf_counter()
-    text = b"".join(map(stamp.read, where.files))
-    lock = stamp.read(where.lock)
+    texts = tuple(map(stamp.read, where.files))
+    text, lock, now = b"".join(texts), stamp.read(where.lock), time.time()
     left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
@@ -77,6 +90,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     from modelbuild.build.fetching import bring
     from modelbuild.build.locking import Keeper
     from modelbuild.build.project import Project
+    from modelbuild.build.recording import Asked, record
     from modelbuild.build.run import Run
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
@@ -101,8 +115,10 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
             project.collect(cache, run.used_packs)
             if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
                 report(Noted(f"wrote {where.lock}"))
-            if not options.frozen and (keeper.is_complete or not options.locked):
-                stamp.leave(left, text, stamp.read(where.lock), plan, outcome)
+        asked = Asked(now, tuple(targets), texts, stamp.read(where.lock), run.device)
+        record(project, plan, cache, sources, asked, outcome, run.contents)
+        if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
+            stamp.leave(left, text, asked.lock, plan, outcome)
     finally:
         sources.close()
         cache.close()
@@ -170,7 +186,7 @@ def lock(
 
 def status(where: Where, targets: Sequence[str] = ()) -> tuple[TargetStatus, ...]:
     """Say of each target whether it is fresh, or stale and why."""
-    from modelbuild.build.inspect import status as use_case
+    from modelbuild.build.freshness import status as use_case
 
     return use_case(where, targets)
 
@@ -184,9 +200,90 @@ def explain(where: Where, target: str, tensor: str = "") -> tuple[Explanation, .
         tensor: one of its tensors, or "" for all.
 
     """
-    from modelbuild.build.inspect import explain as use_case
+    from modelbuild.build.explaining import explain as use_case
 
     return use_case(where, target, tensor)
+
+
+def why(where: Where, first: str, last: str) -> Reach:
+    """Return a path from one model, or tensor, to another that rests on it; in whichever order they are named.
+
+    Args:
+        where: the Modelfile.
+        first: NODE or NODE::TENSOR.
+        last: another one.
+
+    """
+    from modelbuild.build.reaching import why as use_case
+
+    return use_case(where, first, last)
+
+
+def log(where: Where) -> tuple[PastBuild, ...]:
+    """Return the past builds of a project that the cache remembers, the latest first; the Modelfile need not be sound, nor there."""
+    from modelbuild.build.logbook import log as use_case
+
+    return use_case(where)
+
+
+def logged(where: Where, build: str) -> LoggedBuild:
+    """Return one past build whole: what it was asked for, with the text of the Modelfile and of the lock as they were.
+
+    Args:
+        where: the Modelfile, which need not be sound nor there, and its cache.
+        build: its id, or how that starts.
+
+    Raises:
+        ModelbuildError: exit 2 if there is no such build, or several.
+
+    """
+    from modelbuild.build.logbook import logged as use_case
+
+    return use_case(where, build)
+
+
+def restore(
+    where: Where, build: str, target: str = "", output: Path | None = None, options: Options | None = None, report: Report = silent
+) -> tuple[Restored, ...]:
+    """Make outputs of a past build again: of packs that the cache has kept, else from the Modelfile and the lock of then.
+
+    Args:
+        where: the Modelfile as it is now, and its cache.
+        build: the id of the build, or how that starts.
+        target: one of its outputs; "" for all.
+        output: where that one is to go; None for where the Modelfile as it is now has it.
+        options: how, where something has to be computed.
+        report: told of what is computed.
+
+    Raises:
+        ModelbuildError: exit 4 if what comes out is not the recorded output, 8 if something else stands where it would go; either way
+            what stood there stands.
+
+    """
+    from modelbuild.build.restoring import restore as use_case
+
+    return use_case(where, build, target, output, options or Options(), report)
+
+
+def diff(where: Where, first: str, second: str, root: Path | None = None) -> tuple[Comparison, ...]:
+    """Compare models: what they were asked for, and how far apart the tensors are whose digests differ.
+
+    Args:
+        where: the Modelfile and its cache.
+        first: a merge, a source, a past build (ID or ID::TARGET), a directory or a safetensors file.
+        second: what it is compared with.
+        root: the directory that paths start from; None for the current one.
+
+    Returns:
+        One comparison; of two builds one for each target that both have.
+
+    Raises:
+        ModelbuildError: exit 2 if a name means nothing, 5 if a file cannot be read.
+
+    """
+    from modelbuild.build.diffing import diff as use_case
+
+    return use_case(where, first, second, root or Path())
 
 
 def show(where: Where, target: str = "") -> ShownTarget:
@@ -211,7 +308,7 @@ def graph(where: Where, target: str = "") -> GraphView:
 
 def methods(name: str = "") -> tuple[MethodView, ...]:
     """Return the installed methods, or the one of that name, with their parameters."""
-    from modelbuild.build.inspect import methods as use_case
+    from modelbuild.build.catalogue import methods as use_case
 
     return use_case(name)
 

@@ -46,10 +46,10 @@ def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
 class Forecast:
     """A plan judged, and what building it would cost."""
 
-    def __init__(self, plan: Plan, cache: Cache, options: Options) -> None:
+    def __init__(self, plan: Plan, cache: Cache, options: Options, sources: SourceFiles | None = None) -> None:
         """Judge a plan; reads no tensor."""
         self.plan, self.cache = plan, cache
-        self.sources = SourceFiles(cache)
+        self.sources = sources or SourceFiles(cache)
         device = choose(options.device)
         self.pace = Pace(PaceTable(cache.index).of(device))
         self.device = identity(device, plan.actions)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from modelbuild.build import preflight
 from modelbuild.build.judging import copies, judge_plan
@@ -44,14 +45,23 @@ class Run:
         options: how.
         report: told of what happens.
         expected: the Merkle root that a target has to have, where that is known.
+        identities: the identity that an output has to have, where that is known.
 
     """
 
     def __init__(
-        self, plan: Plan, cache: Cache, sources: SourceFiles, options: Options, report: Report, expected: Mapping[str, str]
+        self,
+        plan: Plan,
+        cache: Cache,
+        sources: SourceFiles,
+        options: Options,
+        report: Report,
+        expected: Mapping[str, str],
+        identities: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Judge the plan, fit it into memory, and open what computes."""
-        self._expected = expected
+        self._expected, self._identities = expected, identities
+        self.contents: dict[str, Content] = {}
         self._plan, self._cache, self._options, self._report = plan, cache, options, report
         self._outputs, self._paces = OutputTable(cache.index), PaceTable(cache.index)
         self._sources = sources
@@ -182,7 +192,8 @@ class Run:
     def _publish(self, target: Target) -> State:
         """Make a target's output what it should be, if it is not."""
         content = content_of(target, self._engine.digest)
-        self._compare(target, content.root)
+        self._compare(target, content)
+        self.contents[target.name] = content
         if target.kept:
             self._shelves.used.update(content.weights.values())
         if self._outputs.stands(target.path, content.identity, content.names):
@@ -230,13 +241,17 @@ class Run:
         if failed:
             raise failed[0]
 
-    def _compare(self, target: Target, root: str) -> None:
-        """Let nothing be published that is not what was locked."""
-        expected = self._expected.get(target.name) or root
-        if expected != root:
-            facts = (f"its tensors have the root {root}", f"{expected} is locked")
+    def _compare(self, target: Target, content: Content) -> None:
+        """Let nothing be published that is not what was locked, or what an old output was."""
+        expected = self._expected.get(target.name) or content.root
+        if expected != content.root:
+            facts = (f"its tensors have the root {content.root}", f"{expected} is locked")
             hint = "`modelbuild verify` says where they differ; the old output stands"
             raise ModelbuildError(Problem(f"`{target.name}` came out other than locked", facts=facts, hint=hint), Exit.DIGEST)
+        identity = self._identities.get(target.name) or content.identity
+        if identity != content.identity:
+            facts = (f"its identity is {content.identity}", f"{identity} is recorded")
+            raise ModelbuildError(Problem(f"`{target.name}` came out other than it was", facts=facts), Exit.DIGEST)
 
     def _key(self, ref: Ref) -> str:
         return self._engine.key(ref) if isinstance(ref, Action) else ""

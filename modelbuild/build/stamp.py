@@ -51,12 +51,21 @@ def read(path: Path) -> bytes:
 
 
 def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
-    """Return the outcome that a stamp holds if nothing has moved since, else None.
+    """Return the outcome that a stamp holds if nothing has moved since, else None: see `standing`."""
+    stamp = standing(path, text, lock)
+    return None if stamp is None else stamp["outcome"]
+
+
+def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
+    """Return a stamp if nothing has moved since, else None.
 
     Args:
         path: the stamp.
         text: the Modelfile.
         lock: the lock, or b"".
+
+    Returns:
+        At least `outcome`, and `rests_on`: how many actions each target rests on.
 
     """
     try:
@@ -71,11 +80,11 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
         )
-        outcome: dict[str, Any] = stamp["outcome"]
-        from_stamp(outcome, 0.0, 0)  # a stamp that is damaged is none
+        from_stamp(stamp["outcome"], 0.0, 0)  # a stamp that is damaged is none
+        current = current and all(type(stamp["rests_on"][target["name"]]) is int for target in stamp["outcome"]["targets"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None
-    return outcome if current else None
+    return stamp if current else None
 
 
 def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) -> None:
@@ -103,6 +112,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
     from modelbuild.plan import Step, Survey
+    from modelbuild.schedule import chain
 
     methods = {action.method for action in plan.actions if not isinstance(action, Survey | Step)} | {
         part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices
@@ -123,6 +133,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         "outputs": {str(real(output)): stat_of(output) for output in outputs},
         "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
+        "rests_on": {target.name: len(chain(*target.tensors.values())) for target in plan.targets.values()},
     }
     with suppress(OSError):  # without a stamp the next build looks closer
         prepare(path.parent.parent)

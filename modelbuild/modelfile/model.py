@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
@@ -208,6 +209,8 @@ class Modelfile:
     """Finds file, line and column of a key path, and words a Problem there."""
     notes: tuple[str, ...] = ()
     """What was taken another way than it was written; only of configurations that are no Modelfiles."""
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The tables as written, after `--set` and with variables replaced."""
 
     @property
     def read(self) -> Mapping[str, Source]:

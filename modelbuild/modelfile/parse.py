@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def validated(
         table = None
     if table is None or problems or edit_problems:
         raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
-    return convert(table, path, locator, notes)
+    return replace(convert(table, path, locator, notes), document=document)
 
 
 def _refuse_many(file: str, document: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from modelbuild.events import Event
-from modelbuild.report.page import Page
+if TYPE_CHECKING:
+    from modelbuild.events import Event
+    from modelbuild.report.page import Page
 
 Mode = Literal["quiet", "none", "lines", "verbose", "live"]
 

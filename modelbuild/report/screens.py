@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelbuild.build.fetching import FetchedSource
-from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
-from modelbuild.build.pinning import LockView
-from modelbuild.build.verifying import Verification
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
-from modelbuild.stale import Change
 
-_DIGEST = 64
+if TYPE_CHECKING:
+    from modelbuild.build.catalogue import MethodView
+    from modelbuild.build.explaining import Explanation
+    from modelbuild.build.fetching import FetchedSource
+    from modelbuild.build.freshness import TargetStatus
+    from modelbuild.build.inspect import ShownTarget, ShownTensor
+    from modelbuild.build.pinning import LockView
+    from modelbuild.build.verifying import Verification
+    from modelbuild.stale import Change
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 _SHOWN = 12
 """Digits of a digest or a key that people are shown; the JSON documents have all."""
 
@@ -52,20 +58,19 @@ def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False
             quiet[one.why] += 1
             continue
         lines.append(f"{one.tensor}: {look.paint(_STATES[one.state], one.state)}, {one.why}")
-        lines += _changes(one.changes, look)
+        lines += change_lines(one.changes, look)
     if not stale_only:
         lines += [f"{counted(count, 'tensor')} {are(count)} fresh: {why}" for why, count in quiet.items()]
     return "\n".join(lines)
 
 
-def _changes(changes: Sequence[Change], look: Look) -> list[str]:
+def change_lines(changes: Sequence[Change], look: Look) -> list[str]:
+    """Show what changed, a line each: its old value and its new one."""
     return table([(change.field, f"{_value(change.old)} -> {_value(change.new)}") for change in changes], look, indent=4)
 
 
 def _value(text: str) -> str:
-    if len(text) == _DIGEST and set(text) <= set("0123456789abcdef"):
-        return text[:_SHOWN]
-    return text or "nothing"
+    return _DIGEST.sub(lambda found: found[0][:_SHOWN], text) or "nothing"
 
 
 def show(target: ShownTarget, look: Look) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -108,6 +109,9 @@ def test_a_dry_run_of_what_is_known_is_exact_and_explained(program: Program, bui
     ended = program("build", "-n", "--explain", "--set", "merge.blend.t=0.5", "-C", built.root)
 
     *told, forecast = ended.out.splitlines()
+    recipe, told = told[:5], told[5:]
+    assert re.fullmatch("release: stale, of its recipe these changed since build [0-9a-f]{8}:", recipe[0])
+    assert "    merge.blend.t            nothing -> 0.5" == recipe[1]
     assert 24 == len(told)
     assert "blend::model.embed_tokens.weight: stale, these changed:" == told[0]
     assert "    params.t  0.6 -> 0.5" == told[1]
