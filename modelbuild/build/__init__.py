@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from modelbuild.build.cleaning import Cleaned
     from modelbuild.build.doctoring import Diagnosis
     from modelbuild.build.fetching import FetchedSource
+    from modelbuild.build.graphing import GraphView
     from modelbuild.build.housekeeping import CacheListing, CacheSize
-    from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
+    from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, TargetStatus
     from modelbuild.build.pinning import LockView
+    from modelbuild.build.reporting import ReportView
     from modelbuild.build.verifying import Verification
     from modelbuild.cache.upkeep import Collected, Verified
 
@@ -44,6 +46,7 @@ __all__ = [
     "init",
     "lock",
     "methods",
+    "report",
     "schema",
     "show",
     "status",
@@ -78,6 +81,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     from modelbuild.build.locking import Keeper
     from modelbuild.build.project import Project
     from modelbuild.build.run import Run
+    from modelbuild.build.timing import Clock
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
 
@@ -94,9 +98,10 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
         keeper.hold(locked=options.locked, frozen=options.frozen)
         bring(plan, report)
         keeper.refuse_others()
-        run = Run(plan, cache, sources, options, report, keeper.expected() if options.locked else {})
+        clock = Clock(report)
+        run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {})
         outcome = run.run(started)
-        project.remember(cache, run.keys())
+        project.remember(cache, run.keys(), clock.seconds)
         if outcome.exit_code == Exit.DONE:
             project.collect(cache, run.used_packs)
             if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
@@ -204,9 +209,25 @@ def show(where: Where, target: str = "") -> ShownTarget:
 
 def graph(where: Where, target: str = "") -> GraphView:
     """Return the graph of merges, or the part of it that a target rests on."""
-    from modelbuild.build.inspect import graph as use_case
+    from modelbuild.build.graphing import graph as use_case
 
     return use_case(where, target)
+
+
+def report(where: Where, target: str = "", told: Report = silent) -> ReportView:
+    """Return all that is known of a target: its graph, parameters as resolved, what was measured of its tensors, time, lineage.
+
+    What was not measured before is measured now, in one pass over what was merged and what came of it, and kept.
+
+    Args:
+        where: the Modelfile and its cache.
+        target: a merge; "" for the only one that is built by default.  It need not be built: then nothing is measured.
+        told: told of what is measured.
+
+    """
+    from modelbuild.build.reporting import report as use_case
+
+    return use_case(where, target, told)
 
 
 def methods(name: str = "") -> tuple[MethodView, ...]:

@@ -1,4 +1,4 @@
-"""Looking without building: status, explain, show, graph, methods."""
+"""Looking without building: status, explain, show, methods."""
 
 from __future__ import annotations
 
@@ -87,24 +87,6 @@ class ShownTarget:
     files: Mapping[str, int]
     """Bytes of tensors in each weight file."""
     tensors: tuple[ShownTensor, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """A source or a merge."""
-
-    name: str
-    kind: Literal["source", "merge"]
-    label: str
-    """The method of a merge; where a source comes from."""
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GraphView:
-    """The graph, in building order: sources first where they are first read."""
-
-    nodes: tuple[GraphNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,20 +232,6 @@ def show(where: Where, target: str) -> ShownTarget:
     view.cache.close()
     files = {file: sum(planned.tensors[name].nbytes for name in names) for file, names in planned.files.items()}
     return ShownTarget(target, str(planned.path), files, tuple(tensors))
-
-
-def graph(where: Where, target: str) -> GraphView:
-    """See `modelbuild.build.graph`."""
-    project = Project.open(where)
-    names = project.graph.upstream(project.targets((target,))) if target else tuple(project.graph.nodes)
-    nodes: dict[str, GraphNode] = {}
-    for name in names:
-        node = project.graph.nodes[name]
-        for model in node.models:
-            if model in project.modelfile.sources and model not in nodes:
-                nodes[model] = GraphNode(model, "source", project.modelfile.sources[model].location, ())
-        nodes[name] = GraphNode(name, "merge", node.merge.method, node.models)
-    return GraphView(tuple(nodes.values()))
 
 
 def methods(name: str) -> tuple[MethodView, ...]:

@@ -27,6 +27,7 @@ COMMANDS = (
     "explain",
     "show",
     "graph",
+    "report",
     "methods",
     "lock",
     "verify",

@@ -88,6 +88,18 @@ class Common:
 
             self.err.say(painted(f"note: {text}", self.err.look))
 
+    def deliver(self, text: str, output: Path | None) -> None:
+        """Print a document, or write it where the user says and say so."""
+        if output is None:
+            self.out.say(text)
+            return
+        from modelbuild.build.delivering import write
+
+        path = self.directory / output
+        write(path, text)
+        if not self.quiet:
+            self.err.say(f"wrote {path}")
+
     def reporter(self) -> Reporter:
         """Return what shows a build: a bar on a terminal, lines elsewhere."""
         from modelbuild.report import reporter

@@ -135,6 +135,14 @@ class Engine:
             assert state.region is not None
             return state.region
 
+    def let_go(self, ref: Ref) -> None:
+        """Give back the memory of a tensor that is not read again."""
+        state = self._states.get(ref) if isinstance(ref, Action) else None
+        with self._lock:
+            if state and isinstance(state.region, MemoryRegion):
+                self._scratch += state.region.nbytes
+                state.region = None
+
     def is_settled(self, ref: Ref) -> bool:
         """Tell whether a tensor's digest is known."""
         return isinstance(ref, Leaf) or (ref in self._states and bool(self._states[ref].digest))

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from modelbuild.build.cleaning import Cleaned, RemovedOutput
+from modelbuild.build.graphing import GraphNode, GraphView
 from modelbuild.build.housekeeping import CacheListing, CacheSize, KeptPack
-from modelbuild.build.inspect import Explanation, GraphNode, GraphView, MethodView, ShownTarget, ShownTensor, TargetStatus
+from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, json_document, screens, upkeep
 from modelbuild.report.page import Look, table
