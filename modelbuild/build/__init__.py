@@ -11,7 +11,7 @@ from modelbuild.build import stamp
 from modelbuild.build.outcome import Options, Outcome, from_stamp, peak_rss
 from modelbuild.build.where import Where, cache_setting
 from modelbuild.errors import Exit
-from modelbuild.events import Noted, Report, Warned, silent
+from modelbuild.events import Noted, Report, Warned, silent, timed
 
 if TYPE_CHECKING:
     from modelbuild.build.cleaning import Cleaned
@@ -85,8 +85,9 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
 
-    project = Project.open(where)
-    plan = project.plan(project.targets(targets))
+    with timed(report, "plan"):
+        project = Project.open(where)
+        plan = project.plan(project.targets(targets))
     for note in plan.graph.notes:
         report(Noted(note))
     for warning in plan.warnings:
@@ -96,12 +97,14 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
-        bring(plan, report)
+        with timed(report, "fetch"):
+            bring(plan, report)
         keeper.refuse_others()
         clock = Clock(report)
         run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {})
         outcome = run.run(started)
-        project.remember(cache, run.keys(), clock.seconds)
+        with timed(report, "record"):
+            project.remember(cache, run.keys(), clock.seconds)
         if outcome.exit_code == Exit.DONE:
             project.collect(cache, run.used_packs)
             if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):

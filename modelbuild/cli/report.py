@@ -16,7 +16,7 @@ _OUTPUT = typer.Option("--output", "-o", metavar="FILE", help="Where to write it
 def report(
     context: typer.Context, target: Annotated[str, _TARGET] = "", output: Annotated[Path | None, _OUTPUT] = None, json: Json = False
 ) -> None:
-    """Write all that is known of a merge as one HTML file: its graph, parameters, what it changed where, time, lineage."""
+    """Write one HTML file of what a merge changed, and where."""
     from modelbuild import build as use_cases
     from modelbuild.build.delivering import refuse_nowhere
     from modelbuild.report import findings, json_document

@@ -109,10 +109,11 @@ class Engine:
         """Settle a tensor and return its digest."""
         if isinstance(ref, Leaf):
             self.check()
+            started = time.perf_counter()
             digest, hashed = self._sources.digest(ref)
             if hashed:
                 self.count(read=ref.nbytes)
-                self._report(Hashed(ref.source, ref.info.name, ref.nbytes))
+                self._report(Hashed(ref.source, ref.info.name, ref.nbytes, time.perf_counter() - started))
             return digest
         state = self._state(ref)
         with state.lock:
