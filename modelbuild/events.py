@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +79,20 @@ class Hashed:
     source: str
     tensor: str
     nbytes: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One step that is no action was taken, to its end or until it failed: "plan", "judge", "fetch", "seal", "publish", "record".
+
+    `name` says of what, "" where of all.
+    """
+
+    step: str
+    name: str
+    seconds: float
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +170,7 @@ Event = (
     | Settled
     | Hashed
     | Copied
+    | Took
     | Sealing
     | Published
     | Kept
@@ -167,3 +184,13 @@ Report = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Show nothing."""
+
+
+@contextmanager
+def timed(report: Report, step: str, name: str = "", nbytes: int = 0) -> Iterator[None]:
+    """Tell how long something took, also where it fails."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        report(Took(step, name, time.perf_counter() - started, nbytes))

@@ -81,6 +81,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def portable(location: str) -> str:
+    """Return where a model comes from as others may see it: of a path that starts from the root or from a home, the end alone."""
+    return f"…/{Path(location).name}" if location.startswith(("/", "~", "file:")) or "/../" in f"/{location}/" else location
+
+
 def human_bytes(count: int) -> str:
     """Write bytes for people: 3.1 GB."""
     size = float(count)

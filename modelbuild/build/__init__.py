@@ -11,7 +11,7 @@ from modelbuild.build import stamp
 from modelbuild.build.outcome import Options, Outcome, from_stamp, peak_rss
 from modelbuild.build.where import Where, cache_setting
 from modelbuild.errors import Exit
-from modelbuild.events import Noted, Report, Warned, silent
+from modelbuild.events import Noted, Report, Warned, silent, timed
 
 if TYPE_CHECKING:
     from modelbuild.build.catalogue import MethodView
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from modelbuild.build.explaining import Explanation
     from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.freshness import TargetStatus
+    from modelbuild.build.graphing import GraphView
     from modelbuild.build.housekeeping import CacheListing, CacheSize
-    from modelbuild.build.inspect import GraphView, ShownTarget
+    from modelbuild.build.inspect import ShownTarget
     from modelbuild.build.logbook import LoggedBuild
     from modelbuild.build.pinning import LockView
     from modelbuild.build.reaching import Reach
+    from modelbuild.build.reporting import ReportView
     from modelbuild.build.restoring import Restored
     from modelbuild.build.verifying import Verification
     from modelbuild.cache.builds import PastBuild
@@ -55,6 +57,7 @@ __all__ = [
     "log",
     "logged",
     "methods",
+    "report",
     "restore",
     "schema",
     "show",
@@ -92,11 +95,13 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     from modelbuild.build.project import Project
     from modelbuild.build.recording import Asked, record
     from modelbuild.build.run import Run
+    from modelbuild.build.timing import Clock
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
 
-    project = Project.open(where)
-    plan = project.plan(project.targets(targets))
+    with timed(report, "plan"):
+        project = Project.open(where)
+        plan = project.plan(project.targets(targets))
     for note in plan.graph.notes:
         report(Noted(note))
     for warning in plan.warnings:
@@ -106,11 +111,14 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
-        bring(plan, report)
+        with timed(report, "fetch"):
+            bring(plan, report)
         keeper.refuse_others()
-        run = Run(plan, cache, sources, options, report, keeper.expected() if options.locked else {})
+        clock = Clock(report)
+        run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {})
         outcome = run.run(started)
-        project.remember(cache, run.keys())
+        with timed(report, "record"):
+            project.remember(cache, run.keys(), clock.seconds)
         if outcome.exit_code == Exit.DONE:
             project.collect(cache, run.used_packs)
             if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
@@ -301,9 +309,25 @@ def show(where: Where, target: str = "") -> ShownTarget:
 
 def graph(where: Where, target: str = "") -> GraphView:
     """Return the graph of merges, or the part of it that a target rests on."""
-    from modelbuild.build.inspect import graph as use_case
+    from modelbuild.build.graphing import graph as use_case
 
     return use_case(where, target)
+
+
+def report(where: Where, target: str = "", told: Report = silent) -> ReportView:
+    """Return all that is known of a target: its graph, parameters as resolved, what was measured of its tensors, time, lineage.
+
+    What was not measured before is measured now, in one pass over what was merged and what came of it, and kept.
+
+    Args:
+        where: the Modelfile and its cache.
+        target: a merge; "" for the only one that is built by default.  It need not be built: then nothing is measured.
+        told: told of what is measured.
+
+    """
+    from modelbuild.build.reporting import report as use_case
+
+    return use_case(where, target, told)
 
 
 def methods(name: str = "") -> tuple[MethodView, ...]:

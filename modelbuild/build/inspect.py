@@ -1,12 +1,11 @@
-"""Looking without building: show and graph."""
+"""Looking without building: show."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from modelbuild.build.project import Project
 from modelbuild.build.view import View
 from modelbuild.build.where import Where
 from modelbuild.plan import Leaf
@@ -39,24 +38,6 @@ class ShownTarget:
     tensors: tuple[ShownTensor, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """A source or a merge."""
-
-    name: str
-    kind: Literal["source", "merge"]
-    label: str
-    """The method of a merge; where a source comes from."""
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GraphView:
-    """The graph, in building order: sources first where they are first read."""
-
-    nodes: tuple[GraphNode, ...]
-
-
 def show(where: Where, target: str) -> ShownTarget:
     """See `modelbuild.build.show`."""
     view = View(where, (target,) if target else ())
@@ -75,17 +56,3 @@ def show(where: Where, target: str) -> ShownTarget:
     view.close()
     files = {file: sum(planned.tensors[name].nbytes for name in names) for file, names in planned.files.items()}
     return ShownTarget(target, str(planned.path), files, tuple(tensors))
-
-
-def graph(where: Where, target: str) -> GraphView:
-    """See `modelbuild.build.graph`."""
-    project = Project.open(where)
-    names = project.graph.upstream(project.targets((target,))) if target else tuple(project.graph.nodes)
-    nodes: dict[str, GraphNode] = {}
-    for name in names:
-        node = project.graph.nodes[name]
-        for model in node.models:
-            if model in project.modelfile.sources and model not in nodes:
-                nodes[model] = GraphNode(model, "source", project.modelfile.sources[model].location, ())
-        nodes[name] = GraphNode(name, "merge", node.merge.method, node.models)
-    return GraphView(tuple(nodes.values()))

@@ -13,6 +13,7 @@ from modelbuild import lockfile
 from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
+from modelbuild.cache.timings import Timings
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph import Graph, bind
@@ -114,9 +115,11 @@ class Project:
         with _all_alive():
             return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root, self.cache_directory)
 
-    def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]]) -> None:
-        """Note the keys of a build, for `explain` to compare the next with."""
+    def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]], seconds: Mapping[tuple[str, str], float]) -> None:
+        """Note the keys of a build, for `explain` to compare the next with, and how long it took over each (node, tensor) that ran."""
         History(cache.index, self.where.file).remember(keys)
+        if seconds:
+            Timings(cache.index, self.where.file).remember(seconds, keys)
 
     def collect(self, cache: Cache, keep: Collection[str]) -> None:
         """Bring the cache within `max_size`; the packs of the build in hand stay, and count as used."""

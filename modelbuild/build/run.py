@@ -27,7 +27,7 @@ from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.events import Began, Copied, Kept, Published, Report, Sealing, Settled, Started
+from modelbuild.events import Began, Copied, Kept, Published, Report, Sealing, Settled, Started, timed
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.schedule import order, uses
 
@@ -70,7 +70,8 @@ class Run:
         raise_file_limit()
         self.device = choose(options.device)
         told = identity(self.device, plan.actions)
-        judged = judge_plan(plan, cache, self._sources, told, force=options.force)
+        with timed(report, "judge"):
+            judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running = judged.running
         force_all = options.force or not cache.records.any()
         self._budget = share_out(running, options.memory, options.jobs, self.device)
@@ -119,7 +120,8 @@ class Run:
             interrupted = True
             raise
         finally:
-            self._engine.flush()
+            with timed(self._report, "record"):
+                self._engine.flush()
             tensors, nbytes = self._shelves.finished_work
             if not (interrupted and at_work()):  # else a thread waits for a disk and uses files, which the end of the process will close
                 self._shelves.close(complete=complete)
@@ -186,7 +188,8 @@ class Run:
                 if not self._options.keep_going:
                     break
         failed += self._sealer.wait()  # packs of intermediates that were computed again for an output
-        self._engine.counts.add(written=self._shelves.take_in_kept())
+        with timed(self._report, "seal", "intermediates"):
+            self._engine.counts.add(written=self._shelves.take_in_kept())
         return states, tuple(failed)
 
     def _publish(self, target: Target) -> State:
@@ -199,7 +202,8 @@ class Run:
         if self._outputs.stands(target.path, content.identity, content.names):
             return "fresh"
         before = self._outputs.packs(target.path)
-        written, linked = self._put_together(target, content)
+        with timed(self._report, "publish", target.name):
+            written, linked = self._put_together(target, content)
         self._engine.counts.add(written=written, linked=linked)
         kept = dict(content.weights) if target.kept else {}
         self._outputs.remember(target.path, content.identity, content.names, kept)
@@ -278,10 +282,11 @@ class Run:
         """Bring a full file to disk, and into the cache where its target is kept."""
         shelf = self._shelves.targets[target.name, file]
         self._engine.counts.add(written=shelf.layout.size)
-        if target.kept:
-            self._shelves.take_in(shelf)
-        else:
-            shelf.seal()
+        with timed(self._report, "seal", f"{target.name}/{file}", shelf.layout.size):
+            if target.kept:
+                self._shelves.take_in(shelf)
+            else:
+                shelf.seal()
 
     def _weights(self, target: Target, file: str, pack: str) -> Path:
         """Return the file that an output's weight file is to be a link to."""

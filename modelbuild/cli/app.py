@@ -31,6 +31,7 @@ COMMANDS = (
     "restore",
     "show",
     "graph",
+    "report",
     "methods",
     "lock",
     "verify",

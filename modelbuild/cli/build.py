@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +14,11 @@ from modelbuild.cli.verify import say
 
 if TYPE_CHECKING:
     from modelbuild.build import Where
+    from modelbuild.events import Report
 
 _JOBS = typer.Option("--jobs", "-j", min=0, metavar="N", help="Threads; 0: one per core.", show_default=False)
 _MEMORY = typer.Option("--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.')
+_TRACE = typer.Option("--trace", metavar="FILE", help="Write what was done when, for Perfetto.", show_default=False)
 
 
 def build(
@@ -33,6 +38,7 @@ def build(
     offline: Offline = False,
     mirrors: Mirrors = None,
     progress: Progress = "auto",
+    trace: Annotated[Path | None, _TRACE] = None,
     json: Json = False,
 ) -> None:
     """Bring targets up to date."""
@@ -43,6 +49,8 @@ def build(
     common: Common = context.obj
     where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
     options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked, frozen)
+    if trace and (dry_run or check):
+        raise typer.BadParameter("--trace traces a build: leave out --dry-run and --check")
     if explain:
         _explain(common, where, names, force=force, talk=json)
     if check:
@@ -52,8 +60,8 @@ def build(
     if dry_run:
         outcome = use_cases.forecast(where, names, options)
     else:
-        with common.reporter(progress) as report:
-            outcome = use_cases.build(where, names, options, report)
+        with common.reporter(progress) as report, _traced(report, common.directory / trace if trace else None) as told:
+            outcome = use_cases.build(where, names, options, told)
     if outcome.problems:
         common.err.say(problems(outcome.problems, common.err.look))
     if json:
@@ -65,6 +73,26 @@ def build(
     if not dry_run and not common.quiet:
         common.err.say(summary.summary(outcome, common.err.look))
     raise typer.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _traced(report: Report, path: Path | None) -> Iterator[Report]:
+    """Hand a report on, and write what it was told when all is over, however it ends; refuse at once a path that cannot be written to."""
+    if path is None:
+        yield report
+        return
+    from modelbuild.build.delivering import refuse_nowhere, write
+    from modelbuild.report.tracing import Trace
+
+    refuse_nowhere(path)
+    trace = Trace(report)
+    try:
+        yield trace
+    except BaseException:
+        with suppress(OSError):  # of two errors the first one tells
+            write(path, trace.document())
+        raise
+    write(path, trace.document())
 
 
 def _explain(common: Common, where: Where, targets: tuple[str, ...], *, force: bool, talk: bool) -> None:

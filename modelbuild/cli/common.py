@@ -92,6 +92,18 @@ class Common:
 
             self.err.say(painted(f"note: {text}", self.err.look))
 
+    def deliver(self, text: str, output: Path | None) -> None:
+        """Print a document, or write it where the user says and say so."""
+        if output is None:
+            self.out.say(text)
+            return
+        from modelbuild.build.delivering import write
+
+        path = self.directory / output
+        write(path, text)
+        if not self.quiet:
+            self.err.say(f"wrote {path}")
+
     def reporter(self, progress: Showing = "auto") -> Reporter:
         """Return what shows a build: where nothing else is asked for, live on a terminal, and in lines elsewhere."""
         from modelbuild.report import reporter

@@ -116,9 +116,10 @@ class Engine:
         started = time.perf_counter()
         digest, hashed = self._sources.digest(leaf)
         if hashed:
+            took = time.perf_counter() - started
             self.counts.add(read=leaf.nbytes)
-            self.counts.spend("reading", leaf.nbytes, time.perf_counter() - started)
-            self._report(Hashed(leaf.source, leaf.info.name, leaf.nbytes))
+            self.counts.spend("reading", leaf.nbytes, took)
+            self._report(Hashed(leaf.source, leaf.info.name, leaf.nbytes, took))
         return digest
 
     def region(self, ref: Ref) -> Region:
@@ -135,6 +136,14 @@ class Engine:
                 self._run(ref, state, tuple(map(self.digest, ref.needs)), "its bytes are no longer in the cache")
             assert state.region is not None
             return state.region
+
+    def let_go(self, ref: Ref) -> None:
+        """Give back the memory of a tensor that is not read again."""
+        state = self._states.get(ref) if isinstance(ref, Action) else None
+        with self._lock:
+            if state and isinstance(state.region, MemoryRegion):
+                self._scratch += state.region.nbytes
+                state.region = None
 
     def is_settled(self, ref: Ref) -> bool:
         """Tell whether a tensor's digest is known."""

@@ -288,3 +288,10 @@ class Shelves:
             self._salvage.drop()
         else:
             self._salvage.release()
+
+    def leave(self) -> None:
+        """Close files and remove what was written; what builds that died have left stays for the next build."""
+        for shelf in self._scratch:
+            shelf.close()
+        self._desk.close(keep=False)
+        self._salvage.release()

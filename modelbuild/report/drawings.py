@@ -1,10 +1,12 @@
-"""The graph of merges drawn: as a tree of text, for mermaid, for graphviz."""
+"""The graph of merges drawn: as a tree of text, for mermaid, for graphviz, as SVG and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Literal
 
-from modelbuild.build.inspect import GraphNode, GraphView
+from modelbuild.build.graphing import GraphNode, GraphView
+from modelbuild.names import portable
 from modelbuild.report.page import Look
 
 
@@ -48,7 +50,7 @@ def mermaid(view: GraphView) -> str:
     ids = {node.name: f"n{i}" for i, node in enumerate(view.nodes)}
     lines = ["flowchart LR"]
     for node in view.nodes:
-        text = f'"{_entities(node.name)}<br>{_entities(node.label)}"'
+        text = f'"{_entities(node.name)}<br>{_entities(_told(node))}"'
         lines.append(f"    {ids[node.name]}{f'[({text})]' if node.kind == 'source' else f'[{text}]'}")
     lines += [f"    {ids[name]} --> {ids[node.name]}" for node in view.nodes for name in node.inputs]
     return "\n".join(lines)
@@ -59,9 +61,14 @@ def dot(view: GraphView) -> str:
     lines = ["digraph modelfile {", "    rankdir=LR;", "    node [shape=box];"]
     for node in view.nodes:
         shape = ", shape=cylinder" if node.kind == "source" else ""
-        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(node.label)}"{shape}];')
+        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(_told(node))}"{shape}];')
     lines += [f'    "{_quoted(name)}" -> "{_quoted(node.name)}";' for node in view.nodes for name in node.inputs]
     return "\n".join([*lines, "}"])
+
+
+def _told(node: GraphNode) -> str:
+    """Return a node's label as it may be shown to others."""
+    return portable(node.label) if node.kind == "source" else node.label
 
 
 def _entities(text: str) -> str:
@@ -73,5 +80,14 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-FORMATS: dict[str, Callable[[GraphView], str]] = {"mermaid": mermaid, "dot": dot}
-"""Those that look the same everywhere."""
+def drawn(view: GraphView, form: Literal["mermaid", "dot", "svg", "html"]) -> str:
+    """Draw the graph in a form that looks the same everywhere."""
+    if form == "svg":
+        from modelbuild.report.svg import svg
+
+        return svg(view)
+    if form == "html":
+        from modelbuild.report.pages import graph
+
+        return graph(view)
+    return mermaid(view) if form == "mermaid" else dot(view)

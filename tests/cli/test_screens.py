@@ -12,8 +12,9 @@ from modelbuild.build.catalogue import MethodView
 from modelbuild.build.cleaning import Cleaned, RemovedOutput
 from modelbuild.build.explaining import Explanation
 from modelbuild.build.freshness import TargetStatus
+from modelbuild.build.graphing import GraphNode, GraphView
 from modelbuild.build.housekeeping import CacheListing, CacheSize, KeptPack
-from modelbuild.build.inspect import GraphNode, GraphView, ShownTarget, ShownTensor
+from modelbuild.build.inspect import ShownTarget, ShownTensor
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, json_document, screens, upkeep
 from modelbuild.report.page import Look, table
