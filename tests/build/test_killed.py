@@ -62,9 +62,10 @@ def test_an_interrupted_build_keeps_what_is_finished_and_the_old_output(diamond:
 
     def press(event: Event) -> None:
         nonlocal seen
-        seen += isinstance(event, Merged)
-        if seen == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+        if isinstance(event, Merged):
+            seen += 1
+            if seen == 5:
+                os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         use_cases.build(diamond.where, (), Options(jobs=1), press)
