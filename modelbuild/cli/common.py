@@ -88,9 +88,9 @@ class Common:
     def note(self, text: str) -> None:
         """Say something that the user should know and that is no problem."""
         if not self.quiet:
-            from modelbuild.report.problems import painted
+            from modelbuild.report.problems import fitted
 
-            self.err.say(painted(f"note: {text}", self.err.look))
+            self.err.say(fitted(f"note: {text}", self.err.look))
 
     def reporter(self, progress: Showing = "auto") -> Reporter:
         """Return what shows a build: where nothing else is asked for, live on a terminal, and in lines elsewhere."""

@@ -10,6 +10,7 @@ import pytest
 from modelbuild.build import stamp
 from modelbuild.cache import stattable
 from modelbuild.cli import main
+from tests.cli.screens import Screens
 from tests.support.projects import Project
 
 
@@ -39,6 +40,12 @@ def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Ended(int(end.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def screens(request: pytest.FixtureRequest) -> Screens:
+    """What was printed before."""
+    return Screens(bool(request.config.getoption("--rewrite-screens")))
 
 
 @pytest.fixture
