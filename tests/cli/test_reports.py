@@ -103,7 +103,7 @@ WRITTEN = Bytes(1_200_000_000, 3_100_000_000, 0)
         (outcome("fresh"), "release is fresh: 290 tensors, nothing to do (41.2s)"),
         (outcome("fresh", "fresh", "fresh"), "release, deep and talk are fresh: 870 tensors, nothing to do (41.2s)"),
         (outcome("fresh", run=3, reused=287), "release came out unchanged in 41.2s: 290 tensors, 287 reused, 3 merged, 0 B written"),
-        (outcome("failed", run=3, reused=0, count=WRITTEN), "release failed after 41.2s: 0 reused, 3 merged, 3.1 GB written"),
+        (outcome("failed", run=3, reused=0, count=WRITTEN), "release failed after 41.2s: 3 merged, 3.1 GB written"),
         (
             outcome("failed", "built", run=3, reused=287, count=WRITTEN),
             "release failed; built deep in 41.2s: 290 tensors, 287 reused, 3 merged, 3.1 GB written",

@@ -12,11 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build import foretelling, run, stamp
-from modelbuild.build.pace import Pace
-from modelbuild.cache import stattable
 from modelbuild.cli.app import COMMANDS
-from modelbuild.report import summary
 from tests.cli.conftest import Program
 from tests.cli.screens import Screens
 from tests.support.projects import DIAMOND, Project
@@ -69,17 +65,7 @@ dtype: bfloat16
 """
 
 
-@pytest.fixture(autouse=True)
-def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let everything take the same time and memory, and sources be trusted although they are young."""
-    monkeypatch.setattr(stattable, "RACY_NS", 0)
-    monkeypatch.setattr(stamp, "_RACY_NS", 0)
-    monkeypatch.setattr(summary, "seconds", lambda span: "1.2s")
-    monkeypatch.setattr(Pace, "merging", lambda self, costs, jobs: 1.2)
-    monkeypatch.setattr(Pace, "memory", lambda self, held: 210_000_000)
-    monkeypatch.setattr(foretelling, "peak_rss", lambda: 210_000_000)
-    monkeypatch.setattr(foretelling, "buffers", lambda actions, budget: 0)
-    monkeypatch.setattr(run, "peak_rss", lambda: 210_000_000)
+pytestmark = pytest.mark.usefixtures("steady")
 
 
 def prepare(root: Path) -> Project:
