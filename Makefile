@@ -63,8 +63,9 @@ check: install  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install  ## write the pages of the methods anew
+docs: install  ## write the pages of the methods anew, and draw the pictures of a build
 	$(BIN)/python docs/pages.py
+	$(BIN)/python docs/pictures.py
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py

@@ -13,7 +13,8 @@ from typing import Literal
 class Started:
     """Work begins: how many actions there are, how many are known to be reused, at most how many bytes are to be produced.
 
-    `copied` are the bytes that are to be copied into outputs beside those that are produced, `jobs` the workers.
+    `copied` are the bytes that are to be copied into outputs beside those that are produced, `jobs` the workers; `doing`
+    is what it is called.
     """
 
     targets: tuple[str, ...]
@@ -23,6 +24,7 @@ class Started:
     nbytes: int
     copied: int = 0
     jobs: int = 1
+    doing: str = "building"
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,11 +319,11 @@ class Run:
 
     def _remember(self, seconds: float) -> None:
         """Note how long it took, for forecasts."""
-        spent, jobs = self._engine.counts.spent, self._budget.jobs
+        spent, jobs = self._engine.counts.spent(), self._budget.jobs
         if spent:
             rest = max(0.0, seconds - sum(took for _, took in spent.values()) / jobs)
             beside = max(0, peak_rss() - self._buffers)
-            self._paces.remember(self.device, Ran(dict(spent), jobs, rest, self._engine.counts.written, beside))
+            self._paces.remember(self.device, Ran(spent, jobs, rest, self._engine.counts.written, beside))
 
     def _saved(self, ran: frozenset[Action], read: int) -> Saved:
         """Return what a build that ran those actions, and read so many bytes, did not do."""

@@ -23,7 +23,7 @@ from modelbuild.engine.comparing import difference, digest_in_file
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError
-from modelbuild.events import Event, Kept, Published, Report
+from modelbuild.events import Event, Kept, Published, Report, Started
 from modelbuild.lockfile import LockedFile
 from modelbuild.plan import Plan, Ref, Target
 from modelbuild.plan.model import Files
@@ -257,7 +257,9 @@ def _without_output(report: Report) -> Report:
     """Tell of a build whose output goes with it."""
 
     def told(event: Event) -> None:
-        if not isinstance(event, Published | Kept):
+        if isinstance(event, Started):
+            report(replace(event, doing="recomputing"))
+        elif not isinstance(event, Published | Kept):
             report(event)
 
     return told

@@ -46,7 +46,10 @@ def size(context: typer.Context, json: Json = False) -> None:
 
     common: Common = context.obj
     found = use_cases.cache_size(common.where())
-    common.out.say(json_document.document(found) if json else upkeep.cache_size(found))
+    if json:
+        common.out.say(json_document.document(found))
+    else:
+        common.out.tell(upkeep.cache_size(found))
 
 
 @cache.command("gc")
@@ -64,7 +67,10 @@ def gc(
 
     common: Common = context.obj
     done = use_cases.cache_gc(common.where(), max_size or 0)
-    common.out.say(json_document.document(done) if json else upkeep.cache_gc(done))
+    if json:
+        common.out.say(json_document.document(done))
+    else:
+        common.out.tell(upkeep.cache_gc(done))
 
 
 @cache.command("verify")
@@ -78,7 +84,10 @@ def verify(context: typer.Context, json: Json = False) -> None:
 
     common: Common = context.obj
     done = use_cases.cache_verify(common.where())
-    common.out.say(json_document.document(done) if json else upkeep.cache_verify(done))
+    if json:
+        common.out.say(json_document.document(done))
+    else:
+        common.out.tell(upkeep.cache_verify(done))
     raise typer.Exit(Exit.DIGEST if done.removed else Exit.DONE)
 
 
@@ -91,7 +100,7 @@ def clean(context: typer.Context, json: Json = False) -> None:
     common: Common = context.obj
     where = common.where()
     if not json:
-        common.out.say(upkeep.cache_clean(use_cases.cache_size(where)))
+        common.out.tell(upkeep.cache_clean(use_cases.cache_size(where)))
     done = use_cases.cache_clean(where)
     if json:
         common.out.say(json_document.document(done))

@@ -29,4 +29,4 @@ def clean(
     if json:
         common.out.say(json_document.document(done))
     elif not common.quiet:
-        common.out.say(upkeep.clean(done))
+        common.out.tell(upkeep.clean(done))

@@ -88,9 +88,9 @@ class Common:
     def note(self, text: str) -> None:
         """Say something that the user should know and that is no problem."""
         if not self.quiet:
-            from modelbuild.report.problems import painted
+            from modelbuild.report.problems import fitted
 
-            self.err.say(painted(f"note: {text}", self.err.look))
+            self.err.say(fitted(f"note: {text}", self.err.look))
 
     def deliver(self, text: str, output: Path | None) -> None:
         """Print a document, or write it where the user says and say so."""

@@ -32,4 +32,4 @@ def export(
         if not path:
             common.out.say(text.rstrip("\n"))
         elif not common.quiet:
-            common.out.say(f"wrote {path}")
+            common.out.tell(f"wrote {path}")

@@ -30,4 +30,4 @@ def fetch(
 
         common.out.say(document({"sources": [asdict(one) for one in fetched]}))
     elif not common.quiet:
-        common.out.say(screens.fetched(fetched))
+        common.out.tell(screens.fetched(fetched))

@@ -29,4 +29,4 @@ def import_(
     if output is None:
         common.out.say(text.rstrip("\n"))
     elif not common.quiet:
-        common.out.say(f"wrote {output}: `modelbuild build -f {output}` builds it")
+        common.out.tell(f"wrote {output}: `modelbuild build -f {output}` builds it")

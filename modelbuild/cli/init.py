@@ -38,7 +38,7 @@ def init(
     made = use_cases.init(file, template or "multi-stage", models or (), common.directory)
     if not common.quiet:
         after = "run `modelbuild build`" if models else "say in it where your models are, then run `modelbuild build`"
-        common.out.say(f"wrote {made}: {after}")
+        common.out.tell(f"wrote {made}: {after}")
 
 
 def _asked(common: Common, template: str, models: list[str] | None) -> tuple[str, list[str]]:

@@ -37,4 +37,4 @@ def lock(
 
         common.out.say(document(asdict(view)))
     elif not common.quiet:
-        common.out.say(screens.locked(view))
+        common.out.tell(screens.locked(view))

@@ -49,5 +49,5 @@ def say(common: Common, found: Verification, *, json: bool) -> NoReturn:
 
         common.out.say(document(asdict(found)))
     elif not common.quiet or found.findings:
-        common.out.say(screens.verified(found))
+        common.out.tell(screens.verified(found))
     raise typer.Exit(found.exit_code)

@@ -26,7 +26,7 @@ from modelbuild.events import (
 WINDOW = 10.0
 """Seconds over which the rate is taken."""
 
-_SOON = 1.0
+_SOON = 0.5
 """Seconds of work before there is a rate to speak of."""
 
 

@@ -43,11 +43,13 @@ def _bar(board: Board, look: Look, width: int) -> str:
     """Draw how many bytes are done of how many."""
     assert board.started
     share = board.done / board.total
-    doing = "writing" if board.sealing or board.outputs else "building"
+    doing = "writing" if board.sealing or board.outputs else board.started.doing
     total = human_bytes(board.total)
     figures = f"{min(int(100 * share), 100):3}%  {human_bytes(board.done).rjust(max(8, len(total)))} of {total}"
-    label = f"{doing} {listed(board.started.targets)}"
-    label = _cut(label, max(len(doing), width - cell_len(figures) - _NARROWEST_BAR - 4), look, head=len(doing))
+    most, targets = max(len(doing), width - cell_len(figures) - _NARROWEST_BAR - 4), board.started.targets
+    label = f"{doing} {listed(targets)}"
+    if cell_len(label) > most:
+        label = _cut(f"{doing} {counted(len(targets), 'target')}" if len(targets) > 1 else label, most, look)
     room = min(_WIDEST_BAR, width - cell_len(label) - cell_len(figures) - 3)
     if room < _NARROWEST_BAR:
         return _pad(f"{label}  {figures}", width)

@@ -11,7 +11,7 @@ from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Publi
 from modelbuild.names import human_bytes
 from modelbuild.report.board import Board
 from modelbuild.report.page import Page
-from modelbuild.report.problems import painted
+from modelbuild.report.problems import fitted
 from modelbuild.report.words import counted, listed, seconds
 
 EVERY = 10.0
@@ -54,11 +54,11 @@ class Plain:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        self.page.say(painted(line, self.page.look))
+        self.page.say(fitted(line, self.page.look))
 
     def painted(self, line: str) -> str:
         """Return a line as it is printed."""
-        return self.page.safe(painted(line, self.page.look))
+        return self.page.safe(fitted(line, self.page.look))
 
     def count(self, event: Event) -> None:
         """Take note of how far the build is."""
@@ -81,7 +81,7 @@ class Plain:
         match event:
             case Started() if event.actions > event.reused:
                 run, actions = event.actions - event.reused, counted(event.actions, "action")
-                return [f"building {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
+                return [f"{event.doing} {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
             case Fetched():
                 return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
             case Published():

@@ -114,13 +114,14 @@ def _literal(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
+_HINT = "`modelbuild methods NAME` shows parameters, formula and source of one"
 _PRODUCTS = "no merges of tensors, and on docs/modelfile.md: moe, extract_lora, merge_loras"
 
 
 def methods(found: Sequence[MethodView], look: Look) -> str:
     """Show what methods there are, a line each."""
     rows = [(one.name, _first_sentence(one.text)) for one in found]
-    return "\n".join([*table(rows, look), "", "`modelbuild methods NAME` shows parameters, formula and source of one", _PRODUCTS])
+    return "\n".join([*table(rows, look), "", *look.wrapped(_HINT), *look.wrapped(_PRODUCTS)])
 
 
 def method(one: MethodView, look: Look) -> str:

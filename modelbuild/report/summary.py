@@ -21,7 +21,7 @@ def summary(outcome: Outcome, look: Look = PLAIN) -> str:
 
 def _saved(outcome: Outcome) -> str:
     """Say what was not done again, as far as that is known and worth telling."""
-    if not outcome.actions.reused:
+    if not outcome.actions.reused or any(target.state == "failed" for target in outcome.targets):
         return ""
     span = outcome.saved.seconds or 0.0
     parts = [f"about {seconds(span)} of merging"] if span >= _WORTH_TELLING else []
@@ -44,7 +44,7 @@ def _summary(outcome: Outcome) -> str:
     elif fresh:
         line = f"{listed(fresh)} {are(len(fresh))} fresh: {tensors}, nothing to do ({span})"
     else:
-        return f"{listed(failed)} failed after {span}: {did}"
+        return f"{listed(failed)} failed after {span}: {actions.run} merged, {human_bytes(outcome.bytes.written)} written"
     return f"{listed(failed)} failed; {line}" if failed else line
 
 

@@ -108,7 +108,7 @@ def test_a_dry_run_of_what_is_known_is_exact_and_explained(program: Program, bui
     """t is another for every tensor of the slerp: twelve are live."""
     ended = program("build", "-n", "--explain", "--set", "merge.blend.t=0.5", "-C", built.root)
 
-    *told, forecast = ended.out.splitlines()
+    *told, forecast, _ = ended.out.splitlines()
     recipe, told = told[:5], told[5:]
     assert re.fullmatch("release: stale, of its recipe these changed since build [0-9a-f]{8}:", recipe[0])
     assert "    merge.blend.t            nothing -> 0.5" == recipe[1]
