@@ -88,7 +88,3 @@ class Fetched:
 
 Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched
 Report = Callable[[Event], None]
-
-
-def silent(event: Event) -> None:
-    """Show nothing."""

@@ -46,6 +46,7 @@ class PastOutput:
         weights: the id of the pack that each weight file is, by file name.
         small: digests of the other files' bytes, by name.
         read: Merkle root of the tensors that it rests on in each source, by the source's name.
+        scope: digest of those tensors' names: roots tell of other bytes where these are the same.
 
     """
 
@@ -58,6 +59,7 @@ class PastOutput:
     weights: Mapping[str, str] = field(default_factory=dict)
     small: Mapping[str, str] = field(default_factory=dict)
     read: Mapping[str, str] = field(default_factory=dict)
+    scope: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

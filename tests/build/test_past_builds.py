@@ -13,6 +13,7 @@ from modelbuild.build import Where, stamp
 from modelbuild.cache import Cache, stattable
 from modelbuild.errors import Exit, ModelbuildError
 from tests.support.checkpoints import read_model
+from tests.support.hub import Hub
 from tests.support.projects import Project
 
 NORM = "model.norm.weight"
@@ -231,3 +232,23 @@ def test_a_configuration_of_mergekit_is_in_the_log_and_restored(project: Project
     assert before == project.hashes("mix")
     assert "t: 0.3" in use_cases.logged(where, first).texts[str(file)]
     assert not list((project.root / "cache").glob(".verify-*"))
+
+
+def test_a_source_on_a_hub_is_read_at_the_commit_that_was_locked_then(family: Project, hub: Hub, tmp_path: Path):
+    """The pin has moved since, and the packs are gone: the lock of then, in the log, says which commit it was."""
+    use_cases.lock(family.where)
+    family.build()
+    before = family.hashes()
+    change(Project(tmp_path / "origin"), "math")
+    hub.put("lab/math", tmp_path / "origin" / "math")
+    use_cases.lock(family.where, ())
+    family.build()
+    assert before != family.hashes()
+    last, first = use_cases.log(family.where)
+    without_packs(family)
+
+    (done,) = use_cases.restore(family.where, first.id)
+
+    assert ("built", before) == (done.how, family.hashes())
+    assert first.sources["math"].commit in use_cases.logged(family.where, first.id).lock
+    assert first.sources["math"].commit != last.sources["math"].commit
