@@ -14,22 +14,38 @@ from modelbuild.cache import Cache, stattable
 from modelbuild.errors import Exit, ModelbuildError
 from tests.support.checkpoints import read_model
 from tests.support.hub import Hub
-from tests.support.projects import Project
+from tests.support.projects import DIAMOND, Project
 
 NORM = "model.norm.weight"
 
 
-@pytest.fixture
-def twice(diamond: Project, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, str, dict[str, str]]:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, dict[str, str]]:
     """The diamond built, changed and built: with the id of the first build, and the hashes of what it left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stattable, "RACY_NS", 0)
+        project = Project(tmp_path_factory.mktemp("twice") / "project")
+        project.root.mkdir()
+        project.family()
+        project.write(DIAMOND)
+        project.build()
+        before = project.hashes()
+        project.edit("value = 0.6", "value = 0.4")
+        project.build(overrides=["seed=3"])
+        assert before != project.hashes()
+        return project, use_cases.log(project.where)[-1].id, before
+
+
+@pytest.fixture
+def twice(
+    template: tuple[Project, str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Project, str, dict[str, str]]:
+    """The same elsewhere: a project that moves with its cache keeps its log."""
     monkeypatch.setattr(stattable, "RACY_NS", 0)
     monkeypatch.setattr(stamp, "_RACY_NS", 0)
-    diamond.build()
-    before = diamond.hashes()
-    diamond.edit("value = 0.6", "value = 0.4")
-    diamond.build(overrides=["seed=3"])
-    assert before != diamond.hashes()
-    return diamond, use_cases.log(diamond.where)[-1].id, before
+    project, first, before = template
+    shutil.copytree(project.root, tmp_path / "project", copy_function=shutil.copy2)
+    return Project(tmp_path / "project"), first, before
 
 
 def without_packs(project: Project) -> None:
@@ -67,6 +83,7 @@ def test_the_log_says_what_was_asked_what_ran_and_what_came_out(twice: tuple[Pro
 def test_a_build_that_finds_everything_as_it_should_be_is_no_entry_and_writes_nothing(twice: tuple[Project, str, dict[str, str]]):
     """Neither one that goes by its stamp, nor one that has to look."""
     project, *_ = twice
+    project.build(overrides=["seed=3"])  # in another place the output is another, which is an entry
     before = [build.id for build in use_cases.log(project.where)]
 
     for path in (project.root / "cache/stamps").iterdir():

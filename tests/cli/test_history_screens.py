@@ -148,6 +148,20 @@ tensors that differ, 3c4ca74c::release -> release:
     assert expected == history.diff((COMPARED,), Look())
 
 
+def test_on_a_narrow_page_no_line_is_longer_than_it():
+    """Digests and names excepted, which are never broken."""
+    expected = """\
+    a.weight
+        rel. L2 0.0367, cosine 0.999327, max ulp 12, flips
+        2, differing 120 of 384"""
+    narrow = history.diff((COMPARED,), Look(60))
+
+    assert expected in narrow
+    assert 60 >= max(map(len, narrow.splitlines()))
+    assert 60 >= max(map(len, history.log((BUILD, OTHER), Look(60)).splitlines()))
+    assert "\x1b[33m3c4ca74c\x1b[0m  2025" in history.log((BUILD,), Look(60, colour=True))
+
+
 def test_diff_as_json_has_null_where_there_is_no_number():
     table = json.loads(json_document.document({"compared": (COMPARED,), "equal": False}))
 
