@@ -184,10 +184,6 @@ Event = (
 Report = Callable[[Event], None]
 
 
-def silent(event: Event) -> None:
-    """Show nothing."""
-
-
 @contextmanager
 def timed(report: Report, step: str, name: str = "", nbytes: int = 0) -> Iterator[None]:
     """Tell how long something took, also where it fails."""

@@ -11,7 +11,6 @@ from modelbuild.build import stamp
 from modelbuild.build.outcome import Options, Outcome, from_stamp, peak_rss
 from modelbuild.build.where import Where, cache_setting
 from modelbuild.errors import Exit
-from modelbuild.events import Noted, Report, Warned, silent, timed
 
 if TYPE_CHECKING:
     from modelbuild.build.catalogue import MethodView
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from modelbuild.build.verifying import Verification
     from modelbuild.cache.builds import PastBuild
     from modelbuild.cache.upkeep import Collected, Verified
+    from modelbuild.events import Event, Report
 
 __all__ = [
     "Options",
@@ -67,6 +67,10 @@ __all__ = [
 ]
 
 
+def silent(event: Event) -> None:
+    """Show nothing of what happens: what a report does where none is given."""
+
+
 def build(where: Where, targets: Sequence[str] = (), options: Options | None = None, report: Report = silent) -> Outcome:
     """Bring targets up to date.
 
@@ -98,6 +102,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     from modelbuild.build.timing import Clock
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
+    from modelbuild.events import Noted, Warned, timed
 
     with timed(report, "plan"):
         project = Project.open(where)

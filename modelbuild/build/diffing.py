@@ -149,8 +149,9 @@ def _recipe(a: Side, b: Side) -> Iterator[Change]:
     """Yield what was asked for otherwise, and the small files that differ."""
     if a.recipe and b.recipe:
         yield from moved(_as_one(a, b.target), b.ingredients)
-    if a.facts and b.facts:
-        yield from moved(a.facts, b.facts)
+    for fact in sorted(a.facts.keys() & b.facts.keys()):
+        if a.facts[fact] != b.facts[fact]:
+            yield Change(fact[0], a.facts[fact], b.facts[fact])
     for name in _SMALL if a.whole and b.whole else ():
         yield from file_changes(name, a.small(name), b.small(name))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from modelbuild.build.foretelling import Forecast
@@ -12,6 +14,7 @@ from modelbuild.build.unlike import output_changes, recipe_changes
 from modelbuild.build.view import View
 from modelbuild.build.where import Where
 from modelbuild.cache.builds import Builds
+from modelbuild.cache.history import Past
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.plan import Action, Leaf, Ref
 from modelbuild.schedule import chain
@@ -45,6 +48,8 @@ class Explainer:
     def __init__(self, view: View) -> None:
         """Look at nothing yet."""
         self.view = view
+        self._past: dict[str, Mapping[str, Past]] = {}
+        self._last: dict[Path, Mapping[str, str]] = {}
 
     def digest(self, ref: Ref) -> str:
         """Return a tensor's digest if it is known, whether or not its bytes are anywhere."""
@@ -63,7 +68,7 @@ class Explainer:
         places = {name: where.root / one.location for name, one in last.sources.items() if not is_hub(one.location)} if last else {}
         source = {file: name for name, place in places.items() for file in (place.glob("*.safetensors") if place.is_dir() else (place,))}
         source |= {leaf.info.path: leaf.source for leaf in leaves}
-        found = {digest: f"{source[path]}::{name}" for path in source for name, digest in cache.stats.last(path).items()}
+        found = {digest: f"{source[path]}::{name}" for path in source for name, digest in self.last_digests(path).items()}
         return found | {digest: ref.label for ref in reversed(refs) if (digest := self.digest(ref))}
 
     def unread(self, action: Action) -> bool:
@@ -73,7 +78,7 @@ class Explainer:
     def explained(self, action: Action) -> Explanation:
         """Explain one action."""
         judgement = self.view.judged.judgements[action]
-        past = self.view.history.of(action.node).get(action.tensor)
+        past = self._past_of(action.node).get(action.tensor)
         last, before = (self._description(key) for key in (past.key, past.before)) if past else ((), ())
         moved = self._moved(action, last) if last else ()
         if isinstance(judgement, Pending):
@@ -96,6 +101,18 @@ class Explainer:
             return self._lost(action, past.key)
         return Explanation(action.label, "stale", judgement.reason, ())
 
+    def _past_of(self, node: str) -> Mapping[str, Past]:
+        """Return the keys that a node's tensors had; the row of a node is read once."""
+        if node not in self._past:
+            self._past[node] = self.view.history.of(node)
+        return self._past[node]
+
+    def last_digests(self, path: Path) -> Mapping[str, str]:
+        """Return the digests that a source file's tensors had when it was last read; its row is read once."""
+        if path not in self._last:
+            self._last[path] = self.view.cache.stats.last(path)
+        return self._last[path]
+
     def _description(self, key: str) -> Description:
         """Return what a key was made of, () where nobody knows."""
         record = self.view.cache.records.get(key) if key else None
@@ -109,7 +126,7 @@ class Explainer:
     def _awaited(self, ref: Ref) -> str:
         if isinstance(ref, Action):
             return "to be built first"
-        return f"not read since {ref.info.path.name} changed" if self.view.cache.stats.last(ref.info.path) else "not read yet"
+        return f"not read since {ref.info.path.name} changed" if self.last_digests(ref.info.path) else "not read yet"
 
     def _gone(self, action: Action, digest: str) -> Explanation:
         """Explain an action that is known and runs all the same, because its bytes are needed."""

@@ -93,9 +93,24 @@ def _outputs(plan: Plan, outcome: Outcome, contents: Mapping[str, Content], sour
             yield PastOutput(one.name, one.path, one.state)
         else:
             small = {name: digest_of(data) for name, data in content.small.items()}
-            read = {source: root_of(leaves, sources) for source, leaves in leaves_under(target).items()}
-            weights = dict(content.weights)
-            yield PastOutput(one.name, one.path, one.state, content.identity, content.root, target.kept, weights, small, read)
+            under = leaves_under(target)
+            yield PastOutput(
+                one.name,
+                one.path,
+                one.state,
+                content.identity,
+                content.root,
+                target.kept,
+                dict(content.weights),
+                small,
+                {source: root_of(leaves, sources) for source, leaves in under.items()},
+                {source: scope_of(leaves) for source, leaves in under.items()},
+            )
+
+
+def scope_of(leaves: Sequence[Leaf]) -> str:
+    """Return the digest of the names of some tensors."""
+    return digest_of("\n".join(sorted(leaf.info.name for leaf in leaves)).encode())
 
 
 def leaves_under(target: Target) -> dict[str, list[Leaf]]:

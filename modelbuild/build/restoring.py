@@ -26,7 +26,7 @@ from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
 from modelbuild.events import Report
 from modelbuild.graph import bind
 from modelbuild.modelfile.parse import parse
-from modelbuild.names import real
+from modelbuild.names import is_file_name, real
 from modelbuild.plan import Plan
 from modelbuild.sources.hub import is_hub
 
@@ -186,7 +186,9 @@ class _Restoring:
     def _project(self) -> Iterator[Project]:
         """Open the project as it was: its Modelfile and its lock from the log, its cache where it is now."""
         texts = [(Path(path), self.builds.file(digest)) for path, digest in self.past.files]
-        if any(text is None or (self.where.imports and not is_configuration(path.name)) for path, text in texts):
+        if any(
+            text is None or (self.where.imports and not (is_configuration(path.name) and is_file_name(path.name))) for path, text in texts
+        ):
             hint = "take the Modelfile of that time from version control, and build it"
             raise ModelbuildError(Problem(f"the Modelfile of build {self.past.id} is no longer in the cache", hint=hint), Exit.DIGEST)
         lock = lockfile.parse(self.where.lock, self.builds.file(self.past.lock) or b"") if self.past.lock else None

@@ -42,7 +42,7 @@ class Side:
         target: the merge in that recipe, or "".
         small: reads a file beside the weights, None where there is none of that name.
         whole: whether it is a model, and not a file of weights alone.
-        facts: what else is known of it, by name: roots of sources, revisions of methods.
+        facts: what else is known of its ingredients, by (name, of what): revisions of methods, commits and roots of sources.
 
     """
 
@@ -52,7 +52,7 @@ class Side:
     target: str
     small: Callable[[str], bytes | None] = field(repr=False)
     whole: bool = True
-    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    facts: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
     @property
     def ingredients(self) -> Recipe:
@@ -130,8 +130,12 @@ class Sides:
         if not (path / MANIFEST).is_file():
             facts = (f"nothing that modelbuild made stands at {path}",)
             raise ModelbuildError(Problem(f"`{name}` is not built", facts=facts, hint=f"build it: `modelbuild build {name}`"))
-        held = self._of_path(name, path)
-        return Side(name, held.tensors, flat(modelfile.document), name, held.small)
+        held, root = self._of_path(name, path), read_manifest(path).root
+        made = ((build, output) for build in self.builds.all() for output in build.outputs if (output.name, output.root) == (name, root))
+        build, output = next(made, (None, None))
+        if build is None or output is None:
+            return Side(name, held.tensors, flat(modelfile.document), name, held.small)
+        return Side(name, held.tensors, recipe_in(self.builds, build), name, held.small, facts=_facts(build, output))
 
     def _of_build(self, build: PastBuild, target: str) -> Iterator[Side]:
         """Yield outputs of a past build, from what the cache has kept of them."""
@@ -144,16 +148,13 @@ class Sides:
         for name, output in made.items():
             found = output_of(build, name)
             assert found is not None
-            revisions = {f"method {method} (revision)": str(revision) for method, revision in build.methods.items()}
-            commits = {f"source {source} (commit)": one.commit for source, one in build.sources.items() if one.commit}
-            roots = {f"source {source} (tensors)": root for source, root in output.read.items() if root}
             yield Side(
                 f"{build.id}::{name}",
                 self._kept(output),
                 recipe_in(self.builds, build),
                 name,
                 lambda file, output=output: self.builds.file(output.small.get(file, "")),  # type: ignore[misc]
-                facts={**revisions, **commits, **roots},
+                facts=_facts(build, output),
             )
 
     def _kept(self, output: PastOutput) -> dict[str, HeldTensor]:
@@ -181,3 +182,10 @@ class Sides:
             if held == digest:
                 return TensorInfo(name, info.dtype, info.shape, info.path, info.offset, info.nbytes)
         return None
+
+
+def _facts(build: PastBuild, output: PastOutput) -> dict[tuple[str, str], str]:
+    """Return what a build knew of an output's ingredients beside their recipe."""
+    found = {(f"method {method} (revision)", ""): str(revision) for method, revision in build.methods.items()}
+    found |= {(f"source {source} (commit)", ""): one.commit for source, one in build.sources.items() if one.commit}
+    return found | {(f"source {source} (tensors)", output.scope.get(source, "")): root for source, root in output.read.items() if root}

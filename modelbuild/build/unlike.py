@@ -9,7 +9,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from modelbuild.build.recipe import Recipe, flat, moved, resting_on, within
-from modelbuild.build.recording import commit_of, leaves_under, root_of
+from modelbuild.build.recording import commit_of, leaves_under, root_of, scope_of
 from modelbuild.build.view import View
 from modelbuild.cache.builds import Builds, PastBuild, PastOutput
 from modelbuild.cache.layout import parse_json
@@ -48,7 +48,7 @@ def source_changes(past: PastBuild, plan: Plan, target: str, sources: SourceFile
         if before.commit != commit:
             yield Change(f"source {name} (commit)", before.commit, commit)
         old, new = output.read.get(name, ""), root_of(leaves, sources)
-        if old and old != new:
+        if old and old != new and output.scope.get(name) == scope_of(leaves):
             unread = sorted({leaf.info.path.name for leaf in leaves if not sources.known(leaf)})
             yield Change(f"source {name} (tensors)", old, new or f"not read since {', '.join(unread[:3])} changed")
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tomli
-
 if TYPE_CHECKING:
     from modelbuild.modelfile.model import Modelfile
 
@@ -105,6 +103,10 @@ def modelfile_at(where: Where) -> Modelfile:
 
 def cache_setting(where: Where, text: bytes) -> str:
     """Return `[cache] path` of a Modelfile that may not be sound: "" where it cannot be told."""
+    if b"cache" not in text and b"\\" not in text and not any("cache" in override for override in where.overrides):
+        return ""  # most say nothing of it, and reading TOML takes as long as all else that a null build does
+    import tomli
+
     try:
         document = {} if where.imports else tomli.loads(text.decode("utf-8-sig"))
         if where.overrides or "${" in str(document.get("cache")):

@@ -27,6 +27,8 @@ LARGEST_FILE = 64 << 20
 """Bytes of a file that is kept for the log: what is larger is left to its source."""
 
 _ID = 8
+_LATEST = 1e11
+"""Seconds: no build began later, or took longer."""
 _FORMAT = 1
 _BUILD = "b:"
 _FILE = "f:"
@@ -46,6 +48,7 @@ class PastOutput:
         weights: the id of the pack that each weight file is, by file name.
         small: digests of the other files' bytes, by name.
         read: Merkle root of the tensors that it rests on in each source, by the source's name.
+        scope: digest of those tensors' names: roots tell of other bytes where these are the same.
 
     """
 
@@ -58,6 +61,7 @@ class PastOutput:
     weights: Mapping[str, str] = field(default_factory=dict)
     small: Mapping[str, str] = field(default_factory=dict)
     read: Mapping[str, str] = field(default_factory=dict)
+    scope: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +135,10 @@ class Builds:
     """The log of one project in an index."""
 
     def __init__(self, index: Index, modelfile: Path) -> None:
-        """Look at the project of that Modelfile."""
+        """Look at the project of that Modelfile, known by its path from the cache: a project that moves with its cache keeps its log."""
         self._index = index
-        self._prefix = f"{_BUILD}{blake3(os.fsencode(os.path.realpath(modelfile))).hexdigest()[:16]}:"
+        path = os.path.relpath(os.path.realpath(modelfile), os.path.realpath(index.directory))
+        self._prefix = f"{_BUILD}{blake3(os.fsencode(path)).hexdigest()[:16]}:"
 
     def all(self) -> tuple[PastBuild, ...]:
         """Return the builds that are remembered, the latest first."""
@@ -217,6 +222,8 @@ def _build(fields: Mapping[Any, Any]) -> PastBuild:
         table[name] = tuple(map(str, _list(fields[name])))
     build = PastBuild(**table)
     numbers = (build.started, build.seconds, build.total, build.run, build.read, build.written, build.linked)
+    if not (0 <= build.started < _LATEST and 0 <= build.seconds < _LATEST):
+        raise ValueError
     texts = (build.id, build.version, build.device, build.recipe, build.lock)
     if not all(isinstance(number, int | float) for number in numbers) or not all(isinstance(text, str) for text in texts):
         raise TypeError

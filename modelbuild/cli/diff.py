@@ -18,7 +18,7 @@ def diff(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything differs.")] = False,
     json: Json = False,
 ) -> None:
-    """Compare two models: recipes, then tensors that differ.
+    """Compare two models: recipes, then what differs of the tensors.
 
     Tensors whose digests are equal are never read.
     """

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Numbers = np.ndarray[Any, np.dtype[Any]]
 
-CHUNK = 1 << 18
-"""Elements that are compared at a time; each costs some 70 bytes of memory."""
+CHUNK = 1 << 16
+"""Elements that are compared at a time: what is made of them stays in the caches of a core."""
 
 BYTES_PER_ELEMENT = 72
 """Of memory, of one comparison: stored twice, in float64 twice, and what is made of them."""
@@ -88,35 +88,53 @@ def difference(one: TensorInfo, other: TensorInfo, check: Callable[[], None] = l
         return None
     import numpy as np
 
-    sums = np.zeros(3)  # of a², b², (a - b)²
-    product = largest = 0.0
-    elements = nonfinite = flips = ulps = 0
-    alike = one.dtype == other.dtype and one.dtype in _FLOATS
+    found = _Sums(one.dtype, other.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
         for left, right in zip(_chunks(one), _chunks(other), strict=True):
             check()
-            if one.dtype == other.dtype and np.array_equal(left, right):
-                a = b = _values(left, one.dtype)
-                finite = np.isfinite(a)
-            else:
-                a, b = _values(left, one.dtype), _values(right, other.dtype)
-                unequal = (a != b) if alike or one.dtype != other.dtype else left != right
-                elements += int(np.count_nonzero(unequal & ~(np.isnan(a) & np.isnan(b))))
-                finite = np.isfinite(a) & np.isfinite(b)
-                flips += int(np.count_nonzero((a > 0) & (b < 0)) + np.count_nonzero((a < 0) & (b > 0)))
-                if alike:
-                    ulps = max(ulps, _ulps(left[finite], right[finite], SIZES[one.dtype]))
-            if not finite.all():
-                nonfinite += int(finite.size - np.count_nonzero(finite))
-                a, b = a[finite], b[finite]
-            apart = a - b
-            largest = max(largest, float(np.abs(apart).max(initial=0.0)))
-            sums += (np.dot(a, a), np.dot(b, b), np.dot(apart, apart))
-            product += float(np.dot(a, b))
-    norm, norms = math.sqrt(sums[0]), math.sqrt(sums[0]) * math.sqrt(sums[1])
-    relative = math.sqrt(sums[2]) / norm if norm else (math.inf if sums[2] else 0.0)
-    cosine = max(-1.0, min(1.0, product / norms)) if norms else math.nan
-    return Difference(elements, one.numel, nonfinite, largest, relative, cosine, ulps if alike else -1, flips)
+            found.add(left, right)
+    return found.difference(one.numel)
+
+
+class _Sums:
+    """What is known of two tensors after some chunks."""
+
+    def __init__(self, dtype: str, other: str) -> None:
+        self.dtypes = dtype, other
+        self.floats = dtype == other and dtype in _FLOATS
+        self.squares = self.others = self.apart = self.product = self.largest = 0.0
+        self.elements = self.nonfinite = self.ulps = self.flips = 0
+
+    def add(self, left: Numbers, right: Numbers) -> None:
+        """Take a chunk of each, as stored."""
+        import numpy as np
+
+        a, b = _values(left, self.dtypes[0]), _values(right, self.dtypes[1])
+        squares, others = float(np.dot(a, a)), float(np.dot(b, b))
+        if not math.isfinite(squares + others):
+            finite = np.isfinite(a) & np.isfinite(b)
+            odd = ~finite
+            self.nonfinite += int(np.count_nonzero(odd))
+            self.elements += int(np.count_nonzero((a[odd] != b[odd]) & ~(np.isnan(a[odd]) & np.isnan(b[odd]))))
+            left, right, a, b = left[finite], right[finite], a[finite], b[finite]
+            squares, others = float(np.dot(a, a)), float(np.dot(b, b))
+        whole = self.dtypes[0] == self.dtypes[1] and not self.floats  # large integers may be one number in float64
+        apart = a - b
+        self.elements += int(np.count_nonzero(left != right if whole else apart))
+        self.squares, self.others = self.squares + squares, self.others + others
+        self.apart, self.product = self.apart + float(np.dot(apart, apart)), self.product + float(np.dot(a, b))
+        self.largest = max(self.largest, float(apart.max(initial=0.0)), -float(apart.min(initial=0.0)))
+        self.flips += int(np.count_nonzero((np.signbit(a) != np.signbit(b)) & (a != 0) & (b != 0)))
+        if self.floats:
+            self.ulps = max(self.ulps, _ulps(left, right, SIZES[self.dtypes[0]]))
+
+    def difference(self, numel: int) -> Difference:
+        """Return what it comes to."""
+        norms = math.sqrt(self.squares) * math.sqrt(self.others)
+        relative = math.sqrt(self.apart) / math.sqrt(self.squares) if self.squares else (math.inf if self.apart else 0.0)
+        cosine = max(-1.0, min(1.0, self.product / norms)) if norms else math.nan
+        ulps = self.ulps if self.floats else -1
+        return Difference(self.elements, numel, self.nonfinite, self.largest, relative, cosine, ulps, self.flips)
 
 
 def _chunks(info: TensorInfo) -> Iterator[Numbers]:

@@ -44,7 +44,8 @@ def log(builds: Sequence[PastBuild], look: Look) -> str:
         return "no build is in the log: it is kept in the cache, and starts with the next build that does anything"
     lines = []
     for build in builds:
-        lines.append(f"{look.paint('yellow', build.id)}  {_when(build.started)}  {_did(build)}")
+        first, *rest = look.wrapped(f"{build.id}  {_when(build.started)}  {_did(build)}", 10, first=0)
+        lines += [first.replace(build.id, look.paint("yellow", build.id), 1), *rest]
         rows = [(output.name, output.state, output.identity[:_SHOWN], output.path) for output in build.outputs]
         lines += table(rows, look, indent=10)
         lines += look.wrapped(_asked(build), 12, first=10) if build.overrides else []
@@ -129,10 +130,23 @@ def _compared(one: Comparison, look: Look) -> Iterator[str]:
             yield from (f"    {name}" for name in names)
     if one.tensors:
         yield look.paint("bold", f"tensors that differ, {a} -> {b}:")
-        head = ("", "rel. L2", "cosine", "max ulp", "flips", "differing")
-        yield from table([head, *(_row(tensor) for tensor in one.tensors)], look, indent=4)
+        yield from _tensors([_HEAD, *(_row(tensor) for tensor in one.tensors)], look)
     count = len(one.tensors) + len(one.only_a) + len(one.only_b)
     yield f"{counted(count, 'tensor')} {'differs' if count == 1 else 'differ'}, {one.same} are equal; {human_bytes(one.read)} read"
+
+
+_HEAD = ("", "rel. L2", "cosine", "max ulp", "flips", "differing")
+
+
+def _tensors(rows: Sequence[tuple[str, ...]], look: Look) -> Iterator[str]:
+    """Show a table; where its columns do not fit, what stands in them below each name."""
+    if not look.width or sum(max(len(row[i]) for row in rows) + 2 for i in range(len(_HEAD))) + 4 <= look.width:
+        yield from table(rows, look, indent=4)
+        return
+    for name, *cells in rows[1:]:
+        yield f"    {name}"
+        told = [f"{head} {cell}" for head, cell in zip(_HEAD[1:], cells, strict=True) if cell]
+        yield from look.wrapped(", ".join(told), 8)
 
 
 def _row(tensor: UnlikeTensor) -> tuple[str, ...]:

@@ -13,22 +13,39 @@ from modelbuild.build import Where, stamp
 from modelbuild.cache import Cache, stattable
 from modelbuild.errors import Exit, ModelbuildError
 from tests.support.checkpoints import read_model
-from tests.support.projects import Project
+from tests.support.hub import Hub
+from tests.support.projects import DIAMOND, Project
 
 NORM = "model.norm.weight"
 
 
-@pytest.fixture
-def twice(diamond: Project, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, str, dict[str, str]]:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str, dict[str, str]]:
     """The diamond built, changed and built: with the id of the first build, and the hashes of what it left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stattable, "RACY_NS", 0)
+        project = Project(tmp_path_factory.mktemp("twice") / "project")
+        project.root.mkdir()
+        project.family()
+        project.write(DIAMOND)
+        project.build()
+        before = project.hashes()
+        project.edit("value = 0.6", "value = 0.4")
+        project.build(overrides=["seed=3"])
+        assert before != project.hashes()
+        return project, use_cases.log(project.where)[-1].id, before
+
+
+@pytest.fixture
+def twice(
+    template: tuple[Project, str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Project, str, dict[str, str]]:
+    """The same elsewhere: a project that moves with its cache keeps its log."""
     monkeypatch.setattr(stattable, "RACY_NS", 0)
     monkeypatch.setattr(stamp, "_RACY_NS", 0)
-    diamond.build()
-    before = diamond.hashes()
-    diamond.edit("value = 0.6", "value = 0.4")
-    diamond.build(overrides=["seed=3"])
-    assert before != diamond.hashes()
-    return diamond, use_cases.log(diamond.where)[-1].id, before
+    project, first, before = template
+    shutil.copytree(project.root, tmp_path / "project", copy_function=shutil.copy2)
+    return Project(tmp_path / "project"), first, before
 
 
 def without_packs(project: Project) -> None:
@@ -66,6 +83,7 @@ def test_the_log_says_what_was_asked_what_ran_and_what_came_out(twice: tuple[Pro
 def test_a_build_that_finds_everything_as_it_should_be_is_no_entry_and_writes_nothing(twice: tuple[Project, str, dict[str, str]]):
     """Neither one that goes by its stamp, nor one that has to look."""
     project, *_ = twice
+    project.build(overrides=["seed=3"])  # in another place the output is another, which is an entry
     before = [build.id for build in use_cases.log(project.where)]
 
     for path in (project.root / "cache/stamps").iterdir():
@@ -231,3 +249,23 @@ def test_a_configuration_of_mergekit_is_in_the_log_and_restored(project: Project
     assert before == project.hashes("mix")
     assert "t: 0.3" in use_cases.logged(where, first).texts[str(file)]
     assert not list((project.root / "cache").glob(".verify-*"))
+
+
+def test_a_source_on_a_hub_is_read_at_the_commit_that_was_locked_then(family: Project, hub: Hub, tmp_path: Path):
+    """The pin has moved since, and the packs are gone: the lock of then, in the log, says which commit it was."""
+    use_cases.lock(family.where)
+    family.build()
+    before = family.hashes()
+    change(Project(tmp_path / "origin"), "math")
+    hub.put("lab/math", tmp_path / "origin" / "math")
+    use_cases.lock(family.where, ())
+    family.build()
+    assert before != family.hashes()
+    last, first = use_cases.log(family.where)
+    without_packs(family)
+
+    (done,) = use_cases.restore(family.where, first.id)
+
+    assert ("built", before) == (done.how, family.hashes())
+    assert first.sources["math"].commit in use_cases.logged(family.where, first.id).lock
+    assert first.sources["math"].commit != last.sources["math"].commit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,7 @@ def test_the_oldest_are_forgotten_with_the_files_that_only_they_speak_of(cache: 
         None,
         7,
         {"format": 2},
+        {**asdict(past(1.0)), "format": 1, "started": 1e300},
         {"format": 1},
         {"format": 1, "outputs": 3, "sources": {}, "files": [], "asked": [], "overrides": [], "problems": []},
     ],

@@ -47,6 +47,21 @@ def test_a_null_build_imports_nothing_heavy_whatever_its_options(diamond: Projec
     assert set() == imported("build", *options, "release") & {*HEAVY}
 
 
+def test_the_status_of_what_is_fresh_imports_nothing_heavy(diamond: Project):
+    """Of the default targets, and of one of them by name; of one that was never built it plans."""
+    time.sleep(2.1)
+    diamond.build()
+
+    assert set() == imported("-C", str(diamond.root), "status") & {*HEAVY}
+    assert set() == imported("-C", str(diamond.root), "status", "release", "--json") & {*HEAVY}
+    assert {"networkx"} <= imported("-C", str(diamond.root), "status", "skills")
+
+
+def test_methods_are_shown_without_the_libraries_that_planning_and_computing_need(project: Project):
+    """The methods are imported, and they import no torch."""
+    assert set() == imported("methods") & {*HEAVY}
+
+
 def test_a_null_build_with_a_lock_and_sources_on_a_hub_imports_nothing_heavy_and_asks_nothing(family: Project, hub: Hub):
     use_cases.lock(family.where)
     use_cases.fetch(family.where)
