@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from modelbuild.events import Noted, Report, Warned, silent
 
 if TYPE_CHECKING:
     from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.completing import Kind
     from modelbuild.build.doctoring import Diagnosis
     from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.housekeeping import CacheListing, CacheSize
@@ -44,10 +45,12 @@ __all__ = [
     "init",
     "lock",
     "methods",
+    "names",
     "schema",
     "show",
     "status",
     "verify",
+    "watch",
 ]
 
 
@@ -56,7 +59,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
 
     Args:
         where: the Modelfile and its cache.
-        targets: names of merges; none means the default ones.
+        targets: names of merges and groups, and globs; none means the default ones.
         options: how.
         report: told of everything that happens.
 
@@ -116,6 +119,16 @@ def forecast(where: Where, targets: Sequence[str] = (), options: Options | None 
     return use_case(where, targets, options or Options())
 
 
+def watch(where: Where) -> Iterator[int]:
+    """Yield at once, and again whenever the Modelfile or a file of a source here was saved: how many files are watched.
+
+    What is saved while the caller builds counts.
+    """
+    from modelbuild.build.watching import watch as use_case
+
+    return use_case(where)
+
+
 def verify(
     where: Where, targets: Sequence[str] = (), report: Report = silent, *, full: bool = False, rebuild: bool = False, sample: int = 0
 ) -> Verification:
@@ -123,7 +136,7 @@ def verify(
 
     Args:
         where: the Modelfile and its cache.
-        targets: names of merges; none means the default ones.
+        targets: names of merges and groups, and globs; none means the default ones.
         report: told of what is rebuilt.
         full: read all files, also those that nothing has touched since they were last read.
         rebuild: compute tensors of the targets again from their sources, and compare.
@@ -180,8 +193,8 @@ def explain(where: Where, target: str, tensor: str = "") -> tuple[Explanation, .
 
     Args:
         where: the Modelfile and its cache.
-        target: a merge; "" for the only one that is built by default.
-        tensor: one of its tensors, or "" for all.
+        target: a merge, a group or a glob; "" for the only one that is built by default.
+        tensor: one of their tensors, or "" for all.
 
     """
     from modelbuild.build.inspect import explain as use_case
@@ -189,21 +202,21 @@ def explain(where: Where, target: str, tensor: str = "") -> tuple[Explanation, .
     return use_case(where, target, tensor)
 
 
-def show(where: Where, target: str = "") -> ShownTarget:
-    """Return shapes, types, and the parameters as resolved for each tensor of a target, with keys where they are known.
+def show(where: Where, targets: Sequence[str] = ()) -> tuple[ShownTarget, ...]:
+    """Return of each target the shapes, types, and parameters as resolved for each tensor, with keys where they are known.
 
     Args:
         where: the Modelfile and its cache.
-        target: a merge; "" for the only one that is built by default.
+        targets: merges, groups, globs; none means the only one that is built by default.
 
     """
     from modelbuild.build.inspect import show as use_case
 
-    return use_case(where, target)
+    return use_case(where, targets)
 
 
 def graph(where: Where, target: str = "") -> GraphView:
-    """Return the graph of merges, or the part of it that a target rests on."""
+    """Return the graph of merges, or the part of it that a target, a group or what a glob matches rests on."""
     from modelbuild.build.inspect import graph as use_case
 
     return use_case(where, target)
@@ -214,6 +227,19 @@ def methods(name: str = "") -> tuple[MethodView, ...]:
     from modelbuild.build.inspect import methods as use_case
 
     return use_case(name)
+
+
+def names(where: Where, kind: Kind) -> tuple[str, ...]:
+    """Return the names that a word may be completed to, without reading more than the text of the Modelfile: none where it is not sound.
+
+    Args:
+        where: the Modelfile.
+        kind: "targets", "sources", "methods" or "templates" of `init`.
+
+    """
+    from modelbuild.build.completing import names as use_case
+
+    return use_case(where, kind)
 
 
 def cache_ls(where: Where) -> CacheListing:
@@ -267,7 +293,7 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
 
     Args:
         where: the Modelfile and its cache.
-        targets: names of merges; none means all.
+        targets: names of merges and groups, and globs; none means all.
 
     Raises:
         ModelbuildError: exit 8, with nothing removed, if something else stands where an output would, or a source does.
@@ -314,13 +340,13 @@ def import_mergekit(configurations: Sequence[Path], output: Path | None = None, 
 
 
 def export_mergekit(
-    where: Where, target: str = "", output: Path | None = None, seen_from: Path | None = None
+    where: Where, targets: Sequence[str] = (), output: Path | None = None, seen_from: Path | None = None
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Say merges in mergekit's words; return each file's path, "" where none is written, with its text, and what differs all the same.
 
     Args:
         where: the Modelfile.
-        target: a merge; "" for those that are built by default.
+        targets: merges, groups, globs; none means those that are built by default.
         output: a file that ends in .yml or .yaml, a directory in which each target has one, or None.
         seen_from: the directory that paths of models are to start from; None for the current one.
 
@@ -330,7 +356,7 @@ def export_mergekit(
     """
     from modelbuild.build.exporting import export_mergekit as use_case
 
-    return use_case(where, target, output, seen_from or Path())
+    return use_case(where, targets, output, seen_from or Path())
 
 
 def schema() -> dict[str, Any]:

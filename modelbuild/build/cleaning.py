@@ -13,7 +13,8 @@ from modelbuild.cache import Cache
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import MANIFEST, refuse_foreign
-from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.graph import select
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.names import real
 from modelbuild.reading import read_small
@@ -61,19 +62,11 @@ def outputs_of(where: Where, modelfile: Modelfile, targets: Sequence[str] = ()) 
     """Return the output directories of targets, or of every merge where none is named.
 
     Raises:
-        ModelbuildError: exit 2 if a name is no merge.
+        ModelbuildError: exit 2 if a word means no merge.
 
     """
     merges = modelfile.merges
-    declared = f"declared: {among(merges)}" if merges else f"{where.file} declares none"
-    problems = [
-        Problem(f"no merge is called `{name}`", facts=(declared,), hint=did_you_mean(name, merges))
-        for name in targets
-        if name not in merges
-    ]
-    if problems:
-        raise ModelbuildError(problems)
-    return {name: where.root / (merges[name].output.path or f"out/{name}") for name in dict.fromkeys(targets or merges)}
+    return {name: where.root / (merges[name].output.path or f"out/{name}") for name in select(modelfile, targets) or merges}
 
 
 def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], published: OutputTable) -> None:

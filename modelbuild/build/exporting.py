@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelbuild import files, mergekit
 from modelbuild.build.where import is_configuration, modelfile_at
-from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
-from modelbuild.graph import bind
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.graph import bind, select
 
 if TYPE_CHECKING:
     from modelbuild.build.where import Where
     from modelbuild.graph import Graph
 
 
-def export_mergekit(where: Where, target: str, output: Path | None, seen_from: Path) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+def export_mergekit(
+    where: Where, targets: Sequence[str], output: Path | None, seen_from: Path
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """See `modelbuild.build.export_mergekit`."""
     graph = bind(modelfile_at(where))
-    if target and target not in graph.nodes:
-        facts = (f"declared: {', '.join(graph.nodes)}",)
-        raise ModelbuildError(Problem(f"no merge is called `{target}`", facts=facts, hint=did_you_mean(target, graph.nodes)))
-    chosen = (target,) if target else graph.default
+    chosen = select(graph.modelfile, targets) or graph.default
     if output is None or is_configuration(output.name):
         wanted = [(output, chosen)]
     else:

@@ -9,6 +9,7 @@ from modelbuild.build.judging import Judged, judge_plan
 from modelbuild.build.locking import Keeper
 from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
 from modelbuild.build.project import Project
+from modelbuild.build.shares import with_shares
 from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
@@ -101,7 +102,7 @@ class Forecast:
 
     def outcome(self, started: float) -> Outcome:
         """Return the forecast, its seconds and memory as estimates."""
-        targets = tuple(map(self.target, self.plan.targets.values()))
+        targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.judged.running)
         total, run = len(self.plan.actions), len(self.judged.running)
         left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
         read = sum(ref.nbytes for ref in self.read) + left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelbuild.build.foretelling import Forecast
@@ -17,7 +17,7 @@ from modelbuild.cache.outputs import OutputTable
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.method import REQUIRED, Method
 from modelbuild.methods import installed, load
-from modelbuild.plan import Action, Leaf, Plan
+from modelbuild.plan import Action, Leaf, Plan, Target
 from modelbuild.schedule import chain
 from modelbuild.stale import Change, Description, Fresh, Pending, changes, description_of, key_of
 
@@ -33,6 +33,8 @@ class TargetStatus:
         stale: how many actions would or may run for it.
         actions: how many it rests on.
         reasons: the distinct reasons, most frequent first.
+        point: of a variant, what it has from its matrix, by parameter.
+        nbytes: what the results of those that may run hold.
 
     """
 
@@ -42,6 +44,8 @@ class TargetStatus:
     stale: int
     actions: int
     reasons: tuple[str, ...]
+    point: Mapping[str, Any] = field(default_factory=dict)
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,14 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
         state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
         found.append(
             TargetStatus(
-                target.name, str(target.path), state, len(stale), len(actions), tuple(reason for reason, _ in reasons.most_common())
+                target.name,
+                str(target.path),
+                state,
+                len(stale),
+                len(actions),
+                tuple(reason for reason, _ in reasons.most_common()),
+                view.project.modelfile.merges[target.name].point,
+                sum(action.nbytes for action in stale),
             )
         )
     view.cache.close()
@@ -205,38 +216,43 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
 
 def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
     """See `modelbuild.build.explain`."""
-    view = _View(where, (target,) if target else ())
-    target = view.project.target(target)
-    tensors = view.plan.targets[target].tensors
-    if tensor and tensor not in tensors:
-        raise ModelbuildError(
-            Problem(
-                f"`{target}` has no tensor `{tensor}`",
-                facts=(f"it has {len(tensors)}; modelbuild show {target} lists them",),
-                hint=did_you_mean(tensor, tensors),
-            )
-        )
+    view = _View(where, (target,) if target else (Project.open(where).target(""),))
     told: list[Explanation] = []
     seen: set[int] = set()
-    for name in (tensor,) if tensor else tensors:
-        ref = tensors[name]
-        if isinstance(ref, Leaf):
-            if tensor:
-                told.append(Explanation(f"{target}::{name}", "fresh", f"it is {ref.label}, handed on", ()))
-            continue
-        for action in chain(ref):
-            if id(action) not in seen:
-                seen.add(id(action))
-                told.append(view.explained(action))
+    for planned in view.plan.targets.values():
+        tensors = planned.tensors
+        if tensor and tensor not in tensors:
+            raise ModelbuildError(
+                Problem(
+                    f"`{planned.name}` has no tensor `{tensor}`",
+                    facts=(f"it has {len(tensors)}; modelbuild show {planned.name} lists them",),
+                    hint=did_you_mean(tensor, tensors),
+                )
+            )
+        for name in (tensor,) if tensor else tensors:
+            ref = tensors[name]
+            if isinstance(ref, Leaf):
+                if tensor:
+                    told.append(Explanation(f"{planned.name}::{name}", "fresh", f"it is {ref.label}, handed on", ()))
+                continue
+            for action in chain(ref):
+                if id(action) not in seen:
+                    seen.add(id(action))
+                    told.append(view.explained(action))
     view.cache.close()
     return tuple(told)
 
 
-def show(where: Where, target: str) -> ShownTarget:
+def show(where: Where, targets: Sequence[str]) -> tuple[ShownTarget, ...]:
     """See `modelbuild.build.show`."""
-    view = _View(where, (target,) if target else ())
-    target = view.project.target(target)
-    planned = view.plan.targets[target]
+    view = _View(where, targets or (Project.open(where).target(""),))
+    try:
+        return tuple(_shown(view, planned) for planned in view.plan.targets.values())
+    finally:
+        view.cache.close()
+
+
+def _shown(view: _View, planned: Target) -> ShownTarget:
     tensors = []
     for name, ref in planned.tensors.items():
         if isinstance(ref, Leaf) or ref.node not in planned.own_nodes:
@@ -247,9 +263,8 @@ def show(where: Where, target: str) -> ShownTarget:
                     name, ref.dtype, ref.shape, ref.method.name, tuple(need.label for need in ref.needs), dict(ref.params), view.key(ref)
                 )
             )
-    view.cache.close()
     files = {file: sum(planned.tensors[name].nbytes for name in names) for file, names in planned.files.items()}
-    return ShownTarget(target, str(planned.path), files, tuple(tensors))
+    return ShownTarget(planned.name, str(planned.path), files, tuple(tensors))
 
 
 def graph(where: Where, target: str) -> GraphView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,12 +42,28 @@ State = Literal["built", "fresh", "failed", "stale"]
 
 @dataclass(frozen=True, slots=True)
 class BuiltTarget:
-    """One target after a build; `tensors` counts those of the output."""
+    """One target after a build.
+
+    Args:
+        name: the merge.
+        path: its output directory.
+        state: what became of it.
+        tensors: how many its output has.
+        point: of a variant, what it has from its matrix, by parameter.
+        run: actions that ran for it, or would; what several targets rest on counts for the first of them.
+        reused: the other actions that it rests on.
+        nbytes: what the results of those that ran hold.
+
+    """
 
     name: str
     path: str
     state: State
     tensors: int
+    point: Mapping[str, Any] = field(default_factory=dict)
+    run: int = 0
+    reused: int = 0
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +124,7 @@ class Outcome:
         """Return what the same build reports when it finds everything fresh: see `from_stamp`."""
         return replace(
             self,
-            targets=tuple(replace(target, state="fresh") for target in self.targets),
+            targets=tuple(replace(one, state="fresh", run=0, reused=one.run + one.reused, nbytes=0) for one in self.targets),
             actions=Actions(self.actions.total, 0, self.actions.total),
             bytes=Bytes(),
         ).to_json()

@@ -15,7 +15,7 @@ from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
-from modelbuild.graph import Graph, bind
+from modelbuild.graph import Graph, bind, select
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
 from modelbuild.names import plain
@@ -67,25 +67,13 @@ class Project:
         return self.where.cache_directory(self.modelfile.cache.path)
 
     def targets(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the targets of that name, or the default ones.
+        """Return the targets that names, groups and globs mean, or the default ones.
 
         Raises:
-            ModelbuildError: exit 2 if a name is no merge.
+            ModelbuildError: exit 2 if one of them means no merge.
 
         """
-        merges = self.modelfile.merges
-        problems = [
-            Problem(
-                f"no merge is called `{name}`",
-                facts=(f"declared: {among(merges)}" if merges else f"{self.where.file} declares none",),
-                hint=did_you_mean(name, merges) or self._elsewhere(name),
-            )
-            for name in names
-            if name not in merges
-        ]
-        if problems:
-            raise ModelbuildError(problems)
-        chosen = tuple(dict.fromkeys(names)) or self.graph.default
+        chosen = select(self.modelfile, names, self._elsewhere) or self.graph.default
         if not chosen:
             raise ModelbuildError(
                 Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table")
@@ -101,7 +89,7 @@ class Project:
         """
         chosen = self.targets((name,) if name else ())
         if len(chosen) > 1:
-            facts = (f"built by default: {', '.join(chosen)}",)
+            facts = (f"{f'`{name}` means' if name else 'built by default'}: {among(chosen)}",)
             raise ModelbuildError(Problem("which merge is meant?", facts=facts, hint=f"name it: `-f {self.where.file} {chosen[0]}`"))
         return chosen[0]
 

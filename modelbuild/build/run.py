@@ -10,7 +10,8 @@ from pathlib import Path
 
 from modelbuild.build import preflight
 from modelbuild.build.judging import judge_plan
-from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, State, peak_rss
+from modelbuild.build.outcome import Actions, Bytes, Options, Outcome, State, peak_rss
+from modelbuild.build.shares import shared_out
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.budget import raise_file_limit, share_out
@@ -23,7 +24,7 @@ from modelbuild.engine.sealing import Sealer
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.events import Kept, Published, Report, Settled, Started
+from modelbuild.events import Event, Kept, Merged, Published, Report, Settled, Started
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.schedule import order, uses
 
@@ -50,6 +51,7 @@ class Run:
         """Judge the plan, fit it into memory, and open what computes."""
         self._expected = expected
         self._plan, self._cache, self._options, self._report = plan, cache, options, report
+        self._ran: set[tuple[str, str]] = set()
         self._outputs = OutputTable(cache.index)
         self._sources = sources
         for target in plan.targets.values():
@@ -70,7 +72,7 @@ class Run:
             for ref in target.tensors.values():
                 if isinstance(ref, Action):
                     reads[ref] = reads.get(ref, 0) + 1
-        self._engine = Engine(cache, self._shelves, self._sources, self.device, told, self._budget, reads, report, force=options.force)
+        self._engine = Engine(cache, self._shelves, self._sources, self.device, told, self._budget, reads, self._told, force=options.force)
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
         report(
@@ -117,6 +119,12 @@ class Run:
     def keys(self) -> Mapping[str, Mapping[str, str]]:
         """Return the keys of everything settled, by node and tensor."""
         return self._engine.keys()
+
+    def _told(self, event: Event) -> None:
+        """Note what ran, and pass it on."""
+        if isinstance(event, Merged):
+            self._ran.add((event.node, event.tensor))
+        self._report(event)
 
     def _settle(self, target: Target, file: str, tensor: str) -> None:
         """Settle a tensor; who settles the last one of a file of which something ran completes the file."""
@@ -262,12 +270,8 @@ class Run:
 
     def _outcome(self, states: dict[str, State], failed: Sequence[ModelbuildError], started: float) -> Outcome:
         counts, total = self._engine.counts, len(self._plan.actions)
-        targets = tuple(
-            BuiltTarget(target.name, str(target.path), states.get(target.name, "failed"), len(target.tensors))
-            for target in self._plan.targets.values()
-        )
         return Outcome(
-            targets,
+            tuple(shared_out(self._plan, states, self._ran)),
             Actions(total, counts.run, total - counts.run),
             self._plan.aliased,
             Bytes(counts.read, counts.written, counts.linked),

@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelbuild import files
 from modelbuild.build import templates
+from modelbuild.build.templates import TEMPLATES
 from modelbuild.checkpoint.sections import depths_of
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.mergekit.models import is_repository
-
-TEMPLATES: Mapping[str, tuple[str, Callable[[Mapping[str, str], int], str], tuple[int, int]]] = {
-    "slerp": ("one model half way to another, attention and MLP by their own shares", templates.slerp, (2, 2)),
-    "ties": ("several fine-tunes of one base, without letting them cancel out", templates.ties, (2, 9)),
-    "frankenmerge": ("a deeper model of layers of two", templates.frankenmerge, (2, 2)),
-    "moe": ("a mixture of experts, to which a gate sends each token", templates.moe, (2, 9)),
-    "multi-stage": ("merges of merges: task vectors first, then a slerp", templates.multi_stage, (4, 9)),
-    "soup": ("the average of several models", templates.soup, (2, 9)),
-}
-"""By name: what comes of it, what writes it, and how many models it takes, the base among them."""
 
 _DEPTH = 32
 """Layers of a model that is not here to be looked at."""

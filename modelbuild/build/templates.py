@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 Models = Mapping[str, str]
 """Where models are, by name."""
@@ -116,3 +116,14 @@ inputs = [
 {inputs}]
 dtype = "bfloat16"
 """
+
+
+TEMPLATES: Mapping[str, tuple[str, Callable[[Mapping[str, str], int], str], tuple[int, int]]] = {
+    "slerp": ("one model half way to another, attention and MLP by their own shares", slerp, (2, 2)),
+    "ties": ("several fine-tunes of one base, without letting them cancel out", ties, (2, 9)),
+    "frankenmerge": ("a deeper model of layers of two", frankenmerge, (2, 2)),
+    "moe": ("a mixture of experts, to which a gate sends each token", moe, (2, 9)),
+    "multi-stage": ("merges of merges: task vectors first, then a slerp", multi_stage, (4, 9)),
+    "soup": ("the average of several models", soup, (2, 9)),
+}
+"""By name: what comes of it, what writes it, and how many models it takes, the base among them."""

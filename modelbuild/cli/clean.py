@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json
+from modelbuild.cli.completion import completed
 
 
 def clean(
     context: typer.Context,
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="TARGET", help="Names of merges; none: all of them.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="Names of merges and groups, or globs; none: all of them.",
+            show_default=False,
+            autocompletion=completed("targets"),
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TextIO
 
 import typer
 
+from modelbuild.cli.completion import completed
 from modelbuild.report.page import Look, Page
 
 if TYPE_CHECKING:
@@ -23,17 +24,25 @@ Colour = Literal["auto", "always", "never"]
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TARGET", help="Names of merges; none: the default ones. NAME.yml: a mergekit file to read instead.", show_default=False
+        metavar="TARGET",
+        help="Names of merges and groups, or globs ('x@*'); none: the default ones. NAME.yml: a mergekit file to read instead.",
+        show_default=False,
+        autocompletion=completed("targets"),
     ),
 ]
-Target = Annotated[str, typer.Argument(metavar="TARGET", help="The name of a merge.", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit the Modelfile in memory; may be repeated.", show_default=False)
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no hub for anything.")]
 Mirrors = Annotated[
     list[str] | None,
-    typer.Option("--source", metavar="NAME=PATH", help="Read a source from there, the same bytes; may be repeated.", show_default=False),
+    typer.Option(
+        "--source",
+        metavar="NAME=PATH",
+        help="Read a source from there, the same bytes; may be repeated.",
+        show_default=False,
+        autocompletion=completed("sources"),
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

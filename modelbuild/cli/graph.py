@@ -7,11 +7,19 @@ from typing import Annotated, Literal
 import typer
 
 from modelbuild.cli.common import Common, Json
+from modelbuild.cli.completion import completed
+
+_TARGET = typer.Argument(
+    metavar="TARGET",
+    help="The name of a merge or a group, or a glob; none: the whole graph.",
+    show_default=False,
+    autocompletion=completed("targets"),
+)
 
 
 def graph(
     context: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The name of a merge; none: the whole graph.", show_default=False)] = "",
+    target: Annotated[str, _TARGET] = "",
     form: Annotated[Literal["text", "mermaid", "dot", "json"], typer.Option("--format", help="How to draw it.")] = "text",
     json: Json = False,
 ) -> None:

@@ -8,8 +8,14 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json, Offline
+from modelbuild.cli.completion import completed
 
-_NAMES = typer.Argument(metavar="NAME[=REVISION]", help="With --upgrade: sources, and what to move them to; none: all.", show_default=False)
+_NAMES = typer.Argument(
+    metavar="NAME[=REVISION]",
+    help="With --upgrade: sources, and what to move them to; none: all.",
+    show_default=False,
+    autocompletion=completed("sources"),
+)
 
 
 def lock(

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json
+from modelbuild.cli.completion import completed
 
 
 def methods(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="One of them.", show_default=False)] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of them.", show_default=False, autocompletion=completed("methods"))] = "",
     json: Json = False,
 ) -> None:
     """Show the installed methods, or one in full."""

@@ -11,7 +11,7 @@ from modelbuild.names import human_bytes
 from modelbuild.report.page import Page
 from modelbuild.report.plain import Plain
 from modelbuild.report.problems import painted
-from modelbuild.report.words import listed
+from modelbuild.report.words import gathered, listed
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -80,6 +80,8 @@ class Fancy(Plain):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        task = bar.add_task(self.page.safe(f"building {listed(event.targets)}"), total=event.tensors, done=f"{event.reused} reused")
+        task = bar.add_task(
+            self.page.safe(f"building {listed(gathered(event.targets))}"), total=event.tensors, done=f"{event.reused} reused"
+        )
         bar.start()
         return bar, task

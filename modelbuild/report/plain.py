@@ -11,7 +11,7 @@ from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Publi
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Page
 from modelbuild.report.problems import painted
-from modelbuild.report.words import counted, listed, seconds
+from modelbuild.report.words import counted, gathered, listed, seconds
 
 EVERY = 10.0
 """Seconds between two lines that say how far it is."""
@@ -76,7 +76,7 @@ class Plain:
                 return [f"note: {event.text}"]
             case Started() if event.actions > event.reused:
                 run, actions = event.actions - event.reused, counted(event.actions, "action")
-                return [f"building {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
+                return [f"building {listed(gathered(event.targets))}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
             case Fetched():
                 return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
             case Published():
