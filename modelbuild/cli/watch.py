@@ -22,9 +22,9 @@ def watch(
     offline: Offline = False,
     mirrors: Mirrors = None,
 ) -> None:
-    """Build, and again whenever the Modelfile or a source here is saved.
+    """Build again whenever the Modelfile is saved.
 
-    Errors are shown, and it goes on waiting; Ctrl-C ends it.
+    Or a file of a source that is not on a hub.  Errors are shown, and it goes on waiting; Ctrl-C ends it.
     """
     from modelbuild import build as use_cases
     from modelbuild.report.words import counted

@@ -20,6 +20,7 @@ MARK = "@"
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.,=@+-]+")
 _WHOLE = re.compile(r"\.0$")
+_BITS = 64
 _DEPTH = 16
 """Tables in tables that are looked into: no parameter is deeper."""
 
@@ -64,6 +65,8 @@ def shown(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case int() if value.bit_length() > _BITS:
+            return "large"  # which the schema refuses, and Python may refuse to print
         case float():
             return _WHOLE.sub("", repr(value + 0.0))
         case list() | tuple():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from modelbuild.build.inspect import TargetStatus
-from modelbuild.build.outcome import BuiltTarget
 from modelbuild.modelfile.sweep import MARK, shown
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
+
+if TYPE_CHECKING:
+    from modelbuild.build.inspect import TargetStatus
+    from modelbuild.build.outcome import BuiltTarget
 
 Columns = Mapping[str, str]
 """What is told of a variant, by the column's head."""

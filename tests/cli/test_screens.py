@@ -257,6 +257,8 @@ def test_json_keeps_whole_values():
         "stale": 0,
         "actions": 39,
         "reasons": [],
+        "point": {},
+        "nbytes": 0,
     } == json.loads(json_document.document({"targets": STATUS}))["targets"][0]
     assert [Path("a")] == [Path(text) for text in json.loads(json_document.document((Path("a"),)))]
     assert [0.5, 1.0] == json.loads(json_document.document(SHOWN))["tensors"][1]["params"]["density"]

@@ -55,6 +55,19 @@ embed = "base"
 head = "blend"
 tokenizer = { source = "base", chat_template = "chatml", tokens = { "t3" = { source = "code", force = true } } }
 output = { path = "out/release", shard_size = "5GB", dtype = "bfloat16" }
+[merge.swept]
+method = "ties"
+base = "base"
+inputs = ["code", { model = "chat", weight = 0.5 }]
+output.path = "out/{variant}"
+[merge.swept.matrix]
+density = [0.3, 0.5]
+inputs.code.weight = [0.5, [0.1, 1.0]]
+include = [{ density = 0.7, "inputs.chat.weight" = 1 }, { density = 0.3, seed = 5 }]
+exclude = [{ density = 0.5, inputs.code.weight = 0.5 }]
+[group]
+some = ["release", "swept@*"]
+most = ["some", "blend"]
 """
 
 ELSEWHERE = ("/", "//", "..", "x/..", "a/../../x")
@@ -74,6 +87,8 @@ KEYS = (
     "merge.blend.t",
     "vars.blend",
     "merge.release.slices[0].layers",
+    "merge.swept.matrix.density",
+    "group.some",
     "merge.skills.inputs[0].weight",
     "source",
     "seed",
