@@ -37,9 +37,13 @@ class Notebook(Plain):
             now = self._clock()
             if new or now >= self._shown + _EVERY or self.settled == self.tensors:
                 self._shown = now
-                self._show("\n".join([*self._said, *self.progress()]))
+                self._show("\n".join([*self._said, *self._under()]))
 
     def progress(self) -> list[str]:
+        """Say nothing of it among the lines that stay."""
+        return []
+
+    def _under(self) -> list[str]:
         """Return how far the build is; once it is done that is no news."""
         if not self.tensors or self.settled == self.tensors:
             return []

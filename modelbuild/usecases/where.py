@@ -124,12 +124,17 @@ def _toml(value: object) -> str:
         case int() | float():
             return repr(value)
         case str() | os.PathLike():
-            return json.dumps(os.fspath(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+            return _text(os.fspath(value))
         case Mapping():
-            return f"{{ {', '.join(f'{json.dumps(str(key), ensure_ascii=False)} = {_toml(one)}' for key, one in value.items())} }}"
+            return f"{{ {', '.join(f'{_text(str(key))} = {_toml(one)}' for key, one in value.items())} }}"
         case list() | tuple():
             return f"[{', '.join(map(_toml, value))}]"
     raise TypeError(f"a Modelfile has no value like {value!r}")
+
+
+def _text(text: str) -> str:
+    """Write a string as TOML: as JSON has it, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def is_configuration(name: str) -> bool:
