@@ -58,12 +58,12 @@ __all__ = [
 
 
 def build(
-    where: Where | File, targets: Words = (), options: Options | None = None, report: Report = silent, **place: Unpack[Place]
+    file: Where | File, targets: Words = (), options: Options | None = None, report: Report = silent, **place: Unpack[Place]
 ) -> Outcome:
     """Bring targets up to date.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         targets: names of merges and groups, and globs; none means the default ones.
         options: how.
         report: told of everything that happens.
@@ -77,7 +77,7 @@ def build(
 
     """
     options, started = options or Options(), time.perf_counter()
-    where, targets = at(where, place), words(targets)
+    where, targets = at(file, place), words(targets)
     text = b"".join(map(stamp.read, where.files))
     lock = stamp.read(where.lock)
     left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
@@ -119,25 +119,25 @@ def build(
     return outcome
 
 
-def forecast(where: Where | File, targets: Words = (), options: Options | None = None, **place: Unpack[Place]) -> Outcome:
+def forecast(file: Where | File, targets: Words = (), options: Options | None = None, **place: Unpack[Place]) -> Outcome:
     """Say what `build` would do, without doing it: the same fields as an upper bound, exact where `exact` says so."""
     from modelbuild.usecases.foretelling import forecast as use_case
 
-    return use_case(at(where, place), words(targets), options or Options())
+    return use_case(at(file, place), words(targets), options or Options())
 
 
-def watch(where: Where | File, **place: Unpack[Place]) -> Iterator[int]:
+def watch(file: Where | File, **place: Unpack[Place]) -> Iterator[int]:
     """Yield at once, and again whenever the Modelfile or a file of a source here was saved: how many files are watched.
 
     What is saved while the caller builds counts.
     """
     from modelbuild.usecases.watching import watch as use_case
 
-    return use_case(at(where, place))
+    return use_case(at(file, place))
 
 
 def verify(
-    where: Where | File,
+    file: Where | File,
     targets: Words = (),
     report: Report = silent,
     *,
@@ -149,7 +149,7 @@ def verify(
     """Hold the lock against the Modelfile, and sources, outputs and packs against their digests.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         targets: names of merges and groups, and globs; none means the default ones.
         report: told of what is rebuilt.
         full: read all files, also those that nothing has touched since they were last read.
@@ -160,10 +160,10 @@ def verify(
     """
     from modelbuild.usecases.verifying import verify as use_case
 
-    return use_case(at(where, place), words(targets), report, full=full, rebuild=rebuild, sample=sample)
+    return use_case(at(file, place), words(targets), report, full=full, rebuild=rebuild, sample=sample)
 
 
-def fetch(where: Where | File, targets: Words = (), report: Report = silent, **place: Unpack[Place]) -> tuple[FetchedSource, ...]:
+def fetch(file: Where | File, targets: Words = (), report: Report = silent, **place: Unpack[Place]) -> tuple[FetchedSource, ...]:
     """Bring here, and check, every file that targets read of a source on the hub.
 
     Raises:
@@ -172,11 +172,11 @@ def fetch(where: Where | File, targets: Words = (), report: Report = silent, **p
     """
     from modelbuild.usecases.fetching import fetch as use_case
 
-    return use_case(at(where, place), words(targets), report)
+    return use_case(at(file, place), words(targets), report)
 
 
 def lock(
-    where: Where | File,
+    file: Where | File,
     upgrade: Sequence[str] | None = None,
     report: Report = silent,
     *,
@@ -187,7 +187,7 @@ def lock(
     """Write into the lock what is known without building: commits, digests, graphs.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         upgrade: sources whose pins are to be moved, each NAME or NAME=REVISION; () for all, None for none.
         report: told of what is fetched.
         check: write nothing, and refuse a lock that is not right.
@@ -200,21 +200,21 @@ def lock(
     """
     from modelbuild.usecases.pinning import lock as use_case
 
-    return use_case(at(where, place), upgrade, report, check=check, dry_run=dry_run)
+    return use_case(at(file, place), upgrade, report, check=check, dry_run=dry_run)
 
 
-def status(where: Where | File, targets: Words = (), **place: Unpack[Place]) -> tuple[TargetStatus, ...]:
+def status(file: Where | File, targets: Words = (), **place: Unpack[Place]) -> tuple[TargetStatus, ...]:
     """Say of each target whether it is fresh, or stale and why."""
     from modelbuild.usecases.inspect import status as use_case
 
-    return use_case(at(where, place), words(targets))
+    return use_case(at(file, place), words(targets))
 
 
-def explain(where: Where | File, target: str, tensor: str = "", **place: Unpack[Place]) -> tuple[Explanation, ...]:
+def explain(file: Where | File, target: str, tensor: str = "", **place: Unpack[Place]) -> tuple[Explanation, ...]:
     """Say why tensors of a target are, or would be, rebuilt: field by field, old value and new value.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         target: a merge, a group or a glob; "" for the only one that is built by default.
         tensor: one of their tensors, or "" for all.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
@@ -222,28 +222,28 @@ def explain(where: Where | File, target: str, tensor: str = "", **place: Unpack[
     """
     from modelbuild.usecases.inspect import explain as use_case
 
-    return use_case(at(where, place), target, tensor)
+    return use_case(at(file, place), target, tensor)
 
 
-def show(where: Where | File, targets: Words = (), **place: Unpack[Place]) -> tuple[ShownTarget, ...]:
+def show(file: Where | File, targets: Words = (), **place: Unpack[Place]) -> tuple[ShownTarget, ...]:
     """Return of each target the shapes, types, and parameters as resolved for each tensor, with keys where they are known.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         targets: merges, groups, globs; none means the only one that is built by default.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
     """
     from modelbuild.usecases.inspect import show as use_case
 
-    return use_case(at(where, place), words(targets))
+    return use_case(at(file, place), words(targets))
 
 
-def view_graph(where: Where | File, target: str = "", **place: Unpack[Place]) -> GraphView:
+def view_graph(file: Where | File, target: str = "", **place: Unpack[Place]) -> GraphView:
     """Return the graph of merges, or the part of it that a target, a group or what a glob matches rests on."""
     from modelbuild.usecases.inspect import graph as use_case
 
-    return use_case(at(where, place), target)
+    return use_case(at(file, place), target)
 
 
 def list_methods(name: str = "") -> tuple[MethodView, ...]:
@@ -253,56 +253,56 @@ def list_methods(name: str = "") -> tuple[MethodView, ...]:
     return use_case(name)
 
 
-def names(where: Where | File, kind: Kind, **place: Unpack[Place]) -> tuple[str, ...]:
+def names(file: Where | File, kind: Kind, **place: Unpack[Place]) -> tuple[str, ...]:
     """Return the names that a word may be completed to, without reading more than the text of the Modelfile: none where it is not sound.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         kind: "targets", "sources", "methods" or "templates" of `init`.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
     """
     from modelbuild.usecases.completing import names as use_case
 
-    return use_case(at(where, place), kind)
+    return use_case(at(file, place), kind)
 
 
-def cache_ls(where: Where | File, **place: Unpack[Place]) -> CacheListing:
+def cache_ls(file: Where | File, **place: Unpack[Place]) -> CacheListing:
     """Return the packs of the cache, most recently used first; the Modelfile need not be sound, nor there."""
     from modelbuild.usecases.housekeeping import cache_ls as use_case
 
-    return use_case(at(where, place))
+    return use_case(at(file, place))
 
 
-def cache_size(where: Where | File, **place: Unpack[Place]) -> CacheSize:
+def cache_size(file: Where | File, **place: Unpack[Place]) -> CacheSize:
     """Return how large the cache is and may be; the Modelfile need not be sound, nor there."""
     from modelbuild.usecases.housekeeping import cache_size as use_case
 
-    return use_case(at(where, place))
+    return use_case(at(file, place))
 
 
-def cache_gc(where: Where | File, max_size: int = 0, **place: Unpack[Place]) -> Collected:
+def cache_gc(file: Where | File, max_size: int = 0, **place: Unpack[Place]) -> Collected:
     """Remove what no build can use, then packs, least recently used first, until they fit.
 
     Args:
-        where: the Modelfile, which need not be sound nor there, and its cache.
+        file: the Modelfile, which need not be sound nor there, and its cache.
         max_size: bytes that packs may occupy; 0 for `[cache] max_size`, else what the first build set.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
     """
     from modelbuild.usecases.housekeeping import cache_gc as use_case
 
-    return use_case(at(where, place), max_size)
+    return use_case(at(file, place), max_size)
 
 
-def cache_verify(where: Where | File, **place: Unpack[Place]) -> Verified:
+def cache_verify(file: Where | File, **place: Unpack[Place]) -> Verified:
     """Hash every pack of the cache, and remove those that are not what their names say."""
     from modelbuild.usecases.housekeeping import cache_verify as use_case
 
-    return use_case(at(where, place))
+    return use_case(at(file, place))
 
 
-def cache_clean(where: Where | File, **place: Unpack[Place]) -> CacheSize:
+def cache_clean(file: Where | File, **place: Unpack[Place]) -> CacheSize:
     """Remove everything that the cache holds, and return how much that was; a README and the like in its directory stay.
 
     Raises:
@@ -311,14 +311,14 @@ def cache_clean(where: Where | File, **place: Unpack[Place]) -> CacheSize:
     """
     from modelbuild.usecases.housekeeping import cache_clean as use_case
 
-    return use_case(at(where, place))
+    return use_case(at(file, place))
 
 
-def clean(where: Where | File, targets: Words = (), **place: Unpack[Place]) -> Cleaned:
+def clean(file: Where | File, targets: Words = (), **place: Unpack[Place]) -> Cleaned:
     """Remove outputs that modelbuild made, and the stamps of their builds; never the cache, never a source.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         targets: names of merges and groups, and globs; none means all.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
@@ -328,7 +328,7 @@ def clean(where: Where | File, targets: Words = (), **place: Unpack[Place]) -> C
     """
     from modelbuild.usecases.cleaning import clean as use_case
 
-    return use_case(at(where, place), words(targets))
+    return use_case(at(file, place), words(targets))
 
 
 def init(file: File, template: str = "multi-stage", models: Sequence[str] = (), root: File = "") -> Path:
@@ -367,12 +367,12 @@ def import_mergekit(configurations: Sequence[File], output: File | None = None, 
 
 
 def export_mergekit(
-    where: Where | File, targets: Words = (), output: File | None = None, seen_from: File = "", **place: Unpack[Place]
+    file: Where | File, targets: Words = (), output: File | None = None, seen_from: File = "", **place: Unpack[Place]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Say merges in mergekit's words; return each file's path, "" where none is written, with its text, and what differs all the same.
 
     Args:
-        where: the Modelfile.
+        file: the Modelfile.
         targets: merges, groups, globs; none means those that are built by default.
         output: a file that ends in .yml or .yaml, a directory in which each target has one, or None.
         seen_from: the directory that paths of models are to start from; by default the current one.
@@ -384,7 +384,7 @@ def export_mergekit(
     """
     from modelbuild.usecases.exporting import export_mergekit as use_case
 
-    return use_case(at(where, place), words(targets), None if output is None else Path(output), Path(seen_from))
+    return use_case(at(file, place), words(targets), None if output is None else Path(output), Path(seen_from))
 
 
 def schema() -> dict[str, Any]:
@@ -394,15 +394,15 @@ def schema() -> dict[str, Any]:
     return json_schema()
 
 
-def diagnose(where: Where | File, *, hub: bool = False, **place: Unpack[Place]) -> Diagnosis:
+def diagnose(file: Where | File, *, hub: bool = False, **place: Unpack[Place]) -> Diagnosis:
     """Look at what a build needs of this machine: versions, cache, devices, the Modelfile.
 
     Args:
-        where: the Modelfile, which need not be sound nor there, and its cache.
+        file: the Modelfile, which need not be sound nor there, and its cache.
         hub: ask the hub for the sources that are there; without it no network is used.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
     """
     from modelbuild.usecases.doctoring import diagnose as use_case
 
-    return use_case(at(where, place), hub=hub)
+    return use_case(at(file, place), hub=hub)

@@ -89,7 +89,7 @@ class Place(TypedDict, total=False):
     offline: bool
 
 
-def at(where: Where | File, place: Place) -> Where:
+def at(file: Where | File, place: Place) -> Where:
     """Return the project at a Modelfile; one that is named already stays as it is.
 
     Raises:
@@ -97,13 +97,13 @@ def at(where: Where | File, place: Place) -> Where:
 
     """
     unknown = place.keys() - Place.__annotations__.keys()
-    if unknown or (place and isinstance(where, Where)):
+    if unknown or (place and isinstance(file, Where)):
         raise TypeError(f"there is no argument `{min(unknown or place)}` here")
-    if isinstance(where, Where):
-        return where
+    if isinstance(file, Where):
+        return file
     edits = tuple(f"{key}={_toml(value)}" for key, value in place.get("set", {}).items())
     mirrors = tuple((name, str(path)) for name, path in place.get("sources", {}).items())
-    return Where(Path(where), os.fspath(place.get("cache", "")), edits, place.get("offline", False), mirrors)
+    return Where(Path(file), os.fspath(place.get("cache", "")), edits, place.get("offline", False), mirrors)
 
 
 def words(targets: Words) -> tuple[str, ...]:
@@ -121,8 +121,10 @@ def _toml(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
-        case int() | float():
-            return repr(value)
+        case int():
+            return repr(int(value))
+        case float():
+            return repr(float(value))  # numpy's floats among them, whose own repr is no number
         case str() | os.PathLike():
             return _text(os.fspath(value))
         case Mapping():
