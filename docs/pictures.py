@@ -23,13 +23,13 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME, Termin
 from rich.text import Text
 
 from modelbuild import build
-from modelbuild.build import Options, Where
 from modelbuild.events import Began
 from modelbuild.report.board import Board
 from modelbuild.report.frame import frame
 from modelbuild.report.page import Look
 from modelbuild.report.problems import fitted
 from modelbuild.report.summary import forecast, summary
+from modelbuild.usecases import Options, Where
 
 if TYPE_CHECKING:
     from modelbuild.events import Event

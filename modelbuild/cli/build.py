@@ -13,10 +13,10 @@ from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Pro
 from modelbuild.cli.verify import say
 
 if TYPE_CHECKING:
-    from modelbuild.build import Where
     from modelbuild.events import Report
+    from modelbuild.usecases import Outcome, Where
 
-_JOBS = typer.Option("--jobs", "-j", min=0, metavar="N", help="Threads; 0: one per core.", show_default=False)
+JOBS = typer.Option("--jobs", "-j", min=0, metavar="N", help="Threads; 0: one per core.", show_default=False)
 _MEMORY = typer.Option("--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.')
 _TRACE = typer.Option("--trace", metavar="FILE", help="Write what was done when, for Perfetto.", show_default=False)
 
@@ -26,7 +26,7 @@ def build(
     targets: Targets = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say first of every stale tensor why it is.")] = False,
-    jobs: Annotated[int, _JOBS] = 0,
+    jobs: Annotated[int, JOBS] = 0,
     force: Annotated[bool, typer.Option("--force", "-B", help="Run every action, whatever is known.")] = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", "-k", help="Build what does not rest on what failed.")] = False,
     overrides: Overrides = None,
@@ -42,9 +42,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Bring targets up to date."""
-    from modelbuild import build as use_cases
-    from modelbuild.report import summary
-    from modelbuild.report.problems import problems
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
@@ -62,16 +60,11 @@ def build(
     else:
         with common.reporter(progress) as report, _traced(report, common.directory / trace if trace else None) as told:
             outcome = use_cases.build(where, names, options, told)
-    if outcome.problems:
-        common.err.say(problems(outcome.problems, common.err.look))
     if json:
         from modelbuild.report.json_document import document
 
         common.out.say(document(outcome.to_json()))
-    elif dry_run:
-        common.out.say(summary.forecast(outcome, common.out.look))
-    if not dry_run and not common.quiet:
-        common.err.say(summary.summary(outcome, common.err.look))
+    tell(common, outcome, dry_run=dry_run, json=json)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -81,8 +74,8 @@ def _traced(report: Report, path: Path | None) -> Iterator[Report]:
     if path is None:
         yield report
         return
-    from modelbuild.build.delivering import refuse_nowhere, write
     from modelbuild.report.tracing import Trace
+    from modelbuild.usecases.delivering import refuse_nowhere, write
 
     refuse_nowhere(path)
     trace = Trace(report)
@@ -95,9 +88,28 @@ def _traced(report: Report, path: Path | None) -> Iterator[Report]:
     write(path, trace.document())
 
 
+def tell(common: Common, outcome: Outcome, *, dry_run: bool = False, json: bool = False) -> None:
+    """Say what a build came to; of a forecast, which is data, on stdout, unless that is kept for JSON."""
+    from modelbuild.report import summary
+
+    if outcome.problems:
+        from modelbuild.report.problems import problems
+
+        common.err.say(problems(outcome.problems, common.err.look))
+    if (dry_run and json) or (common.quiet and not dry_run):
+        return
+    page = common.out if dry_run else common.err
+    if not json and any(target.point for target in outcome.targets):
+        from modelbuild.report import variants
+
+        if table := variants.built(outcome.targets, page.look):
+            page.say(table)
+    page.say(summary.forecast(outcome, page.look) if dry_run else summary.summary(outcome, page.look))
+
+
 def _explain(common: Common, where: Where, targets: tuple[str, ...], *, force: bool, talk: bool) -> None:
     """Say of every stale tensor why it is; on stdout, unless that is kept for JSON."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     if force:

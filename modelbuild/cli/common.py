@@ -12,28 +12,37 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TextIO
 
 import typer
 
+from modelbuild.cli.completion import completed
 from modelbuild.report.page import Look, Page
 
 if TYPE_CHECKING:
-    from modelbuild.build import Where
     from modelbuild.report import Reporter
+    from modelbuild.usecases import Where
 
 Colour = Literal["auto", "always", "never"]
 
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TARGET", help="Names of merges; none: the default ones. NAME.yml: a mergekit file to read instead.", show_default=False
+        metavar="TARGET",
+        help="Names of merges and groups, or globs ('x@*'); none: the default ones. NAME.yml: a mergekit file to read instead.",
+        show_default=False,
+        autocompletion=completed("targets"),
     ),
 ]
-Target = Annotated[str, typer.Argument(metavar="TARGET", help="The name of a merge.", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit the Modelfile in memory; may be repeated.", show_default=False)
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no hub for anything.")]
 Mirrors = Annotated[
     list[str] | None,
-    typer.Option("--source", metavar="NAME=PATH", help="Read a source from there, the same bytes; may be repeated.", show_default=False),
+    typer.Option(
+        "--source",
+        metavar="NAME=PATH",
+        help="Read a source from there, the same bytes; may be repeated.",
+        show_default=False,
+        autocompletion=completed("sources"),
+    ),
 ]
 Showing = Literal["auto", "live", "lines", "none"]
 Progress = Annotated[
@@ -63,7 +72,7 @@ class Common:
         self, words: Sequence[str], overrides: list[str] | None = None, *, offline: bool = False, mirrors: list[str] | None = None
     ) -> tuple[Where, tuple[str, ...]]:
         """Return the project and the targets that the words of a command name, and say what `--set` changes."""
-        from modelbuild.build.where import Where, sorted_out
+        from modelbuild.usecases.where import Where, sorted_out
 
         for override in overrides or ():
             self.note(f"with --set {override}")
@@ -97,7 +106,7 @@ class Common:
         if output is None:
             self.out.say(text)
             return
-        from modelbuild.build.delivering import write
+        from modelbuild.usecases.delivering import write
 
         path = self.directory / output
         write(path, text)

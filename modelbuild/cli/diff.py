@@ -22,7 +22,7 @@ def diff(
 
     Tensors whose digests are equal are never read.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import history, json_document
 
     common: Common = context.obj

@@ -18,7 +18,7 @@ def fetch(
     json: Json = False,
 ) -> None:
     """Bring here what targets read of the hub, ahead of a build."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     common: Common = context.obj

@@ -8,8 +8,14 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json, Offline, Progress
+from modelbuild.cli.completion import completed
 
-_NAMES = typer.Argument(metavar="NAME[=REVISION]", help="With --upgrade: sources, and what to move them to; none: all.", show_default=False)
+_NAMES = typer.Argument(
+    metavar="NAME[=REVISION]",
+    help="With --upgrade: sources, and what to move them to; none: all.",
+    show_default=False,
+    autocompletion=completed("sources"),
+)
 
 
 def lock(
@@ -23,7 +29,7 @@ def lock(
     json: Json = False,
 ) -> None:
     """Resolve sources to commits and digests in the lock."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     common: Common = context.obj

@@ -17,7 +17,7 @@ def log(
     json: Json = False,
 ) -> None:
     """List past builds, or show one whole."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import history, json_document
 
     common: Common = context.obj

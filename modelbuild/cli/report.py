@@ -17,16 +17,16 @@ def report(
     context: typer.Context, target: Annotated[str, _TARGET] = "", output: Annotated[Path | None, _OUTPUT] = None, json: Json = False
 ) -> None:
     """Write one HTML file of what a merge changed, and where."""
-    from modelbuild import build as use_cases
-    from modelbuild.build.delivering import refuse_nowhere
+    from modelbuild import usecases as use_cases
     from modelbuild.report import findings, json_document
+    from modelbuild.usecases.delivering import refuse_nowhere
 
     common: Common = context.obj
     where, names = common.aimed((target,) if target else ())
     if output and not json:
         refuse_nowhere(common.directory / output)
     with common.reporter() as told:
-        view = use_cases.report(where, "".join(names), told)
+        view = use_cases.view_report(where, "".join(names), told)
     if view.unbuilt:
         common.note(f"{view.unbuilt} tensors are not built as the Modelfile is now, and not measured: modelbuild build {view.target}")
     if json:

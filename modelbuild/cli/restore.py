@@ -33,7 +33,7 @@ def restore(
     It is linked from the cache where that has kept it, else computed from the Modelfile and the lock of then; what comes out is the
     recorded output, or nothing is changed.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import history, json_document
 
     common: Common = context.obj

@@ -21,7 +21,7 @@ def why(
 
     Ends with 1 where neither rests on the other.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import history, json_document
 
     common: Common = context.obj

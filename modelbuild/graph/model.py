@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from modelbuild.graph.targets import select
 from modelbuild.method import Method
 from modelbuild.modelfile.model import Merge, Modelfile, Setting
 from modelbuild.names import KeyPath
@@ -122,7 +123,8 @@ class Graph:
     @property
     def default(self) -> tuple[str, ...]:
         """The targets of a build that names none: `default`, else every merge that nobody reads."""
-        return self.modelfile.default or tuple(name for name in self.nodes if not (self.staged and self.digraph.out_degree(name)))
+        free = (name for name in self.nodes if not (self.staged and self.digraph.out_degree(name)))
+        return select(self.modelfile, self.modelfile.default) or tuple(free)
 
     def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Return the merges that `targets` need, themselves included, in building order."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from modelbuild.build.graphing import GraphNode, GraphView
 from modelbuild.names import portable
 from modelbuild.report.page import Look
+from modelbuild.usecases.graphing import GraphNode, GraphView
 
 
 def tree(view: GraphView, look: Look) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import prod
 
 import modelbuild
-from modelbuild.build.reporting import MergeReport, ReportView, TensorReport
 from modelbuild.cache.figures import Figures
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.names import human_bytes
@@ -16,6 +15,7 @@ from modelbuild.report.heat import Cell
 from modelbuild.report.pages import figure, page, table, text
 from modelbuild.report.settings import settings
 from modelbuild.report.words import counted, seconds
+from modelbuild.usecases.reporting import MergeReport, ReportView, TensorReport
 
 _STYLE = heat.STYLE + (
     ".facts{display:flex;flex-wrap:wrap;gap:6px 28px;margin:10px 0 0;padding:0}.facts div{min-width:0}"

@@ -13,12 +13,12 @@ from modelbuild.report.screens import change_lines
 from modelbuild.report.words import counted, listed, seconds
 
 if TYPE_CHECKING:
-    from modelbuild.build.diffing import Comparison, UnlikeTensor
-    from modelbuild.build.logbook import LoggedBuild
-    from modelbuild.build.reaching import Reach
-    from modelbuild.build.restoring import Restored
     from modelbuild.cache.builds import PastBuild
     from modelbuild.engine.comparing import Difference
+    from modelbuild.usecases.diffing import Comparison, UnlikeTensor
+    from modelbuild.usecases.logbook import LoggedBuild
+    from modelbuild.usecases.reaching import Reach
+    from modelbuild.usecases.restoring import Restored
 
 _SHOWN = 12
 """Digits of an identity that people are shown; the JSON documents have all."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelbuild.report.words import ANY_NUMBER
 
 if TYPE_CHECKING:
-    from modelbuild.build.catalogue import MethodView
+    from modelbuild.usecases.catalogue import MethodView
 
 
 def document(value: object) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from modelbuild.build.graphing import GraphView
 from modelbuild.names import portable
 from modelbuild.report import svg
 from modelbuild.report.words import counted
+from modelbuild.usecases.graphing import GraphView
 
 _SMALLEST = 0.75
 """What a drawing may shrink to before its page scrolls."""

@@ -12,7 +12,7 @@ from modelbuild.names import human_bytes
 from modelbuild.report.board import Board
 from modelbuild.report.page import Page
 from modelbuild.report.problems import fitted
-from modelbuild.report.words import counted, listed, seconds
+from modelbuild.report.words import counted, gathered, listed, seconds
 
 EVERY = 10.0
 """Seconds between two lines that say how far it is, in the first minute; later they are a sixth of what has passed, up to a minute."""
@@ -81,7 +81,7 @@ class Plain:
         match event:
             case Started() if event.actions > event.reused:
                 run, actions = event.actions - event.reused, counted(event.actions, "action")
-                return [f"{event.doing} {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
+                return [f"{event.doing} {listed(gathered(event.targets))}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
             case Fetched():
                 return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
             case Published():
@@ -98,8 +98,13 @@ class Plain:
         if not board.total or board.sealing or now < self._next:
             return []
         self._next = now + max(EVERY, min(_SELDOM, (now - board.since) / 6))
+        return [self.far()]
+
+    def far(self) -> str:
+        """Return the line that says how far the build is."""
+        board = self.board
         rate = board.rate()
         left = board.left(rate)
         more = f", {human_bytes(round(rate))}/s, about {seconds(left)} left" if left is not None else ""
         done = f"{100 * board.done // board.total}%, {human_bytes(board.done)} of {human_bytes(board.total)}"
-        return [f"{done}: {board.merged} merged, {board.reused} reused{more}"]
+        return f"{done}: {board.merged} merged, {board.reused} reused{more}"

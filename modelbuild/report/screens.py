@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelbuild.modelfile.sweep import MARK
 from modelbuild.names import human_bytes
+from modelbuild.report import variants
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
 
 if TYPE_CHECKING:
-    from modelbuild.build.catalogue import MethodView
-    from modelbuild.build.explaining import Explanation
-    from modelbuild.build.fetching import FetchedSource
-    from modelbuild.build.freshness import TargetStatus
-    from modelbuild.build.inspect import ShownTarget, ShownTensor
-    from modelbuild.build.pinning import LockView
-    from modelbuild.build.verifying import Verification
     from modelbuild.stale import Change
+    from modelbuild.usecases.catalogue import MethodView
+    from modelbuild.usecases.explaining import Explanation
+    from modelbuild.usecases.fetching import FetchedSource
+    from modelbuild.usecases.freshness import TargetStatus
+    from modelbuild.usecases.inspect import ShownTarget, ShownTensor
+    from modelbuild.usecases.pinning import LockView
+    from modelbuild.usecases.verifying import Verification
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SHOWN = 12
@@ -30,15 +32,21 @@ _STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
 
 def status(found: Sequence[TargetStatus], look: Look) -> str:
     """Show each target with its state and, where it is stale, why."""
-    name = max((len(one.name) for one in found), default=0)
+    tables = dict(variants.sweeps(found))
+    apart = [one for one in found if one.name.partition(MARK)[0] not in tables]
+    name = max((len(one.name) for one in apart), default=0)
     lines = []
-    for one in found:
+    for one in apart:
         line = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}"
         if one.state == "stale":
             line += f"  {one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "  only to be written"
         lines.append(line)
         for reason in one.reasons:
             lines += look.wrapped(reason, name + 4, first=name + 2)
+    for sweep, group in tables.items():
+        lines.append(variants.status(sweep, group, look))
+        for reason in dict.fromkeys(reason for one in group for reason in one.reasons):
+            lines += look.wrapped(reason, 4, first=2)
     return "\n".join(lines)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from modelbuild.build.reporting import TensorReport
 from modelbuild.report.pages import table, text
+from modelbuild.usecases.reporting import TensorReport
 
 Series = tuple[tuple[int, str], ...]
 """(layer, value), in order of layers"""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from modelbuild.build.outcome import Outcome
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look
-from modelbuild.report.words import are, counted, listed, seconds
+from modelbuild.report.words import are, counted, gathered, listed, seconds
+from modelbuild.usecases.outcome import Outcome
 
 PLAIN = Look()
 
@@ -31,18 +31,18 @@ def _saved(outcome: Outcome) -> str:
 
 def _summary(outcome: Outcome) -> str:
     by_state = {state: [target.name for target in outcome.targets if target.state == state] for state in ("built", "fresh", "failed")}
-    built, fresh, failed = by_state["built"], by_state["fresh"], by_state["failed"]
+    built, fresh, failed = map(gathered, by_state.values())
     tensors = counted(sum(target.tensors for target in outcome.targets), "tensor")
     actions, span = outcome.actions, seconds(outcome.seconds)
     did = f"{actions.reused} reused, {actions.run} merged, {human_bytes(outcome.bytes.written)} written"
     if built:
         line = f"built {listed(built)} in {span}: {counted(actions.total, 'tensor')}, {did}"
         if fresh:
-            line += f"; {listed(fresh)} {are(len(fresh))} fresh"
+            line += f"; {listed(fresh)} {are(len(by_state['fresh']))} fresh"
     elif fresh and (actions.run or outcome.bytes.written):
         line = f"{listed(fresh)} came out unchanged in {span}: {counted(actions.total, 'tensor')}, {did}"
     elif fresh:
-        line = f"{listed(fresh)} {are(len(fresh))} fresh: {tensors}, nothing to do ({span})"
+        line = f"{listed(fresh)} {are(len(by_state['fresh']))} fresh: {tensors}, nothing to do ({span})"
     else:
         return f"{listed(failed)} failed after {span}: {actions.run} merged, {human_bytes(outcome.bytes.written)} written"
     return f"{listed(failed)} failed; {line}" if failed else line
@@ -52,8 +52,8 @@ def forecast(outcome: Outcome, look: Look = PLAIN) -> str:
     """Say what a build would do, and how long it would take by what others took."""
     actions, count = outcome.actions, outcome.bytes
     if all(target.state == "fresh" for target in outcome.targets) and not (actions.run or count.written or count.read):
-        names, tensors = [target.name for target in outcome.targets], sum(target.tensors for target in outcome.targets)
-        return f"{listed(names)} {are(len(names))} fresh: {counted(tensors, 'tensor')}, nothing to do"
+        names, tensors = gathered([target.name for target in outcome.targets]), sum(target.tensors for target in outcome.targets)
+        return f"{listed(names)} {are(len(outcome.targets))} fresh: {counted(tensors, 'tensor')}, nothing to do"
     most = "" if outcome.exact else "at most "
     what = f"would run {most}{actions.run} of {counted(actions.total, 'action')}, read {most}{human_bytes(count.read)}"
     memory = f"{human_bytes(outcome.peak_rss_bytes)} of memory"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from modelbuild.build.graphing import GraphNode, GraphView
 from modelbuild.names import portable
 from modelbuild.report.layered import Laid, lay_out
+from modelbuild.usecases.graphing import GraphNode, GraphView
 
 LIGHT = (
     "--page:#ffffff;--ink:#1f2328;--faint:#59636e;--line:#818b98;--source:#ddf0fb;--source-line:#3b82b6;--merge:#f6f8fa;"

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import stamp
-from modelbuild.build.recipe import flat, moved, resting_on, within
+from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine import comparing
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.stale import Change
+from modelbuild.usecases import stamp
+from modelbuild.usecases.recipe import flat, moved, resting_on, within
 from tests.support.checkpoints import random_tensors, read_model, write_model
 from tests.support.projects import DIAMOND, Project
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import modelbuild.methods.slerp
-from modelbuild import build as use_cases
-from modelbuild.build import stamp
+from modelbuild import usecases as use_cases
 from modelbuild.cache import Cache, stattable
 from modelbuild.methods import load
 from modelbuild.stale import Change, changes
+from modelbuild.usecases import stamp
 from tests.support.checkpoints import read_model, write_file
 from tests.support.projects import DIAMOND, Project
 

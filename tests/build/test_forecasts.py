@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
-from modelbuild.build.outcome import Saved
-from modelbuild.build.pace import Pace
+from modelbuild import usecases as use_cases
 from modelbuild.cache import Cache, Index, stattable
 from modelbuild.cache.paces import KEPT, PaceTable, Ran
 from modelbuild.engine.tally import Tally
 from modelbuild.events import Event, Sealing
 from modelbuild.report.board import Board
+from modelbuild.usecases import Options, Where
+from modelbuild.usecases.outcome import Saved
+from modelbuild.usecases.pace import Pace
 from tests.support.checkpoints import random_tensors
 from tests.support.projects import Project
 

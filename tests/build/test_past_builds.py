@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Where, stamp
+from modelbuild import usecases as use_cases
 from modelbuild.cache import Cache, stattable
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases import Where, stamp
 from tests.support.checkpoints import read_model
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from modelbuild.build import foretelling, run, stamp
-from modelbuild.build.pace import Pace
 from modelbuild.cache import stattable
 from modelbuild.cli import main
 from modelbuild.report import summary
+from modelbuild.usecases import foretelling, run, stamp
+from modelbuild.usecases.pace import Pace
 from tests.cli.screens import Screens
 from tests.support.projects import Project
 

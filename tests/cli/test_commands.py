@@ -84,7 +84,8 @@ def test_build_json_is_one_document_on_stdout(program: Program, diamond: Project
     ended = program("build", "--json", "-C", diamond.root)
 
     table = json.loads(ended.out)
-    assert [{"name": "release", "path": f"{diamond.root}/out/release", "state": "built", "tensors": 30}] == table["targets"]
+    target = {"name": "release", "path": f"{diamond.root}/out/release", "state": "built", "tensors": 30}
+    assert [{**target, "point": {}, "run": 36, "reused": 0, "nbytes": 21_024}] == table["targets"]
     assert {"total": 36, "run": 36, "reused": 0} == table["actions"]
     assert {"read", "written", "linked"} == set(table["bytes"])
     assert {"aliased", "seconds", "peak_rss_bytes", "warnings", "exact", "problems"} <= set(table)

@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from modelbuild.build.diffing import Comparison, UnlikeTensor
-from modelbuild.build.logbook import LoggedBuild
-from modelbuild.build.reaching import Reach, Stop
-from modelbuild.build.restoring import Restored
 from modelbuild.cache.builds import PastBuild, PastOutput, PastSource
 from modelbuild.engine.comparing import Difference
 from modelbuild.report import history, json_document
 from modelbuild.report.page import Look
 from modelbuild.stale import Change
+from modelbuild.usecases.diffing import Comparison, UnlikeTensor
+from modelbuild.usecases.logbook import LoggedBuild
+from modelbuild.usecases.reaching import Reach, Stop
+from modelbuild.usecases.restoring import Restored
 
 A, B, C = "1f3a9c2e77aa" + "0" * 52, "77aa01b2c3d4" + "0" * 52, "c0ffee000001" + "0" * 52
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.support.hub import Hub
-from tests.support.projects import Project
+from tests.support.projects import DIAMOND, Project
 
 HEAVY = ("torch", "numba", "numpy", "networkx", "transformers", "huggingface_hub", "pydantic", "rich", "diskcache", "safetensors")
 
@@ -38,13 +38,14 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]):
 def test_a_null_build_imports_nothing_heavy_whatever_its_options(diamond: Project):
     """The sources are older than two seconds, so that the build leaves a stamp."""
     time.sleep(2.1)
+    diamond.write(DIAMOND + '[merge.x]\nmethod = "slerp"\ninputs = ["base", "code"]\nmatrix.t = [0.3, 0.5]\n')
     diamond.build()
     options = ("-C", str(diamond.root), "-j", "2", "--device", "auto", "--color", "never", "--json")
-    program = (sys.executable, "-m", "modelbuild", "build", *options, "release")
+    program = (sys.executable, "-m", "modelbuild", "build", *options, "release", "x@*")
     subprocess.run(program, check=True, capture_output=True)
 
     assert set() == imported("-C", str(diamond.root), "build") & {*HEAVY}
-    assert set() == imported("build", *options, "release") & {*HEAVY}
+    assert set() == imported("build", *options, "release", "x@*") & {*HEAVY}
 
 
 def test_the_status_of_what_is_fresh_imports_nothing_heavy(diamond: Project):

@@ -27,14 +27,14 @@ SETTLED = 2.1
 BUILD = """\
 import json, sys
 from pathlib import Path
-from modelbuild import build
+from modelbuild import usecases
 outcome = build.build(build.Where(Path("Modelfile.toml")))
 print(json.dumps([outcome.targets[0].state, outcome.actions.run, outcome.exit_code]))
 """
 
 METHODS = """\
 import json
-from modelbuild import build
+from modelbuild import usecases
 print(json.dumps([[view.name, view.forms, view.text, view.source] for view in build.methods()]))
 """
 
