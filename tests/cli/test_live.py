@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pyte
 import pytest
 
+from modelbuild.cli.common import Common
 from modelbuild.events import (
     Advanced,
     Began,
@@ -187,3 +189,23 @@ def test_in_the_background_nothing_is_drawn(tmp_path: Path, monkeypatch: pytest.
     os.close(ours)
     os.close(theirs)
     assert "" == terminal.stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("said", "live"),
+    [({}, True), ({"TERM": "dumb"}, False), ({"CI": "true"}, False), ({"CI": "false"}, True), ({"NO_COLOR": "1"}, True)],
+    ids=str,
+)
+def test_a_terminal_is_drawn_on_unless_it_cannot_be_or_nobody_looks(said: dict[str, str], live: bool, monkeypatch: pytest.MonkeyPatch):
+    for name in ("CI", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    assert live == isinstance(Common().reporter(), Live)
+    assert not isinstance(Common().reporter("lines"), Live)
+    assert isinstance(Common().reporter("live"), Live)
+    assert Common().err.look.colour == ("NO_COLOR" not in said and "TERM" not in said)
