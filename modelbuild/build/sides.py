@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelbuild.build.logbook import build_called
 from modelbuild.build.recipe import Recipe, flat, resting_on, within
-from modelbuild.build.unlike import output_of, recipe_in
+from modelbuild.build.unlike import recipe_in
 from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.builds import Builds, PastBuild, PastOutput
@@ -141,8 +141,6 @@ class Sides:
                 Problem(f"build {build.id} left no output of `{target}`" if target else f"build {build.id} left no output", facts=facts)
             )
         for name, output in made.items():
-            found = output_of(build, name)
-            assert found is not None
             yield Side(
                 f"{build.id}::{name}",
                 self._kept(output),
