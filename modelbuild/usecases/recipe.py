@@ -80,7 +80,7 @@ def _groups(recipe: Recipe) -> set[str]:
 def _models(recipe: Recipe, group: str) -> Sequence[str]:
     """Return the models of a list of inputs, in order."""
     held = {int(found[2]): value for key, value in recipe.items() if (found := _INPUTS.fullmatch(key)) and found[1] == group}
-    return [json.loads(held[i]) for i in sorted(held)]
+    return [str(json.loads(held[i])) for i in sorted(held)]
 
 
 def _reordered(recipe: Recipe, group: str, places: Sequence[int]) -> dict[str, str]:

@@ -10,14 +10,15 @@ from modelbuild.cache import Cache
 from modelbuild.cache.builds import Builds, PastBuild, PastOutput
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.checkpoint.header import TensorInfo, read_header
+from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine.publish import MANIFEST, read_manifest
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.reading import read_small
+from modelbuild.sources.local import open_local
 from modelbuild.usecases.logbook import build_called
 from modelbuild.usecases.recipe import Recipe, flat, resting_on, within
-from modelbuild.usecases.unlike import output_of, recipe_in
+from modelbuild.usecases.unlike import recipe_in
 from modelbuild.usecases.where import Where, modelfile_at
 
 _WEIGHTS = ".safetensors"
@@ -105,19 +106,13 @@ class Sides:
 
     def _of_path(self, label: str, path: Path) -> Side:
         """Return a directory or a file of weights."""
-        files = sorted(path.glob(f"*{_WEIGHTS}")) if path.is_dir() else [path]
-        if not files or not all(file.is_file() for file in files):
-            fact = "it holds no .safetensors file" if path.is_dir() else "there is no such file"
-            raise ModelbuildError(
-                Problem(f"`{label}` has no weights to compare", facts=(fact,), hint="name a model's directory, or its file"), Exit.SOURCE
-            )
-        known: dict[str, str] = {}
-        if path.is_dir() and self.outputs.known(path):
-            known = dict(read_manifest(path).tensors)
-        tensors: dict[str, HeldTensor] = {}
-        for file in files:
-            digests = known or self.cache.stats.remembered(file) or {}
-            tensors |= {info.name: HeldTensor(digests.get(info.name, ""), info) for info in read_header(file)}
+        if not path.exists():
+            problem = Problem(f"`{label}` has no weights to compare", facts=(f"nothing is at {path}",), hint="name a directory, or a file")
+            raise ModelbuildError(problem, Exit.SOURCE)
+        checkpoint = open_local(label, path)
+        published = dict(read_manifest(path).tensors) if path.is_dir() and self.outputs.known(path) else {}
+        known = {file: published or self.cache.stats.remembered(file) or {} for file in checkpoint.weights}
+        tensors = {name: HeldTensor(known[info.path].get(name, ""), info) for name, info in checkpoint.tensors.items()}
 
         def small(name: str) -> bytes | None:
             return read_small(path / name) if (path / name).is_file() else None
@@ -146,8 +141,6 @@ class Sides:
                 Problem(f"build {build.id} left no output of `{target}`" if target else f"build {build.id} left no output", facts=facts)
             )
         for name, output in made.items():
-            found = output_of(build, name)
-            assert found is not None
             yield Side(
                 f"{build.id}::{name}",
                 self._kept(output),

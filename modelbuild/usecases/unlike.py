@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -13,6 +14,7 @@ from modelbuild.cache.layout import parse_json
 from modelbuild.engine.publish import MANIFEST, content_of, is_here, read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.plan import Plan, Target
+from modelbuild.reading import parse_object
 from modelbuild.stale import Change
 from modelbuild.usecases.recipe import Recipe, flat, moved, resting_on, within
 from modelbuild.usecases.recording import commit_of, leaves_under, root_of, scope_of
@@ -93,13 +95,20 @@ def file_changes(name: str, old: bytes | None, new: bytes | None) -> Iterator[Ch
     """Yield how a small file differs: a JSON object key by key, anything else by digest; None is a file that is not there."""
     if old == new:
         return
-    tables = [parse_json(data) if data is not None else None for data in (old, new)]
-    if name.endswith("config.json") and all(isinstance(table, dict) for table in tables):
-        told = moved(*(flat(table) for table in tables))
+    tables = [_object(data) for data in (old, new)] if name.endswith("config.json") else []
+    told = moved(*map(flat, tables)) if tables and all(tables) else ()
+    if told:
         yield from (Change(f"{name}: {change.field}", change.old, change.new) for change in told)
-        if told:
-            return
-    yield Change(name, _digest(old), _digest(new))
+    else:
+        yield Change(name, _digest(old), _digest(new))
+
+
+def _object(data: bytes | None) -> dict[str, Any]:
+    """Read a JSON object; {} where it is none, or is not there."""
+    try:
+        return parse_object(data) if data is not None else {}
+    except ValueError:
+        return {}
 
 
 def _files(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_all_numbers_of_8_bits_are_what_torch_takes_them_for(dtype: str):
     actual = comparing._values(np.arange(256, dtype=np.uint8), dtype)
 
     np.testing.assert_array_equal(expected, actual)
+
+
+def test_memory_is_bounded_by_chunks_and_not_by_tensors(tmp_path: Path):
+    """Thirty-two chunks of numbers that all differ."""
+    count = 32 * comparing.CHUNK
+    data = np.random.default_rng(0).integers(0, 0x3F80, count, dtype=np.uint16)
+    one, other = (stored(tmp_path / name, (data ^ np.uint16(i)).tobytes(), "BF16", count) for i, name in enumerate("ab"))
+    difference(one, other)  # numpy is imported by now
+    tracemalloc.start()
+
+    found = difference(one, other)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is not None
+    assert (count, 1) == (found.elements, found.ulps)
+    assert peak < comparing.CHUNK * comparing.BYTES_PER_ELEMENT
 
 
 def test_chunks_change_counts_by_nothing_and_sums_by_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
