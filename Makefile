@@ -63,7 +63,7 @@ check: install  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install  ## write the pages of the methods anew
+docs: install  ## write the pages of the methods anew, and draw the example
 	$(BIN)/python docs/pages.py
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour

@@ -52,7 +52,7 @@ def test_every_modelfile_shown_parses_and_binds(text: str):
     assert bind(parse(Path("Modelfile.toml"), text)).nodes
 
 
-def test_the_pages_of_methods_are_what_their_docstrings_say():
+def test_the_pages_of_methods_are_what_their_docstrings_say_and_the_picture_what_the_example_is():
     """`python docs/pages.py` writes them."""
     spec = spec_from_file_location("pages", ROOT / "docs" / "pages.py")
     assert spec
@@ -62,6 +62,7 @@ def test_the_pages_of_methods_are_what_their_docstrings_say():
 
     written = {path.name: path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md") if path.name != "README.md"}
     assert module.pages() == written
+    assert module.picture() == (ROOT / "docs" / "example.svg").read_text()
 
 
 def test_there_are_modelfiles_to_check():

@@ -250,6 +250,8 @@ def _read_sources(plan: Plan, cache: Cache, sources: SourceFiles) -> None:
     """Digest what is not known of the sources of targets that were built: files that were young when they were read."""
     outputs = OutputTable(cache.index)
     if any(outputs.names(target.path) for target in plan.targets.values()):
-        for leaf in {need for action in plan.actions for need in action.needs if isinstance(need, Leaf)}:
+        refs = [need for action in plan.actions for need in action.needs]
+        refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
+        for leaf in {ref for ref in refs if isinstance(ref, Leaf)}:
             if leaf.info.path.exists():
                 sources.digest(leaf)

@@ -120,7 +120,7 @@ def test_a_heat_map_writes_each_number_and_paints_more_darker():
 
     told = {str(group.findtext(f"{XML}title")): str(group.find(f"{XML}rect").attrib["class"]) for group in drawing.iter(f"{XML}g")}  # type: ignore[union-attr]
     assert {"layers.0.mlp: 0.00": "h0", "layers.1.mlp: 0.50": "h3", "layers.2.mlp: 1.00": "h6", "embed: 0.25": "h1"}.items() <= told.items()
-    assert "none" == told["layers.0.norm: handed on as it is"]
+    assert "none" == told["layers.0.norm: nothing to measure"]
 
 
 def test_a_heat_map_of_very_many_modules_gives_those_that_differ_in_a_number_one_row():
