@@ -100,7 +100,8 @@ def _measured(what: Measured, job: Job, workspace: Workspace) -> Figures:
         kernels.copy(operands[0].base, base)
         for operand, delta in zip(operands, deltas, strict=True):
             kernels.copy(operand.x, delta)
-            np.subtract(delta, base, out=delta)
+            with np.errstate(invalid="ignore", over="ignore"):
+                np.subtract(delta, base, out=delta)
         for group, taken in _cover(parents):
             blocks = kernels.products(*(vectors[i] for i in group))
             for column, pair in taken:

@@ -21,7 +21,7 @@ _STYLE = heat.STYLE + (
     ".facts{display:flex;flex-wrap:wrap;gap:6px 28px;margin:10px 0 0;padding:0}.facts div{min-width:0}"
     ".facts dt{font-size:12.5px;color:var(--faint)}.facts dd{margin:0;font-size:17px;overflow-wrap:anywhere}"
     ".maps{display:flex;flex-wrap:wrap;gap:0 48px}.maps>div{max-width:100%;flex:0 1 auto}.maps p{max-width:56ch}"
-    ".bar{fill:var(--h3)}section{margin-top:44px}"
+    ".numbers td{white-space:nowrap}.bar{fill:var(--h3)}section{margin-top:44px}"
 )
 _MOST_ROWS = 2000
 """Of a table of tensors: a page with more of them is slow."""
@@ -191,7 +191,8 @@ def _numbers(merge: MergeReport, shown: Sequence[Quantity]) -> str:
     left = len(merge.tensors) - len(tensors)
     more = f'<p class="faint">and {left} more: `modelbuild report --json` has all</p>' if left else ""
     head = ("tensor", "type", "handed on from", *(one.name.lower() for one in shown))
-    return f"<details><summary>All numbers</summary>{table(head, rows, frozenset(range(3, 3 + len(shown))))}{more}</details>"
+    numbers = table(head, rows, frozenset(range(3, 3 + len(shown))))
+    return f'<details class="numbers"><summary>All numbers</summary>{numbers}{more}</details>'
 
 
 def _time(view: ReportView) -> Iterator[str]:
