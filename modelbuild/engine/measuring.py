@@ -62,7 +62,7 @@ def measurable(result: Action) -> Measured | None:
 
 def _merged(action: Action) -> tuple[Ref, tuple[Ref, ...]] | None:
     """Return the base and the parents of an action."""
-    if isinstance(action, Step | Survey):
+    if isinstance(action, Step | Survey) or not action.inputs:
         return None
     first = action.inputs[0]
     if action.method.name == "passthrough" and len(action.inputs) == 1 and isinstance(first, Action):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelbuild import build as use_cases
+from modelbuild.report import findings
+from modelbuild.report.svg import svg
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project
 
@@ -128,9 +130,14 @@ def test_no_artefact_of_models_from_a_hub_holds_the_token_or_the_hubs_cache(fami
     monkeypatch.setenv("HF_TOKEN", SECRETS["token"])
     use_cases.lock(family.where)
     family.build()
+    view = use_cases.report(family.where)
+    (family.root / "release.html").write_text(findings.report(view))
+    (family.root / "graph.svg").write_text(svg(view.graph))
 
     found = list(artefacts(family.root))
     held = [path.name for path in found if told(path.read_bytes()) or str(tmp_path).encode() in path.read_bytes()]
 
     assert [] == held
+    assert [("hf://lab/base", 40, 64)] == [(one.location, len(one.commit), len(one.root)) for one in view.sources if one.name == "base"]
+    assert view.sources[0].commit[:12] in (family.root / "graph.svg").read_text()
     assert any(SECRETS["token"] in " ".join(request.headers.values()) for request in hub.requests)
