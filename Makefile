@@ -63,7 +63,7 @@ check: install  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install  ## write the pages of the methods anew, and draw the pictures of a build
+docs: install  ## write the pages of the methods anew, and draw the pictures of the example and of its build
 	$(BIN)/python docs/pages.py
 	$(BIN)/python docs/pictures.py
 

@@ -74,12 +74,13 @@ def test_the_picture_of_a_build_is_what_the_program_prints(theme: str):
     assert "built release and deep in : 99 tensors, 90 reused, 9 merged, 12.9 MB written" in shown
 
 
-def test_the_pages_of_methods_are_what_their_docstrings_say():
+def test_the_pages_of_methods_are_what_their_docstrings_say_and_the_picture_what_the_example_is():
     """`python docs/pages.py` writes them."""
     module = script("pages")
 
     written = {path.name: path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md") if path.name != "README.md"}
     assert module.pages() == written
+    assert module.picture() == (ROOT / "docs" / "example.svg").read_text()
 
 
 def test_there_are_modelfiles_to_check():

@@ -110,7 +110,7 @@ class Figures:
 
     def _norm_ratio(self, i: int) -> float | None:
         table = self._table
-        return math.sqrt(table[i, i] / table[0, 0]) if table[0, 0] > 0 and math.isfinite(table[i, i]) else None
+        return math.sqrt(table[i, i] / table[0, 0]) if 0 < table[0, 0] < math.inf and 0 <= table[i, i] < math.inf else None
 
     def _cosine_to_base(self, i: int) -> float | None:
         """Return the cosine of r and r + d_i."""
@@ -120,8 +120,9 @@ class Figures:
 
 
 def _cosine(product: float, xx: float, yy: float) -> float | None:
-    size = math.sqrt(xx) * math.sqrt(yy) if xx > 0 and yy > 0 else 0.0
-    return max(-1.0, min(1.0, product / size)) if size > 0 and math.isfinite(product / size) else None
+    if not (0 < xx < math.inf and 0 < yy < math.inf and math.isfinite(product)):
+        return None
+    return max(-1.0, min(1.0, product / (math.sqrt(xx) * math.sqrt(yy))))
 
 
 def figures_key(base: str, parents: Sequence[str], result: str) -> str:
@@ -147,9 +148,8 @@ class FigureTable:
         return {key.removeprefix(_PREFIX): figures for key, value in found.items() if (figures := _thawed(value))}
 
     def put_many(self, found: Mapping[str, Figures]) -> None:
-        """Store figures in one transaction; those that JSON has no numbers for, of tensors with NaN, are not stored."""
-        rows = {_PREFIX + key: _frozen(one) for key, one in found.items() if all(map(math.isfinite, one.products))}
-        self._index.put_many(rows)
+        """Store figures, whose sums are finite, in one transaction."""
+        self._index.put_many({_PREFIX + key: _frozen(one) for key, one in found.items()})
 
 
 def _frozen(one: Figures) -> list[Json]:
@@ -160,7 +160,7 @@ def _thawed(value: Json) -> Figures | None:
     """Read figures; None of what is none."""
     match value:
         case [list(products), int(touched), int(conflicts), int(changed), list(differs), list(kept), int(numel)]:
-            sums = tuple(float(one) for one in products if isinstance(one, int | float))
+            sums = tuple(one for one in products if isinstance(one, float))
             one = tuple(one for one in differs if isinstance(one, int))
             other = tuple(one for one in kept if isinstance(one, int))
             if len(sums) == len(pairs(len(one))) and len(one) == len(other):

@@ -14,13 +14,14 @@ from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.engine.streams import Reader
 from modelbuild.engine.windows import faults
 from modelbuild.engine.workspace import Job, Workspace
-from modelbuild.kernels import total
+from modelbuild.kernels import BLOCK, total
+from modelbuild.kernels.operands import length
 from modelbuild.plan import Action, Ref, Step, Survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CHUNK = 1 << 18
+CHUNK = BLOCK
 """Elements of a chunk: those of a base, two parents and a result stay in a core's caches as float32."""
 
 
@@ -61,7 +62,7 @@ def measurable(result: Action) -> Measured | None:
 
 def _merged(action: Action) -> tuple[Ref, tuple[Ref, ...]] | None:
     """Return the base and the parents of an action."""
-    if isinstance(action, Step | Survey):
+    if isinstance(action, Step | Survey) or not action.inputs:
         return None
     first = action.inputs[0]
     if action.method.name == "passthrough" and len(action.inputs) == 1 and isinstance(first, Action):
@@ -93,10 +94,14 @@ def _measured(what: Measured, job: Job, workspace: Workspace) -> Figures:
     kernels, parents = workspace.device.kernels, len(what.parents)
     sums: dict[tuple[int, int], list[float]] = {pair: [] for pair in pairs(parents)}
     counts = np.zeros(3 + 2 * parents, np.int64)
+    buffers = [kernels.room(min(workspace.chunk, what.result.numel)) for _ in range(parents + 2)]
     for _, operands in Reader(job, workspace).chunks():
-        base = kernels.floats(operands[0].base)
-        deltas = [np.subtract(kernels.floats(operand.x), base) for operand in operands]
-        vectors = [base, *deltas]
+        base, *deltas = vectors = [buffer[: length(operands[0])] for buffer in buffers]
+        kernels.copy(operands[0].base, base)
+        for operand, delta in zip(operands, deltas, strict=True):
+            kernels.copy(operand.x, delta)
+            with np.errstate(invalid="ignore", over="ignore"):
+                np.subtract(delta, base, out=delta)
         for group, taken in _cover(parents):
             blocks = kernels.products(*(vectors[i] for i in group))
             for column, pair in taken:

@@ -21,11 +21,11 @@ _STYLE = heat.STYLE + (
     ".facts{display:flex;flex-wrap:wrap;gap:6px 28px;margin:10px 0 0;padding:0}.facts div{min-width:0}"
     ".facts dt{font-size:12.5px;color:var(--faint)}.facts dd{margin:0;font-size:17px;overflow-wrap:anywhere}"
     ".maps{display:flex;flex-wrap:wrap;gap:0 48px}.maps>div{max-width:100%;flex:0 1 auto}.maps p{max-width:56ch}"
-    ".bar{fill:var(--h3)}section{margin-top:44px}"
+    ".numbers td{white-space:nowrap}.bar{fill:var(--h3)}section{margin-top:44px}"
 )
 _MOST_ROWS = 2000
 """Of a table of tensors: a page with more of them is slow."""
-_MAPS = "In the maps, - heads what is outside of the layers. A dashed cell is handed on from a source as it is."
+_MAPS = "In the maps, - heads what is outside of the layers. In a dashed cell there is nothing to measure: it is handed on."
 _TIMED = "Seconds of all threads together, each tensor when it was last merged here, with the hashing of what was not known yet."
 _SLOWEST = 5
 _DIGITS = 12
@@ -39,6 +39,8 @@ class Quantity:
     meaning: str
     of: Callable[[Figures], float | None]
     written: Callable[[float], str]
+    of_parents: bool = True
+    """Whether it is of what was merged, so that it is shown where that was done, and not where the result is handed on."""
 
 
 def _share(value: float) -> str:
@@ -55,9 +57,13 @@ def _cosine(value: float) -> str:
 
 QUANTITIES = (
     Quantity(
-        "Change", "how far the result is from the base: the norm of the difference over the norm of the base", lambda one: one.moved, _norm
+        "Change",
+        "how far the result is from the base: the norm of the difference over the norm of the base",
+        lambda one: one.moved,
+        _norm,
+        of_parents=False,
     ),
-    Quantity("Cosine to the base", "of the weights of the result and the base", lambda one: one.cosine_to_base, _cosine),
+    Quantity("Cosine to the base", "of the weights of the result and the base", lambda one: one.cosine_to_base, _cosine, of_parents=False),
     Quantity(
         "Cosine between parents",
         "of their differences to the base, of each two and then the mean; of weights where one of them is the base",
@@ -145,7 +151,7 @@ def _merge(merge: MergeReport) -> Iterator[str]:
 
 
 def _value(tensor: TensorReport, quantity: Quantity) -> float | None:
-    return quantity.of(tensor.figures) if tensor.figures else None
+    return quantity.of(tensor.figures) if tensor.figures and not (quantity.of_parents and tensor.origin) else None
 
 
 def _map(quantity: Quantity, tensors: Sequence[TensorReport]) -> Iterator[str]:
@@ -157,7 +163,7 @@ def _map(quantity: Quantity, tensors: Sequence[TensorReport]) -> Iterator[str]:
 def _kept(merge: MergeReport) -> Iterator[str]:
     """Yield a line for each parent: how far it is from the base, and how much of that the merge keeps."""
     rows = []
-    measured = [(tensor, tensor.figures) for tensor in merge.tensors if tensor.figures]
+    measured = [(tensor, tensor.figures) for tensor in merge.tensors if tensor.figures and not tensor.origin]
     for parent in dict.fromkeys(name for tensor, _ in measured for name in tensor.parents):
         found = [(one, i) for tensor, one in measured for i, name in enumerate(tensor.parents) if name == parent]
         differs = sum(one.differs[i] for one, i in found)
@@ -185,7 +191,8 @@ def _numbers(merge: MergeReport, shown: Sequence[Quantity]) -> str:
     left = len(merge.tensors) - len(tensors)
     more = f'<p class="faint">and {left} more: `modelbuild report --json` has all</p>' if left else ""
     head = ("tensor", "type", "handed on from", *(one.name.lower() for one in shown))
-    return f"<details><summary>All numbers</summary>{table(head, rows, frozenset(range(3, 3 + len(shown))))}{more}</details>"
+    numbers = table(head, rows, frozenset(range(3, 3 + len(shown))))
+    return f'<details class="numbers"><summary>All numbers</summary>{numbers}{more}</details>'
 
 
 def _time(view: ReportView) -> Iterator[str]:

@@ -96,7 +96,7 @@ def legend(cells: Sequence[Cell], written: Callable[[float], str]) -> str:
 def _cell(
     x: float, y: float, wide: int, value: float | None, ends: tuple[float, float], name: str, written: Callable[[float], str]
 ) -> Iterator[str]:
-    told = "handed on as it is" if value is None else written(value)
+    told = "nothing to measure" if value is None else written(value)
     kind = "none" if value is None else f"h{_step(value, *ends)}"
     yield f'<g><title>{text(name)}: {told}</title><rect class="{kind}" x="{x:.1f}" y="{y}" width="{wide}" height="{_HEIGHT}" rx="2"/>'
     if value is not None and wide == _WRITTEN:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
+from math import isfinite
 from threading import Lock, local
 
 from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures, FigureTable, figures_key
 from modelbuild.engine.budget import raise_file_limit, share_out
-from modelbuild.engine.crew import work
+from modelbuild.engine.crew import at_work, work
 from modelbuild.engine.devices import open_device
 from modelbuild.engine.drawing import Drawing
 from modelbuild.engine.engine import Engine
@@ -90,7 +91,8 @@ class Measurements:
             figures = measure(what, job, own.workspace)
             self._sources.unchanged(ref for ref in action.needs if isinstance(ref, Leaf))
             with lock:
-                found[key] = figures
+                if all(map(isfinite, figures.products)):  # else NaN is in it, which has no size
+                    found[key] = figures
                 left.subtract(_read(what))
                 over = [ref for ref in _read(what) if not left[ref]]
             for ref in over:
@@ -99,9 +101,11 @@ class Measurements:
         try:
             failed = work((partial(task, *one) for one in missing.items()), budget.jobs, engine.stop, self._cache.close, keep_going=False)
         finally:
-            self._table.put_many(found)
-            shelves.leave()
-            engine.close()
+            with lock:
+                self._table.put_many(found)
+            if not at_work():  # else a thread waits for a disk and uses files, which the end of the process will close
+                shelves.leave()
+                engine.close()
         if failed:
             raise failed[0]
         return found

@@ -180,7 +180,7 @@ class _Reporter:
     def merge(self, name: str, live: set[Action]) -> MergeReport:
         node = self.plan.graph.nodes[name]
         times = self.timings.of(name)
-        inputs = tuple(dict.fromkeys(one.model for part in node.slices for one in part.inputs))
+        inputs = tuple(dict.fromkeys(one.model for part in node.slices for one in part.inputs)) or node.models
         tensors = [
             self.tensor(name, tensor, ref, times) for tensor, ref in self.tables(name).items() if isinstance(ref, Leaf) or ref in live
         ]
@@ -236,7 +236,7 @@ def model_of(ref: Ref) -> str:
 
 def _written(action: Action) -> Iterator[tuple[str, Any]]:
     """Yield an action's parameters, with the factor of a task vector that is scaled in the end, without those that do nothing."""
-    vector = action.inputs[-1]
+    vector = action.inputs[-1] if action.inputs else None
     inner = vector if isinstance(vector, Action) and vector.bare else action
     inert = {param.name for param in inner.method.params if param.inert}
     for name, value in inner.params:
@@ -250,6 +250,8 @@ def _read_sources(plan: Plan, cache: Cache, sources: SourceFiles) -> None:
     """Digest what is not known of the sources of targets that were built: files that were young when they were read."""
     outputs = OutputTable(cache.index)
     if any(outputs.names(target.path) for target in plan.targets.values()):
-        for leaf in {need for action in plan.actions for need in action.needs if isinstance(need, Leaf)}:
+        refs = [need for action in plan.actions for need in action.needs]
+        refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
+        for leaf in {ref for ref in refs if isinstance(ref, Leaf)}:
             if leaf.info.path.exists():
                 sources.digest(leaf)
