@@ -51,7 +51,7 @@ def figures(merge: MergeReport) -> Iterator[tuple[str, Figures]]:
 def measured(diamond: Project, target: str = "release") -> tuple[ReportView, list[str]]:
     """Report a target; return what was said meanwhile."""
     told: list[Event] = []
-    view = use_cases.report(diamond.where, target, told.append)
+    view = use_cases.view_report(diamond.where, target, told.append)
     return view, [event.text for event in told if isinstance(event, Noted)]
 
 

@@ -228,7 +228,7 @@ def test_a_browser_shows_a_report_without_complaint(diamond: Project, tmp_path: 
     page = tmp_path / "report.html"
     from modelbuild.report import findings
 
-    page.write_text(findings.report(use_cases.report(diamond.where, "release")))
+    page.write_text(findings.report(use_cases.view_report(diamond.where, "release")))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--enable-logging=stderr"]
 
     shown = subprocess.run([*command, "--dump-dom", f"file://{page}"], capture_output=True, text=True, check=True, timeout=120)
