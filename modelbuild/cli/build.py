@@ -10,7 +10,7 @@ from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Tar
 from modelbuild.cli.verify import say
 
 if TYPE_CHECKING:
-    from modelbuild.build import Outcome, Where
+    from modelbuild.usecases import Outcome, Where
 
 JOBS = typer.Option("--jobs", "-j", min=0, metavar="N", help="Threads; 0: one per core.", show_default=False)
 _MEMORY = typer.Option("--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.')
@@ -35,7 +35,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Bring targets up to date."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
@@ -78,7 +78,7 @@ def tell(common: Common, outcome: Outcome, *, dry_run: bool = False, json: bool 
 
 def _explain(common: Common, where: Where, targets: tuple[str, ...], *, force: bool, talk: bool) -> None:
     """Say of every stale tensor why it is; on stdout, unless that is kept for JSON."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     if force:

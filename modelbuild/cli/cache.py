@@ -30,7 +30,7 @@ def ls(context: typer.Context, json: Json = False) -> None:
     """List the packs, most recently used first."""
     import time
 
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
@@ -41,7 +41,7 @@ def ls(context: typer.Context, json: Json = False) -> None:
 @cache.command("size")
 def size(context: typer.Context, json: Json = False) -> None:
     """Say how large the cache is, and how large it may be."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
@@ -59,7 +59,7 @@ def gc(
 
     First what no build can use, then packs, least recently used first.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
@@ -73,7 +73,7 @@ def verify(context: typer.Context, json: Json = False) -> None:
 
     Ends with 4 if there were any: what they held is computed again when it is needed.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
@@ -85,7 +85,7 @@ def verify(context: typer.Context, json: Json = False) -> None:
 @cache.command("clean")
 def clean(context: typer.Context, json: Json = False) -> None:
     """Remove everything that the cache holds; outputs stay as they are."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj

@@ -27,7 +27,7 @@ def clean(
 
     Never the cache, never a source, and nothing where other files stand in an output's directory.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj

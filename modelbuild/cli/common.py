@@ -16,8 +16,8 @@ from modelbuild.cli.completion import completed
 from modelbuild.report.page import Look, Page
 
 if TYPE_CHECKING:
-    from modelbuild.build import Where
     from modelbuild.report import Reporter
+    from modelbuild.usecases import Where
 
 Colour = Literal["auto", "always", "never"]
 
@@ -68,7 +68,7 @@ class Common:
         self, words: Sequence[str], overrides: list[str] | None = None, *, offline: bool = False, mirrors: list[str] | None = None
     ) -> tuple[Where, tuple[str, ...]]:
         """Return the project and the targets that the words of a command name, and say what `--set` changes."""
-        from modelbuild.build.where import Where, sorted_out
+        from modelbuild.usecases.where import Where, sorted_out
 
         for override in overrides or ():
             self.note(f"with --set {override}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from modelbuild.build.completing import Kind
+    from modelbuild.usecases.completing import Kind
 
 VARIABLE = "_MODELBUILD_COMPLETE"
 """What the script in the shell sets when it asks."""
@@ -22,7 +22,7 @@ def completed(kind: Kind) -> Callable[[typer.Context, str], list[str]]:
     """Return what completes a word to names of a kind."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        from modelbuild import build as use_cases
+        from modelbuild import usecases as use_cases
 
         before, mark, name = incomplete.rpartition("=") if kind == "sources" else ("", "", incomplete)
         if mark:

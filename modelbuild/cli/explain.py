@@ -28,7 +28,7 @@ def explain(
 
     Field by field: the old value and the new one.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj

@@ -20,7 +20,7 @@ def export(
     output: Annotated[Path | None, _OUTPUT] = None,
 ) -> None:
     """Write merges as mergekit configurations."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     where, names = common.aimed(targets or ())

@@ -13,7 +13,7 @@ def fetch(
     context: typer.Context, targets: Targets = None, overrides: Overrides = None, mirrors: Mirrors = None, json: Json = False
 ) -> None:
     """Bring here what targets read of the hub, ahead of a build."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     common: Common = context.obj

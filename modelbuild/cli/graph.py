@@ -24,12 +24,12 @@ def graph(
     json: Json = False,
 ) -> None:
     """Draw the graph of merges."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import drawings, json_document
 
     common: Common = context.obj
     where, names = common.aimed((target,) if target else ())
-    view = use_cases.graph(where, *names)
+    view = use_cases.view_graph(where, *names)
     if json or form == "json":
         common.out.say(json_document.document(view))
     else:

@@ -35,7 +35,7 @@ def init(
 
     On a terminal it asks for what is not given.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     file = common.directory / place / (common.file or "Modelfile.toml")
@@ -49,7 +49,7 @@ def init(
 
 def _asked(common: Common, template: str, models: list[str] | None) -> tuple[str, list[str]]:
     """Ask for the template and the models that were not given."""
-    from modelbuild.build.templates import TEMPLATES
+    from modelbuild.usecases.templates import TEMPLATES
 
     if not template:
         for name, (what, *_) in TEMPLATES.items():

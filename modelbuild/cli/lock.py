@@ -28,7 +28,7 @@ def lock(
     json: Json = False,
 ) -> None:
     """Resolve sources to commits and digests in the lock."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     common: Common = context.obj

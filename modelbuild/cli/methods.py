@@ -16,11 +16,11 @@ def methods(
     json: Json = False,
 ) -> None:
     """Show the installed methods, or one in full."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj
-    found = use_cases.methods(name)
+    found = use_cases.list_methods(name)
     if json:
         common.out.say(json_document.methods(found))
     else:

@@ -20,7 +20,7 @@ def show(context: typer.Context, targets: Shown, overrides: Overrides = None, js
 
     Shapes, types, origins, parameters as resolved, and keys.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj

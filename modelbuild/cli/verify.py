@@ -10,7 +10,7 @@ import typer
 from modelbuild.cli.common import Common, Json, Mirrors, Offline, Targets
 
 if TYPE_CHECKING:
-    from modelbuild.build.verifying import Verification
+    from modelbuild.usecases.verifying import Verification
 
 _SAMPLE = typer.Option(
     "--sample", min=1, metavar="N", help="With --rebuild: so many tensors of each target, at random.", show_default=False
@@ -28,7 +28,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Hold lock, sources and outputs against their digests."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     if sample and not rebuild:

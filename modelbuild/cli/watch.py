@@ -26,7 +26,7 @@ def watch(
 
     Or a file of a source that is not on a hub.  Errors are shown, and it goes on waiting; Ctrl-C ends it.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report.words import counted
 
     common: Common = context.obj

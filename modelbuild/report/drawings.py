@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from modelbuild.build.inspect import GraphNode, GraphView
 from modelbuild.report.page import Look
+from modelbuild.usecases.inspect import GraphNode, GraphView
 
 
 def tree(view: GraphView, look: Look) -> str:

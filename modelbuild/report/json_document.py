@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelbuild.report.words import ANY_NUMBER
 
 if TYPE_CHECKING:
-    from modelbuild.build.inspect import MethodView
+    from modelbuild.usecases.inspect import MethodView
 
 
 def document(value: object) -> str:

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelbuild.build.fetching import FetchedSource
-from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
-from modelbuild.build.pinning import LockView
-from modelbuild.build.verifying import Verification
 from modelbuild.modelfile.sweep import MARK
 from modelbuild.names import human_bytes
 from modelbuild.report import variants
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
 from modelbuild.stale import Change
+from modelbuild.usecases.fetching import FetchedSource
+from modelbuild.usecases.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
+from modelbuild.usecases.pinning import LockView
+from modelbuild.usecases.verifying import Verification
 
 _DIGEST = 64
 _SHOWN = 12

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelbuild.build.outcome import Outcome
 from modelbuild.names import human_bytes
 from modelbuild.report.words import are, counted, gathered, listed, seconds
+from modelbuild.usecases.outcome import Outcome
 
 
 def summary(outcome: Outcome) -> str:

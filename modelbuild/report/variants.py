@@ -10,8 +10,8 @@ from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
 
 if TYPE_CHECKING:
-    from modelbuild.build.inspect import TargetStatus
-    from modelbuild.build.outcome import BuiltTarget
+    from modelbuild.usecases.inspect import TargetStatus
+    from modelbuild.usecases.outcome import BuiltTarget
 
 Columns = Mapping[str, str]
 """What is told of a variant, by the column's head."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.lockfile import read as read_lock
@@ -99,7 +99,7 @@ def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> 
     assert [*VARIANTS] == [one.name for one in use_cases.show(where, ("x",))]
     assert {"x", "skills"} == {one.tensor.partition("::")[0].partition("@")[0] for one in use_cases.explain(where, "x@*0.8*")}
     assert [*VARIANTS[:1], "last"] == [
-        one.name for one in use_cases.graph(where, "last").nodes if one.name not in ("base", "code", "math", "skills")
+        one.name for one in use_cases.view_graph(where, "last").nodes if one.name not in ("base", "code", "math", "skills")
     ]
     exported, _ = use_cases.export_mergekit(where, ("x@*=0.5", "skills"), swept.root / "exported")
     assert [f"{VARIANTS[0]}.yml", "skills.yml"] == [path.rpartition("/")[2] for path, _ in exported]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from modelbuild.build import stamp
 from modelbuild.cache import stattable
 from modelbuild.cli import main
+from modelbuild.usecases import stamp
 from tests.support.projects import Project
 
 

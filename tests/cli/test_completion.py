@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.cli.test_start_up import HEAVY, PROGRAM
 from tests.support.projects import Project
 

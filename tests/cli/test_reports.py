@@ -8,12 +8,12 @@ from typing import Literal
 
 import pytest
 
-from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Outcome
 from modelbuild.events import Event, Hashed, Merged, Noted, Published, Settled, Started, Warned
 from modelbuild.report import Mode, reporter
 from modelbuild.report.page import Look, Page
 from modelbuild.report.summary import forecast, summary
 from modelbuild.report.words import ago, counted, listed, seconds
+from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Outcome
 
 PLAIN = Look()
 EVENTS = (

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build.cleaning import Cleaned, RemovedOutput
-from modelbuild.build.housekeeping import CacheListing, CacheSize, KeptPack
-from modelbuild.build.inspect import Explanation, GraphNode, GraphView, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, json_document, screens, upkeep
 from modelbuild.report.page import Look, table
 from modelbuild.stale import Change
+from modelbuild.usecases.cleaning import Cleaned, RemovedOutput
+from modelbuild.usecases.housekeeping import CacheListing, CacheSize, KeptPack
+from modelbuild.usecases.inspect import Explanation, GraphNode, GraphView, MethodView, ShownTarget, ShownTensor, TargetStatus
 
 A, B = "1f3a9c2e77aa" + "0" * 52, "77aa01b2c3d4" + "0" * 52
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.support.projects import Project
 
 MODELFILE = """\
@@ -66,7 +66,7 @@ def test_a_source_that_is_saved_counts_and_so_does_what_is_saved_during_a_build_
         if writes:
             writes.pop(0)()
 
-    from modelbuild.build.watching import watch
+    from modelbuild.usecases.watching import watch
 
     saved = watch(use_cases.Where(project.root / "Modelfile.toml"), sleep)
     assert 7 == next(saved)

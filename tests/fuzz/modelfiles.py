@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.fuzz.mutation import NUMBERS, STRINGS, bytes_changed, tokens_changed
 from tests.support.checkpoints import VOCAB, random_tensors, write_model
 
@@ -117,7 +117,7 @@ def case(root: Path, rng: Random) -> Callable[[], object]:
     calls: tuple[Callable[[], object], ...] = (
         lambda: use_cases.show(where, "release"),
         lambda: use_cases.forecast(where, (), Options(jobs=1, device="cpu")),
-        lambda: use_cases.graph(where),
+        lambda: use_cases.view_graph(where),
         lambda: use_cases.status(where),
         lambda: use_cases.explain(where, "blend"),
         lambda: use_cases.cache_size(where),

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from modelbuild.build.judging import Judged
 from modelbuild.cache.layout import PACKS, STAGING
 from modelbuild.engine.drawing import Drawing
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import human_bytes
 from modelbuild.plan import Action, Plan
 from modelbuild.stale import Stale
+from modelbuild.usecases.judging import Judged
 
 
 def certain(judged: Judged, *, forced: bool) -> frozenset[Action]:

@@ -9,11 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from modelbuild import files, lockfile
-from modelbuild.build.locking import Keeper
-from modelbuild.build.outcome import Options
-from modelbuild.build.project import Project
-from modelbuild.build.run import Run
-from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.cache.layout import prepare
@@ -30,6 +25,11 @@ from modelbuild.plan.model import Files
 from modelbuild.reading import is_regular
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import HubFolder, is_hub, open_hub, parse_address
+from modelbuild.usecases.locking import Keeper
+from modelbuild.usecases.outcome import Options
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.run import Run
+from modelbuild.usecases.where import Where
 
 State = Literal["differs", "missing", "inconclusive"]
 
@@ -64,7 +64,7 @@ class Verification:
 
 
 def verify(where: Where, targets: Sequence[str], report: Report, *, full: bool, rebuild: bool, sample: int) -> Verification:
-    """See `modelbuild.build.verify`."""
+    """See `modelbuild.usecases.verify`."""
     try:
         project = Project.open(where)
     except ModelbuildError as error:

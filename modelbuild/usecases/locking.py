@@ -7,10 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelbuild import files, lockfile
-from modelbuild.build.environment import write_environment
-from modelbuild.build.fetching import used_files
-from modelbuild.build.outcome import Outcome
-from modelbuild.build.project import Project
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.digest import KeyHasher, merkle_root
 from modelbuild.engine.publish import read_manifest
@@ -21,6 +17,10 @@ from modelbuild.plan import Action, Leaf, Plan, Ref, Step, Survey, describe
 from modelbuild.reading import is_regular
 from modelbuild.sources.checkpoint import Checkpoint
 from modelbuild.sources.hub import HubFolder
+from modelbuild.usecases.environment import write_environment
+from modelbuild.usecases.fetching import used_files
+from modelbuild.usecases.outcome import Outcome
+from modelbuild.usecases.project import Project
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from modelbuild.errors import ModelbuildError
 from modelbuild.names import human_bytes
 
 if TYPE_CHECKING:
-    from modelbuild.build.where import Where
+    from modelbuild.usecases.where import Where
 
 _PACKAGES = ("torch", "numba", "llvmlite", "numpy", "safetensors", "transformers", "huggingface_hub", "blake3", "diskcache", "pydantic")
 _MOUNTS = Path("/proc/self/mounts")
@@ -58,7 +58,7 @@ class Diagnosis:
 
 
 def diagnose(where: Where, *, hub: bool) -> Diagnosis:
-    """See `modelbuild.build.diagnose`."""
+    """See `modelbuild.usecases.diagnose`."""
     looks: list[Callable[[], Iterator[Finding]]] = [_environment, lambda: _cache(where), _devices, lambda: _modelfile(where)]
     if hub:
         looks.append(lambda: _hub(where))
@@ -78,7 +78,7 @@ def _environment() -> Iterator[Finding]:
 
 
 def _cache(where: Where) -> Iterator[Finding]:
-    from modelbuild.build.housekeeping import cache_size
+    from modelbuild.usecases.housekeeping import cache_size
 
     subject = "cache"
     size = cache_size(where)
@@ -149,10 +149,10 @@ def _devices() -> Iterator[Finding]:
 
 
 def _modelfile(where: Where) -> Iterator[Finding]:
-    from modelbuild.build.where import modelfile_at
     from modelbuild.graph import bind
     from modelbuild.modelfile.model import Modelfile
     from modelbuild.sources.hub import is_hub
+    from modelbuild.usecases.where import modelfile_at
 
     subject = "Modelfile"
     if not where.file.exists():
@@ -174,8 +174,8 @@ def _modelfile(where: Where) -> Iterator[Finding]:
 
 def _hub(where: Where) -> Iterator[Finding]:
     """Ask the hub for the sources that are there; without any, for nothing but an answer."""
-    from modelbuild.build.where import modelfile_at
     from modelbuild.sources.hub import is_hub, open_hub, parse_address
+    from modelbuild.usecases.where import modelfile_at
 
     subject = "hub"
     try:

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelbuild import files, mergekit
-from modelbuild.build.where import is_configuration, modelfile_at
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.graph import bind, select
+from modelbuild.usecases.where import is_configuration, modelfile_at
 
 if TYPE_CHECKING:
-    from modelbuild.build.where import Where
     from modelbuild.graph import Graph
+    from modelbuild.usecases.where import Where
 
 
 def export_mergekit(
     where: Where, targets: Sequence[str], output: Path | None, seen_from: Path
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """See `modelbuild.build.export_mergekit`."""
+    """See `modelbuild.usecases.export_mergekit`."""
     graph = bind(modelfile_at(where))
     chosen = select(graph.modelfile, targets) or graph.default
     if output is None or is_configuration(output.name):

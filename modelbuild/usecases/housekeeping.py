@@ -9,10 +9,6 @@ from typing import Any
 import tomli
 
 from modelbuild import files
-from modelbuild.build import stamp
-from modelbuild.build.cleaning import outputs_of
-from modelbuild.build.project import default_max_size
-from modelbuild.build.where import Where, cache_setting, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.layout import CONVERTED, INDEX, PACKS, STAGING, STAMPS, TAG
 from modelbuild.cache.outputs import OutputTable
@@ -20,6 +16,10 @@ from modelbuild.cache.salvage import abandoned
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import parse_size
+from modelbuild.usecases import stamp
+from modelbuild.usecases.cleaning import outputs_of
+from modelbuild.usecases.project import default_max_size
+from modelbuild.usecases.where import Where, cache_setting, modelfile_at
 
 _TAG_LENGTH = TAG.index("cache")
 """Bytes of the tag up to the name of the program, which other programs' caches do not share."""
@@ -74,7 +74,7 @@ class CacheSize:
 
 
 def cache_ls(where: Where) -> CacheListing:
-    """See `modelbuild.build.cache_ls`."""
+    """See `modelbuild.usecases.cache_ls`."""
     cache = _cache(where)
     used = cache.packs.last_used()
     made_of = _outputs_by_pack(where, cache) if used else {}
@@ -88,7 +88,7 @@ def cache_ls(where: Where) -> CacheListing:
 
 
 def cache_size(where: Where) -> CacheSize:
-    """See `modelbuild.build.cache_size`."""
+    """See `modelbuild.usecases.cache_size`."""
     cache = _cache(where)
     stored = cache.index.get("max_size")
     limit = _max_size(where) or (stored if isinstance(stored, int) else 0)
@@ -100,7 +100,7 @@ def cache_size(where: Where) -> CacheSize:
 
 
 def cache_gc(where: Where, max_size: int = 0) -> Collected:
-    """See `modelbuild.build.cache_gc`."""
+    """See `modelbuild.usecases.cache_gc`."""
     cache = _cache(where)
     if not cache.directory.is_dir():
         return Collected((), (), 0, 0)
@@ -111,7 +111,7 @@ def cache_gc(where: Where, max_size: int = 0) -> Collected:
 
 
 def cache_verify(where: Where) -> Verified:
-    """See `modelbuild.build.cache_verify`."""
+    """See `modelbuild.usecases.cache_verify`."""
     cache = _cache(where)
     try:
         return cache.verify()
@@ -120,7 +120,7 @@ def cache_verify(where: Where) -> Verified:
 
 
 def cache_clean(where: Where) -> CacheSize:
-    """See `modelbuild.build.cache_clean`."""
+    """See `modelbuild.usecases.cache_clean`."""
     size, directory = cache_size(where), _cache(where).directory
     contents = _contents(directory)
     if not contents:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from modelbuild.build.where import Where, modelfile_at
 from modelbuild.errors import ModelbuildError
 from modelbuild.sources.hub import is_hub
+from modelbuild.usecases.where import Where, modelfile_at
 
 _EVERY = 0.2
 """Seconds between two looks."""
@@ -22,7 +22,7 @@ Seen = dict[str, tuple[int, ...]]
 
 
 def watch(where: Where, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
-    """See `modelbuild.build.watch`."""
+    """See `modelbuild.usecases.watch`."""
     places: tuple[Path, ...] = ()
     while True:
         places = _places(where) or places  # of a Modelfile that is not sound the sources are those of before

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import tomli
 
-from modelbuild.build.where import Where
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.sweep import points, size, variant
 from modelbuild.modelfile.variables import substitute
 from modelbuild.reading import TEXT, read_small
+from modelbuild.usecases.where import Where
 
 Kind = Literal["targets", "sources", "methods", "templates"]
 
@@ -20,13 +20,13 @@ _MOST = 2_000
 
 
 def names(where: Where, kind: Kind) -> tuple[str, ...]:
-    """See `modelbuild.build.names`."""
+    """See `modelbuild.usecases.names`."""
     if kind == "methods":
         from modelbuild.methods import installed
 
         return tuple(installed())
     if kind == "templates":
-        from modelbuild.build.templates import TEMPLATES
+        from modelbuild.usecases.templates import TEMPLATES
 
         return tuple(TEMPLATES)
     try:

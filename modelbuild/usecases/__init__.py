@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.build import stamp
-from modelbuild.build.outcome import Options, Outcome, from_stamp, peak_rss
-from modelbuild.build.where import Where, cache_setting
 from modelbuild.errors import Exit
 from modelbuild.events import Noted, Report, Warned, silent
+from modelbuild.usecases import stamp
+from modelbuild.usecases.outcome import Options, Outcome, from_stamp, peak_rss
+from modelbuild.usecases.where import Where, cache_setting
 
 if TYPE_CHECKING:
-    from modelbuild.build.cleaning import Cleaned
-    from modelbuild.build.completing import Kind
-    from modelbuild.build.doctoring import Diagnosis
-    from modelbuild.build.fetching import FetchedSource
-    from modelbuild.build.housekeeping import CacheListing, CacheSize
-    from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
-    from modelbuild.build.pinning import LockView
-    from modelbuild.build.verifying import Verification
     from modelbuild.cache.upkeep import Collected, Verified
+    from modelbuild.usecases.cleaning import Cleaned
+    from modelbuild.usecases.completing import Kind
+    from modelbuild.usecases.doctoring import Diagnosis
+    from modelbuild.usecases.fetching import FetchedSource
+    from modelbuild.usecases.housekeeping import CacheListing, CacheSize
+    from modelbuild.usecases.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
+    from modelbuild.usecases.pinning import LockView
+    from modelbuild.usecases.verifying import Verification
 
 __all__ = [
     "Options",
@@ -40,16 +40,16 @@ __all__ = [
     "export_mergekit",
     "fetch",
     "forecast",
-    "graph",
     "import_mergekit",
     "init",
+    "list_methods",
     "lock",
-    "methods",
     "names",
     "schema",
     "show",
     "status",
     "verify",
+    "view_graph",
     "watch",
 ]
 
@@ -77,12 +77,12 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
-    from modelbuild.build.fetching import bring
-    from modelbuild.build.locking import Keeper
-    from modelbuild.build.project import Project
-    from modelbuild.build.run import Run
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
+    from modelbuild.usecases.fetching import bring
+    from modelbuild.usecases.locking import Keeper
+    from modelbuild.usecases.project import Project
+    from modelbuild.usecases.run import Run
 
     project = Project.open(where)
     plan = project.plan(project.targets(targets))
@@ -114,7 +114,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
 
 def forecast(where: Where, targets: Sequence[str] = (), options: Options | None = None) -> Outcome:
     """Say what `build` would do, without doing it: the same fields as an upper bound, exact where `exact` says so."""
-    from modelbuild.build.foretelling import forecast as use_case
+    from modelbuild.usecases.foretelling import forecast as use_case
 
     return use_case(where, targets, options or Options())
 
@@ -124,7 +124,7 @@ def watch(where: Where) -> Iterator[int]:
 
     What is saved while the caller builds counts.
     """
-    from modelbuild.build.watching import watch as use_case
+    from modelbuild.usecases.watching import watch as use_case
 
     return use_case(where)
 
@@ -143,7 +143,7 @@ def verify(
         sample: how many of each target's tensors, drawn at random; 0 for all.
 
     """
-    from modelbuild.build.verifying import verify as use_case
+    from modelbuild.usecases.verifying import verify as use_case
 
     return use_case(where, targets, report, full=full, rebuild=rebuild, sample=sample)
 
@@ -155,7 +155,7 @@ def fetch(where: Where, targets: Sequence[str] = (), report: Report = silent) ->
         ModelbuildError: exit 4 if a file is not what the hub lists, 5 or 7 if the hub does not give it.
 
     """
-    from modelbuild.build.fetching import fetch as use_case
+    from modelbuild.usecases.fetching import fetch as use_case
 
     return use_case(where, targets, report)
 
@@ -176,14 +176,14 @@ def lock(
         ModelbuildError: exit 3 if `check` finds the lock missing or stale.
 
     """
-    from modelbuild.build.pinning import lock as use_case
+    from modelbuild.usecases.pinning import lock as use_case
 
     return use_case(where, upgrade, report, check=check, dry_run=dry_run)
 
 
 def status(where: Where, targets: Sequence[str] = ()) -> tuple[TargetStatus, ...]:
     """Say of each target whether it is fresh, or stale and why."""
-    from modelbuild.build.inspect import status as use_case
+    from modelbuild.usecases.inspect import status as use_case
 
     return use_case(where, targets)
 
@@ -197,7 +197,7 @@ def explain(where: Where, target: str, tensor: str = "") -> tuple[Explanation, .
         tensor: one of their tensors, or "" for all.
 
     """
-    from modelbuild.build.inspect import explain as use_case
+    from modelbuild.usecases.inspect import explain as use_case
 
     return use_case(where, target, tensor)
 
@@ -210,21 +210,21 @@ def show(where: Where, targets: Sequence[str] = ()) -> tuple[ShownTarget, ...]:
         targets: merges, groups, globs; none means the only one that is built by default.
 
     """
-    from modelbuild.build.inspect import show as use_case
+    from modelbuild.usecases.inspect import show as use_case
 
     return use_case(where, targets)
 
 
-def graph(where: Where, target: str = "") -> GraphView:
+def view_graph(where: Where, target: str = "") -> GraphView:
     """Return the graph of merges, or the part of it that a target, a group or what a glob matches rests on."""
-    from modelbuild.build.inspect import graph as use_case
+    from modelbuild.usecases.inspect import graph as use_case
 
     return use_case(where, target)
 
 
-def methods(name: str = "") -> tuple[MethodView, ...]:
+def list_methods(name: str = "") -> tuple[MethodView, ...]:
     """Return the installed methods, or the one of that name, with their parameters."""
-    from modelbuild.build.inspect import methods as use_case
+    from modelbuild.usecases.inspect import methods as use_case
 
     return use_case(name)
 
@@ -237,21 +237,21 @@ def names(where: Where, kind: Kind) -> tuple[str, ...]:
         kind: "targets", "sources", "methods" or "templates" of `init`.
 
     """
-    from modelbuild.build.completing import names as use_case
+    from modelbuild.usecases.completing import names as use_case
 
     return use_case(where, kind)
 
 
 def cache_ls(where: Where) -> CacheListing:
     """Return the packs of the cache, most recently used first; the Modelfile need not be sound, nor there."""
-    from modelbuild.build.housekeeping import cache_ls as use_case
+    from modelbuild.usecases.housekeeping import cache_ls as use_case
 
     return use_case(where)
 
 
 def cache_size(where: Where) -> CacheSize:
     """Return how large the cache is and may be; the Modelfile need not be sound, nor there."""
-    from modelbuild.build.housekeeping import cache_size as use_case
+    from modelbuild.usecases.housekeeping import cache_size as use_case
 
     return use_case(where)
 
@@ -264,14 +264,14 @@ def cache_gc(where: Where, max_size: int = 0) -> Collected:
         max_size: bytes that packs may occupy; 0 for `[cache] max_size`, else what the first build set.
 
     """
-    from modelbuild.build.housekeeping import cache_gc as use_case
+    from modelbuild.usecases.housekeeping import cache_gc as use_case
 
     return use_case(where, max_size)
 
 
 def cache_verify(where: Where) -> Verified:
     """Hash every pack of the cache, and remove those that are not what their names say."""
-    from modelbuild.build.housekeeping import cache_verify as use_case
+    from modelbuild.usecases.housekeeping import cache_verify as use_case
 
     return use_case(where)
 
@@ -283,7 +283,7 @@ def cache_clean(where: Where) -> CacheSize:
         ModelbuildError: exit 8 if the directory is not a cache, or a build is using it.
 
     """
-    from modelbuild.build.housekeeping import cache_clean as use_case
+    from modelbuild.usecases.housekeeping import cache_clean as use_case
 
     return use_case(where)
 
@@ -299,7 +299,7 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
         ModelbuildError: exit 8, with nothing removed, if something else stands where an output would, or a source does.
 
     """
-    from modelbuild.build.cleaning import clean as use_case
+    from modelbuild.usecases.cleaning import clean as use_case
 
     return use_case(where, targets)
 
@@ -317,7 +317,7 @@ def init(file: Path, template: str = "multi-stage", models: Sequence[str] = (), 
         ModelbuildError: exit 2 if there is one, if there is no such template, or it takes another number of models.
 
     """
-    from modelbuild.build.starter import init as use_case
+    from modelbuild.usecases.starter import init as use_case
 
     return use_case(file, template, models, root)
 
@@ -334,7 +334,7 @@ def import_mergekit(configurations: Sequence[Path], output: Path | None = None, 
         ModelbuildError: exit 2, with everything that has no meaning here, by line, or if `output` exists; 5 if a file is missing.
 
     """
-    from modelbuild.build.importing import import_mergekit as use_case
+    from modelbuild.usecases.importing import import_mergekit as use_case
 
     return use_case(configurations, output, root or Path())
 
@@ -354,7 +354,7 @@ def export_mergekit(
         ModelbuildError: exit 2, with everything that mergekit has no words for, by key path, or if a file exists.
 
     """
-    from modelbuild.build.exporting import export_mergekit as use_case
+    from modelbuild.usecases.exporting import export_mergekit as use_case
 
     return use_case(where, targets, output, seen_from or Path())
 
@@ -374,6 +374,6 @@ def diagnose(where: Where, *, hub: bool = False) -> Diagnosis:
         hub: ask the hub for the sources that are there; without it no network is used.
 
     """
-    from modelbuild.build.doctoring import diagnose as use_case
+    from modelbuild.usecases.doctoring import diagnose as use_case
 
     return use_case(where, hub=hub)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelbuild.build.project import Project
-from modelbuild.build.where import Where
 from modelbuild.events import Fetched, Report
 from modelbuild.plan import Leaf, Plan
 from modelbuild.sources.checkpoint import Checkpoint
 from modelbuild.sources.hub import HubFolder
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.where import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class FetchedSource:
 
 
 def fetch(where: Where, targets: Sequence[str], report: Report) -> tuple[FetchedSource, ...]:
-    """See `modelbuild.build.fetch`."""
+    """See `modelbuild.usecases.fetch`."""
     project = Project.open(where)
     return bring(project.plan(project.targets(targets)), report)
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.build.environment import environment_path
-from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
@@ -19,6 +17,8 @@ from modelbuild.modelfile.model import Modelfile
 from modelbuild.names import real
 from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
+from modelbuild.usecases.environment import environment_path
+from modelbuild.usecases.where import Where, modelfile_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Cleaned:
 
 
 def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
-    """See `modelbuild.build.clean`."""
+    """See `modelbuild.usecases.clean`."""
     modelfile = modelfile_at(where)
     outputs = outputs_of(where, modelfile, targets)
     for path in outputs.values():

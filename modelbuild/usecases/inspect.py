@@ -7,10 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modelbuild.build.foretelling import Forecast
-from modelbuild.build.outcome import Options
-from modelbuild.build.project import Project
-from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.cache.outputs import OutputTable
@@ -20,6 +16,10 @@ from modelbuild.methods import installed, load
 from modelbuild.plan import Action, Leaf, Plan, Target
 from modelbuild.schedule import chain
 from modelbuild.stale import Change, Description, Fresh, Pending, changes, description_of, key_of
+from modelbuild.usecases.foretelling import Forecast
+from modelbuild.usecases.outcome import Options
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.where import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class _View:
 
 
 def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
-    """See `modelbuild.build.status`."""
+    """See `modelbuild.usecases.status`."""
     view = _View(where, targets)
     outputs = OutputTable(view.cache.index)
     found = []
@@ -215,7 +215,7 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
 
 
 def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
-    """See `modelbuild.build.explain`."""
+    """See `modelbuild.usecases.explain`."""
     view = _View(where, (target,) if target else (Project.open(where).target(""),))
     told: list[Explanation] = []
     seen: set[int] = set()
@@ -244,7 +244,7 @@ def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
 
 
 def show(where: Where, targets: Sequence[str]) -> tuple[ShownTarget, ...]:
-    """See `modelbuild.build.show`."""
+    """See `modelbuild.usecases.show`."""
     view = _View(where, targets or (Project.open(where).target(""),))
     try:
         return tuple(_shown(view, planned) for planned in view.plan.targets.values())
@@ -268,7 +268,7 @@ def _shown(view: _View, planned: Target) -> ShownTarget:
 
 
 def graph(where: Where, target: str) -> GraphView:
-    """See `modelbuild.build.graph`."""
+    """See `modelbuild.usecases.graph`."""
     project = Project.open(where)
     names = project.graph.upstream(project.targets((target,))) if target else tuple(project.graph.nodes)
     nodes: dict[str, GraphNode] = {}
@@ -282,7 +282,7 @@ def graph(where: Where, target: str) -> GraphView:
 
 
 def methods(name: str) -> tuple[MethodView, ...]:
-    """See `modelbuild.build.methods`."""
+    """See `modelbuild.usecases.methods`."""
     if name and name not in installed():
         raise ModelbuildError(
             Problem(

@@ -11,7 +11,7 @@ from modelbuild.graph import bind
 
 
 def import_mergekit(configurations: Sequence[Path], output: Path | None, root: Path) -> tuple[str, tuple[str, ...]]:
-    """See `modelbuild.build.import_mergekit`."""
+    """See `modelbuild.usecases.import_mergekit`."""
     bind(mergekit.read(configurations, root))
     found = mergekit.imported(configurations, root, output.parent if output else root)
     listed = ", ".join(path.name for path in configurations)

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelbuild import files
-from modelbuild.build import templates
-from modelbuild.build.templates import TEMPLATES
 from modelbuild.checkpoint.sections import depths_of
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.mergekit.models import is_repository
+from modelbuild.usecases import templates
+from modelbuild.usecases.templates import TEMPLATES
 
 _DEPTH = 32
 """Layers of a model that is not here to be looked at."""
 
 
 def init(file: Path, template: str = "multi-stage", models: Sequence[str] = (), root: Path | None = None) -> Path:
-    """See `modelbuild.build.init`."""
+    """See `modelbuild.usecases.init`."""
     text = starter(template, models, root or Path(), file.parent)
     files.make_directory(file.parent, durable=True)
     try:

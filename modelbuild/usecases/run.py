@@ -8,10 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from modelbuild.build import preflight
-from modelbuild.build.judging import judge_plan
-from modelbuild.build.outcome import Actions, Bytes, Options, Outcome, State, peak_rss
-from modelbuild.build.shares import shared_out
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.budget import raise_file_limit, share_out
@@ -27,6 +23,10 @@ from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Event, Kept, Merged, Published, Report, Settled, Started
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.schedule import order, uses
+from modelbuild.usecases import preflight
+from modelbuild.usecases.judging import judge_plan
+from modelbuild.usecases.outcome import Actions, Bytes, Options, Outcome, State, peak_rss
+from modelbuild.usecases.shares import shared_out
 
 _LOOKS = 10
 """How often the packs of an output may be removed by others before they are linked."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modelbuild.build.locking import Keeper
-from modelbuild.build.project import Project
-from modelbuild.build.where import Where
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
@@ -16,6 +13,9 @@ from modelbuild.lockfile import Lock, LockedSource
 from modelbuild.plan import Leaf, Plan
 from modelbuild.sources.asking import Address
 from modelbuild.sources.hub import HubFolder, is_hub, open_hub, parse_address
+from modelbuild.usecases.locking import Keeper
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.where import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class LockView:
 
 
 def lock(where: Where, upgrade: Sequence[str] | None, report: Report, *, check: bool, dry_run: bool) -> LockView:
-    """See `modelbuild.build.lock`."""
+    """See `modelbuild.usecases.lock`."""
     project = Project.open(where)
     if where.overrides:
         raise ModelbuildError(Problem("a lock is of the Modelfile as it stands", hint="leave out --set"))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelbuild import lockfile
-from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
@@ -23,6 +22,7 @@ from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
 from modelbuild.sources.local import open_local
+from modelbuild.usecases.where import Where, modelfile_at
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from modelbuild.build.outcome import BuiltTarget, State
 from modelbuild.plan import Action, Plan, Ref, Target
+from modelbuild.usecases.outcome import BuiltTarget, State
 
 
 def rests_on(target: Target) -> tuple[Action, ...]:

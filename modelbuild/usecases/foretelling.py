@@ -5,12 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from modelbuild.build.judging import Judged, judge_plan
-from modelbuild.build.locking import Keeper
-from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
-from modelbuild.build.project import Project
-from modelbuild.build.shares import with_shares
-from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.cache.outputs import OutputTable
@@ -22,13 +16,19 @@ from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh
+from modelbuild.usecases.judging import Judged, judge_plan
+from modelbuild.usecases.locking import Keeper
+from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.shares import with_shares
+from modelbuild.usecases.where import Where
 
 _BYTES_PER_SECOND = 400e6
 """A cautious rate at which bytes are merged and written: docs/performance.md has measured ones."""
 
 
 def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
-    """See `modelbuild.build.forecast`."""
+    """See `modelbuild.usecases.forecast`."""
     started = time.perf_counter()
     project = Project.open(where)
     plan = project.plan(project.targets(targets))

@@ -18,18 +18,18 @@ from blake3 import blake3
 
 import modelbuild
 from modelbuild import files
-from modelbuild.build.outcome import from_stamp
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
 from modelbuild.methods import installed
 from modelbuild.names import real
 from modelbuild.reading import LOCK, parse_object, read_small
+from modelbuild.usecases.outcome import from_stamp
 
 if TYPE_CHECKING:
-    from modelbuild.build.outcome import Outcome
-    from modelbuild.build.where import Where
     from modelbuild.method import Method
     from modelbuild.plan import Plan
+    from modelbuild.usecases.outcome import Outcome
+    from modelbuild.usecases.where import Where
 
 _FORMAT = 3
 _RACY_NS = 2_000_000_000
