@@ -70,8 +70,10 @@ def test_there_are_modelfiles_to_check():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_example_shown_gives_what_is_shown(page: Path):
-    """The blocks of a page are read as one."""
+def test_every_example_shown_gives_what_is_shown(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The blocks of a page are read as one, in a directory that holds the example family alone."""
+    (tmp_path / "family").symlink_to(ROOT / "examples" / "family")
+    monkeypatch.chdir(tmp_path)
     example = "\n".join(text for _, text in blocks(page, "python") if ">>>" in text)
     test = doctest.DocTestParser().get_doctest(example, {}, page.name, str(page), 0)
     told: list[str] = []

@@ -24,10 +24,9 @@ def completed(kind: Kind) -> Callable[[typer.Context, str], list[str]]:
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         from modelbuild import usecases as use_cases
 
-        before, mark, name = incomplete.rpartition("=") if kind == "sources" else ("", "", incomplete)
-        if mark:
-            return []  # what stands after NAME= is a path or a revision, which the shell completes
-        return [f"{before}{one}" for one in use_cases.names(ctx.find_root().obj.where(), kind) if one.startswith(name)]
+        if kind == "sources" and "=" in incomplete:
+            return []  # a path or a revision: no name
+        return [one for one in use_cases.names(ctx.find_root().obj.where(), kind) if one.startswith(incomplete)]
 
     return complete
 
@@ -36,8 +35,11 @@ def prepare() -> None:
     """Let typer complete as fast as it can, and bash as far as it breaks words; where this typer has no place for it, it is as it is."""
     if not os.environ.get(VARIABLE):
         return
-    from typer import _completion_classes as classes
-    from typer._click.shell_completion import CompletionItem, add_completion_class
+    try:
+        from typer import _completion_classes as classes
+        from typer._click.shell_completion import CompletionItem, add_completion_class
+    except ImportError:
+        return
 
     if hasattr(classes, "_sanitize_help_text"):
         classes._sanitize_help_text = lambda text: text  # noqa: SLF001 - it would import rich, to take colours away that no help text here has

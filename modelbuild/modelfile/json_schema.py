@@ -21,6 +21,9 @@ _OF_ALL = ("method", "base", "dtype", "keep", "nonfinite", "seed", "output", "to
 _LISTS = ("inputs", "slices", "tokenizer", "output", "experts", "shared_experts")
 """Keys into which a matrix reaches with dots."""
 
+_ANY: Schema = {"anyOf": [{"type": ["number", "string", "boolean"]}, {"type": "array", "items": {"type": "number"}, "minItems": 1}]}
+"""A value that a matrix may hold."""
+
 _SWEPT = "(method in matrix)"
 """No method is called like that."""
 
@@ -44,6 +47,8 @@ def json_schema() -> Schema:
         _let_variables_stand(table)
     definitions |= {f"{name}.{param.name}": _param(param, _meanings(load(name))) for name in installed() for param in load(name).params}
     definitions |= matrices
+    for name, one in (("Lists", _listed(_ANY)), ("Values", _ANY)):
+        definitions[name] = {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [one, {"$ref": f"#/$defs/{name}"}]}}
     definitions["Swept"] = {"not": {"anyOf": [{"type": "object"}, {"type": "array", "contains": {"type": "object"}}]}}
     definitions["Variable"] = {"type": "string", "pattern": r"^\$\{[^{}]+\}$", "description": "A constant of [vars]."}
     properties = schema["properties"]
@@ -149,23 +154,34 @@ def _matrix(name: str, properties: Schema) -> dict[str, Schema]:
     """
     values = {key: {"$ref": f"#/$defs/{name}/properties/{key}"} for key in properties if key not in _LISTS}
     point = f"{name}.point"
-    text = {"anyOf": [{"type": ["number", "string", "boolean"]}, {"type": "array", "items": {"type": "number"}, "minItems": 1}]}
+    entry = properties["inputs"]["items"]["anyOf"][1]["properties"] if "inputs" in properties else {}
 
-    def table(wrap: Callable[[Schema], Schema]) -> Schema:
-        deep = {"anyOf": [wrap(text), {"type": "object"}]}  # inputs.code.weight, with or without quotes
+    def table(wrap: Callable[[Schema], Schema], inner: Schema) -> Schema:
+        deep = {"anyOf": [wrap(_ANY), inner]}  # inputs.code.weight, with or without quotes
+        of_input = {
+            "type": "object",
+            "properties": {key: wrap(_swept(value)) for key, value in entry.items()},
+            "additionalProperties": False,
+        }
+        below = dict.fromkeys(_LISTS, inner) | {"inputs": {"type": "object", "additionalProperties": of_input}}
         return {
             "type": "object",
             "minProperties": 1,
-            "properties": {**{key: wrap(_swept(value)) for key, value in values.items()}, **{key: {"type": "object"} for key in _LISTS}},
+            "properties": {**{key: wrap(_swept(value)) for key, value in values.items()}, **below},
             "patternProperties": {r"[.\[]": deep},
             "additionalProperties": False,
         }
 
-    matrix = table(lambda value: {"anyOf": [_list(value), _VARIABLE]})
+    matrix = table(_listed, {"$ref": "#/$defs/Lists"})
     entries = _list({"$ref": f"#/$defs/{point}"})
     matrix["properties"] |= {INCLUDE: {**entries, "description": "As GitHub Actions takes it."}, EXCLUDE: entries}
     matrix["description"] = "Values of parameters: a variant of the merge for every combination."
-    return {f"{name}.matrix": matrix, point: table(lambda value: value)}
+    return {f"{name}.matrix": matrix, point: table(lambda value: value, {"$ref": "#/$defs/Values"})}
+
+
+def _listed(value: Schema) -> Schema:
+    """Return the schema of the values of one parameter of a matrix."""
+    return {"anyOf": [_list(value), _VARIABLE]}
 
 
 def _swept(value: Schema) -> Schema:

@@ -96,4 +96,8 @@ class Plain:
         if self._clock() < self._next:
             return []
         self._next = self._clock() + EVERY
-        return [f"{self.settled} of {counted(self.tensors, 'tensor')}: {self.merged} merged, {human_bytes(self.nbytes)}"]
+        return [self.far()]
+
+    def far(self) -> str:
+        """Return the line that says how far the build is."""
+        return f"{self.settled} of {counted(self.tensors, 'tensor')}: {self.merged} merged, {human_bytes(self.nbytes)}"

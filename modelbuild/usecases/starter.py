@@ -19,9 +19,9 @@ _DEPTH = 32
 """Layers of a model that is not here to be looked at."""
 
 
-def init(file: Path, template: str = "multi-stage", models: Sequence[str] = (), root: Path | None = None) -> Path:
+def init(file: Path, template: str, models: Sequence[str], root: Path) -> Path:
     """See `modelbuild.usecases.init`."""
-    text = starter(template, models, root or Path(), file.parent)
+    text = starter(template, models, root, file.parent)
     files.make_directory(file.parent, durable=True)
     try:
         files.write_new(file, text.encode())

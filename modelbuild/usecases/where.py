@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import tomli
 
 if TYPE_CHECKING:
     from modelbuild.modelfile.model import Modelfile
+
+File = str | os.PathLike[str]
+
+Words = str | Sequence[str]
+"""Names of merges and groups, and globs; one alone may stand without a list."""
 
 MODELFILE = "Modelfile.toml"
 CONFIGURATIONS = (".yml", ".yaml")
@@ -63,6 +70,73 @@ class Where:
     def cache_directory(self, setting: str) -> Path:
         """Return where the cache is, given `[cache] path`; the environment goes first."""
         return Path(self.cache) if self.cache else self.root / (setting or "cache")
+
+
+class Place(TypedDict, total=False):
+    """What goes with a Modelfile, each of it optional.
+
+    Args:
+        set: values by key path, {"vars.blend": 0.5}: edits of the Modelfile in memory.
+        cache: the directory of the cache; without it `[cache] path` says, else `cache/` beside the Modelfile.
+        sources: where to read sources from instead, the same bytes, by name.
+        offline: whether to make no request to a hub.
+
+    """
+
+    set: Mapping[str, object]
+    cache: File
+    sources: Mapping[str, File]
+    offline: bool
+
+
+def at(file: Where | File, place: Place) -> Where:
+    """Return the project at a Modelfile; one that is named already stays as it is.
+
+    Raises:
+        TypeError: if something is said of the place that it has no word for.
+
+    """
+    unknown = place.keys() - Place.__annotations__.keys()
+    if unknown or (place and isinstance(file, Where)):
+        raise TypeError(f"there is no argument `{min(unknown or place)}` here")
+    if isinstance(file, Where):
+        return file
+    edits = tuple(f"{key}={_toml(value)}" for key, value in place.get("set", {}).items())
+    mirrors = tuple((name, str(path)) for name, path in place.get("sources", {}).items())
+    return Where(Path(file), os.fspath(place.get("cache", "")), edits, place.get("offline", False), mirrors)
+
+
+def words(targets: Words) -> tuple[str, ...]:
+    """Return targets as a tuple."""
+    return (targets,) if isinstance(targets, str) else tuple(targets)
+
+
+def _toml(value: object) -> str:
+    """Write a value as TOML.
+
+    Raises:
+        TypeError: if TOML has no such value.
+
+    """
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return repr(int(value))
+        case float():
+            return repr(float(value))  # numpy's floats among them, whose own repr is no number
+        case str() | os.PathLike():
+            return _text(os.fspath(value))
+        case Mapping():
+            return f"{{ {', '.join(f'{_text(str(key))} = {_toml(one)}' for key, one in value.items())} }}"
+        case list() | tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+    raise TypeError(f"a Modelfile has no value like {value!r}")
+
+
+def _text(text: str) -> str:
+    """Write a string as TOML: as JSON has it, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def is_configuration(name: str) -> bool:
