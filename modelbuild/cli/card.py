@@ -24,7 +24,7 @@ def card(
     mirrors: Mirrors = None,
 ) -> None:
     """Show the model card that `push` publishes."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     where, names = common.aimed((target,) if target else (), offline=offline, mirrors=mirrors)

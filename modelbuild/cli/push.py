@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors
+from modelbuild.cli.common import Common, Json, Mirrors, Progress
 
 _TARGET = typer.Argument(metavar="TARGET", help="The name of a merge; none: the default one.", show_default=False)
 _TO = typer.Option("--to", metavar="hf://NS/NAME", help="A repository, and @BRANCH; default: `output.push`.", show_default=False)
@@ -25,22 +25,20 @@ def push(
     recipe: Annotated[bool, typer.Option("--recipe", help="Publish Modelfile, lock and card, and no weights.")] = False,
     card: Annotated[Path | None, _CARD] = None,
     mirrors: Mirrors = None,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Publish a target on a hub, in one commit."""
-    from modelbuild import build as use_cases
-    from modelbuild.build.pushing import Manner
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     common: Common = context.obj
     where, names = common.aimed((target,) if target else (), mirrors=mirrors)
-    manner = Manner(to, dry_run, private, message, recipe, common.directory / card if card else None)
-    if common.quiet or json or not common.is_live:  # the client has bars of its own
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
-    with common.reporter() as report:
-        pushed = use_cases.push(where, "".join(names), manner, report)
+    own = common.directory / card if card else None
+    with common.reporter(progress) as report:
+        pushed = use_cases.push(
+            where, "".join(names), report, to=to, dry_run=dry_run, private=private, message=message, recipe=recipe, card=own
+        )
     if json:
         from modelbuild.report.json_document import document
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from modelbuild.names import is_node_name, parse_size
@@ -27,8 +38,9 @@ def _finite(value: float) -> float:
     return value
 
 
-def _node_name(name: str) -> str:
-    if not is_node_name(name):
+def _node_name(name: str, info: ValidationInfo) -> str:
+    made = name in (info.context or ())
+    if not made and not is_node_name(name):
         raise PydanticCustomError("node_name", "not a name")
     return name
 
@@ -263,6 +275,8 @@ class MergeTable(ParameterTable):
     gate: Literal["hidden", "cheap_embed", "random"] | None = None
     experts_per_token: Count | None = None
     output: OutputTable | None = None
+    matrix: dict[str, Any] | None = None
+    """Never here when it is read: see `modelbuild.modelfile.matrix`."""
 
 
 class CacheTable(Table):
@@ -281,6 +295,7 @@ class ModelfileTable(Table):
     vars: dict[str, Any] = {}
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
+    group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
     cache: CacheTable | None = None
 
 

@@ -82,6 +82,7 @@ class Report:
 
     def add(self, path: KeyPath, what: str, *, key: bool = False, facts: Sequence[str] = (), hint: str = "") -> None:
         """Report that `what` is wrong at `path`; `key` says that the key is at fault, not its value."""
+        path = self.locator.written(path, key=key)
         self.problems.setdefault(path, self.locator.problem(what, path, key=key, facts=facts, hint=hint))
 
 
@@ -90,6 +91,7 @@ def refusals(errors: Sequence[ErrorDetails], document: Mapping[str, Any], locato
     report = Report(locator)
     for error in errors:
         path, parent = _path(error["loc"], document)
+        path = locator.written(path)
         _word(report, error, path, parent)
     return report.problems
 
@@ -128,7 +130,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge"):
+    if len(path) == 2 and path[0] in ("source", "merge", "group"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))

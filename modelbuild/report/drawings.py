@@ -1,12 +1,13 @@
-"""The graph of merges drawn: as a tree of text, for mermaid, for graphviz."""
+"""The graph of merges drawn: as a tree of text, for mermaid, for graphviz, as SVG and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Literal
 
-from modelbuild.build.flowchart import mermaid
-from modelbuild.build.inspect import GraphNode, GraphView
 from modelbuild.report.page import Look
+from modelbuild.usecases.flowchart import mermaid, told
+from modelbuild.usecases.graphing import GraphNode, GraphView
 
 
 def tree(view: GraphView, look: Look) -> str:
@@ -49,7 +50,7 @@ def dot(view: GraphView) -> str:
     lines = ["digraph modelfile {", "    rankdir=LR;", "    node [shape=box];"]
     for node in view.nodes:
         shape = ", shape=cylinder" if node.kind == "source" else ""
-        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(node.label)}"{shape}];')
+        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(told(node))}"{shape}];')
     lines += [f'    "{_quoted(name)}" -> "{_quoted(node.name)}";' for node in view.nodes for name in node.inputs]
     return "\n".join([*lines, "}"])
 
@@ -58,5 +59,14 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-FORMATS: dict[str, Callable[[GraphView], str]] = {"mermaid": mermaid, "dot": dot}
-"""Those that look the same everywhere."""
+def drawn(view: GraphView, form: Literal["mermaid", "dot", "svg", "html"]) -> str:
+    """Draw the graph in a form that looks the same everywhere."""
+    if form == "svg":
+        from modelbuild.report.svg import svg
+
+        return svg(view)
+    if form == "html":
+        from modelbuild.report.pages import graph
+
+        return graph(view)
+    return mermaid(view) if form == "mermaid" else dot(view)

@@ -6,7 +6,9 @@ Everything goes through huggingface_hub: its endpoint, its token, its way of sto
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,8 +174,24 @@ def deliver(address: Address, wanted: Wanted, message: str, *, private: bool, un
         _refuse_other(api, address, commit, delivery)
         return commit
 
-    done.commit = ask(address, f"`{address.repo}`", attempt, offline=False, refused=_refusal(address))
+    with _no_bars():
+        done.commit = ask(address, f"`{address.repo}`", attempt, offline=False, refused=_refusal(address))
     return done
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep the client from drawing bars of its own across ours."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled() or os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS"):
+        yield  # then it is settled there
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def _api() -> HfApi:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build import stamp
 from modelbuild.cache import stattable
 from modelbuild.errors import Exit
+from modelbuild.usecases import stamp
 from tests.cli.conftest import Program
 from tests.support.hub import Hub
 from tests.support.projects import Project

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import stamp
-from modelbuild.build.pushing import Manner, Pushed
+from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
 from modelbuild.errors import ModelbuildError
-from modelbuild.events import silent
+from modelbuild.usecases import silent, stamp
+from modelbuild.usecases.pushing import Pushed
 from tests.support.hub import Hub
 from tests.support.projects import Project
 
@@ -42,7 +41,7 @@ def push() -> Push:
     """Push `release` of a project to lab/release, or as it is said."""
 
     def push(project: Project, target: str = "release", report: Callable[..., None] = silent, **manner: object) -> Pushed:
-        return use_cases.push(project.where, target, Manner(**{"to": "hf://lab/release", **manner}), report)  # type: ignore[arg-type]
+        return use_cases.push(project.where, target, report, **{"to": "hf://lab/release", **manner})  # type: ignore[arg-type]
 
     return push
 

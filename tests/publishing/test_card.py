@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from modelbuild import build as use_cases
-from modelbuild.build import cardtext
-from modelbuild.build.cardfacts import Checked
-from modelbuild.build.describing import facts_of
-from modelbuild.build.project import Project as Opened
-from modelbuild.build.terms import Joined, joined, licence_in
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
 from modelbuild.events import Warned
+from modelbuild.usecases import cardtext
+from modelbuild.usecases.cardfacts import Checked
+from modelbuild.usecases.describing import facts_of
+from modelbuild.usecases.licences import Joined, joined, licence_in
+from modelbuild.usecases.project import Project as Opened
 from tests.publishing.conftest import refused
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project
@@ -179,10 +180,25 @@ def test_the_card_of_a_directory_is_not_that_of_one_file_in_it(project: Project)
     assert "| `a` | local files |  | mit |\n| `b` | local files |  | unknown |" in section(card, "Made of")
 
 
+def test_a_licence_is_that_of_the_card_else_of_the_config_and_marks_nothing_up(project: Project):
+    project.family()
+    config = project.root / "base/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "license": "MIT"}))
+    (project.root / "code/README.md").write_text("---\nlicense: other\nlicense_name: a <b>[house](x)</b> | licence\n---\n")
+    project.write('[source]\nbase.from = "base"\ncode.from = "code"\n[merge.out]\nmethod = "linear"\ninputs = ["base", "code"]\n')
+    card = use_cases.card(project.where)
+
+    shown = r"a \<b\>\[house\](x)\</b\> \| licence"
+    assert f"| `base` | local files |  | mit |\n| `code` | local files |  | {shown} |" in section(card, "Made of")
+    assert f"Their licences are not one: {shown} and mit." in section(card, "Made of")
+    assert ("other", "a-b-house-x-b-licence-and-mit") == (head(card)["license"], head(card)["license_name"])
+
+
 @pytest.mark.parametrize(
     ("licences", "result"),
     [
         ([("a", "mit"), ("b", "mit")], Joined("mit")),
+        ([("a", "house terms"), ("b", "house terms")], Joined("other", "house terms")),
         ([("a", "mit"), ("b", "apache-2.0")], Joined("other", "apache-2.0 and mit")),
         ([("a", ""), ("b", "mit")], Joined("unknown", "", ("the licence of `a` is not known: no model card here names it",))),
         (
@@ -216,7 +232,11 @@ def test_licences_are_joined_and_never_judged(licences: list[tuple[str, str]], r
         ("---\nlicense: [mit, apache-2.0]\n---\n", "mit and apache-2.0"),
         ("no front matter\n---\nlicense: mit\n---\n", ""),
         ("---\nlicense: {a: b}\n---\n", ""),
-        ("---\nlicense: '<b>x'\n---\n", ""),
+        ("---\nlicense: '<b>x'\n---\n", "<b>x"),
+        ("---\nlicense: 'a\\nb'\n---\n", "a\\nb"),
+        ("---\nlicense_name: my-terms\n---\n", "my-terms"),
+        ('---\r\ntags: [a]\r\nlicense: "mit" # yes\r\n---\r\n', "mit"),
+        ("---\nlicense: unfinished\n", ""),
         ("---\n: : :\n---\n", ""),
         ("---\na: &a [x]\nb: [*a, *a]\nlicense: mit\n---\n", ""),
         ("", ""),

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
-from modelbuild.build.pushing import Manner
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
 from modelbuild.lockfile import read
+from modelbuild.usecases import Options
 from tests.publishing.conftest import Push, files_of, refused
 from tests.support.checkpoints import random_tensors, write_model
 from tests.support.hub import Hub
@@ -253,7 +252,7 @@ def test_a_configuration_of_mergekit_is_published_as_the_modelfile_that_it_is(pr
         + "".join(f"  - model: lab/{name}\n    parameters: {{weight: 0.5}}\n" for name in ("base", "code"))
     )
     where = replace(project.where, file=yml, directory=project.root)
-    pushed = use_cases.push(where, "", Manner("hf://lab/release"))
+    pushed = use_cases.push(where, to="hf://lab/release")
     elsewhere = use_cases.checkout("hf://lab/release", tmp_path / "there")
     use_cases.build(elsewhere, (), Options(locked=True))
 
