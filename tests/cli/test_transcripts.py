@@ -39,7 +39,7 @@ SESSIONS = {
     "verify": ("verify", "verify --rebuild"),
     "fetch": ("fetch",),
     "card": ("card skills", "card skills -o CARD.md", "card skills -o CARD.md", "card nope"),
-    "push": ("push", "push --to lab/release", "push blend --to hf://lab/blend -n", "push --to hf://lab/release --set seed=1"),
+    "push": ("push", "push --to lab/release", "push blend --to hf://lab/blend -n"),
     "clean": ("clean", "clean"),
     "cache": ("cache size", "cache verify", "cache gc", "cache clean", "cache size", "cache ls"),
     "init": ("init new", "init new", "init other --template nope", "init other --template slerp -m base -m code"),
