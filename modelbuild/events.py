@@ -56,6 +56,15 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Exporting:
+    """A target is being written in another form."""
+
+    name: str
+    of: str
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A build ends early, and leaves so many finished tensors, of so many bytes, to the next."""
 
@@ -86,7 +95,7 @@ class Fetched:
     nbytes: int
 
 
-Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched
+Event = Started | Merged | Settled | Hashed | Exporting | Published | Kept | Noted | Warned | Fetched
 Report = Callable[[Event], None]
 
 

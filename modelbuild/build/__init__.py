@@ -74,6 +74,7 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
+    from modelbuild.build.delivering import Delivery
     from modelbuild.build.fetching import bring
     from modelbuild.build.locking import Keeper
     from modelbuild.build.project import Project
@@ -94,6 +95,8 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
         keeper.hold(locked=options.locked, frozen=options.frozen)
         bring(plan, report)
         keeper.refuse_others()
+        delivery = Delivery(project, plan, cache, targets, options, report)
+        delivery.refuse()
         run = Run(plan, cache, sources, options, report, keeper.expected() if options.locked else {})
         outcome = run.run(started)
         project.remember(cache, run.keys())
@@ -101,8 +104,9 @@ def build(where: Where, targets: Sequence[str] = (), options: Options | None = N
             project.collect(cache, run.used_packs)
             if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
                 report(Noted(f"wrote {where.lock}"))
-            if not options.frozen and (keeper.is_complete or not options.locked):
-                stamp.leave(left, text, stamp.read(where.lock), plan, outcome)
+        outcome = delivery.deliver(outcome, started)
+        if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
+            stamp.leave(left, text, stamp.read(where.lock), plan, outcome, delivery.made)
     finally:
         sources.close()
         cache.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelbuild import files
+from modelbuild.build.delivering import refuse_foreign_export
 from modelbuild.build.environment import environment_path
 from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
@@ -43,37 +44,40 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     """See `modelbuild.build.clean`."""
     modelfile = modelfile_at(where)
     outputs = outputs_of(where, modelfile, targets)
-    for path in outputs.values():
+    exports = {name: where.root / export.place for name, export in modelfile.exports.items() if not targets or name in targets}
+    for path in (*outputs.values(), *exports.values()):
         files.recover_directory(path)
     present = {name: path for name, path in outputs.items() if path.is_symlink() or path.exists()}
     cache = Cache.open(where.cache_directory(modelfile.cache.path))
     try:
-        _refuse(where, modelfile, present, OutputTable(cache.index))
+        table = OutputTable(cache.index)
+        _refuse(where, modelfile, present, table)
+        for path in exports.values():
+            refuse_foreign_export(path, table.names(path))
         present = {name: path for name, path in present.items() if (path / MANIFEST).is_file()}
-        stamps = _remove_stamps(cache.stamps, present.values())
-        removed = tuple(_remove_output(cache, name, path) for name, path in present.items())
+        delivered = {name: path for name, path in exports.items() if path.exists()}
+        stamps = _remove_stamps(cache.stamps, (*present.values(), *delivered.values()))
+        removed = tuple(_remove_output(cache, name, path) for name, path in (present | delivered).items())
     finally:
         cache.close()
     return Cleaned(removed, tuple(name for name in outputs if name not in present), stamps)
 
 
 def outputs_of(where: Where, modelfile: Modelfile, targets: Sequence[str] = ()) -> dict[str, Path]:
-    """Return the output directories of targets, or of every merge where none is named.
+    """Return the output directories of those targets that are merges, or of every merge where none is named.
 
     Raises:
-        ModelbuildError: exit 2 if a name is no merge.
+        ModelbuildError: exit 2 if a name is neither a merge nor an export.
 
     """
-    merges = modelfile.merges
-    declared = f"declared: {among(merges)}" if merges else f"{where.file} declares none"
+    merges, known = modelfile.merges, {**modelfile.merges, **modelfile.exports}
+    declared = f"declared: {among(known)}" if known else f"{where.file} declares none"
     problems = [
-        Problem(f"no merge is called `{name}`", facts=(declared,), hint=did_you_mean(name, merges))
-        for name in targets
-        if name not in merges
+        Problem(f"no merge is called `{name}`", facts=(declared,), hint=did_you_mean(name, known)) for name in targets if name not in known
     ]
     if problems:
         raise ModelbuildError(problems)
-    return {name: where.root / (merges[name].output.path or f"out/{name}") for name in dict.fromkeys(targets or merges)}
+    return {name: where.root / (merges[name].output.path or f"out/{name}") for name in dict.fromkeys(targets or merges) if name in merges}
 
 
 def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], published: OutputTable) -> None:
@@ -108,8 +112,8 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], publis
 
 
 def _remove_output(cache: Cache, target: str, path: Path) -> RemovedOutput:
-    """Remove one output; the packs it shares stay, and are known again although losing a link moved their times."""
-    sizes = [entry.lstat().st_size for entry in path.iterdir()]
+    """Remove one output, or export; the packs it shares stay, and are known again although losing a link moved their times."""
+    sizes = [entry.lstat().st_size for entry in (path.iterdir() if path.is_dir() else (path,))]
     packs = tuple(pack for pack in OutputTable(cache.index).packs(path) if cache.packs.trusted(pack))
     # One rename takes it from its name: there never stands a part of it.
     aside = path.with_name(f".{path.name}.modelbuild-{files.random_name()}")
@@ -128,7 +132,7 @@ def _remove_stamps(directory: Path, outputs: Iterable[Path]) -> int:
     removed = 0
     for path in sorted(directory.glob("*.json")) if gone else ():
         match parse_json(read_small(path)):
-            case {"outputs": dict(written)} if any(Path(name).parent in gone for name in written):
+            case {"outputs": dict(written)} if any(Path(name) in gone or Path(name).parent in gone for name in written):
                 files.unlink(path)
                 removed += 1
     return removed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from modelbuild.build.delivering import Delivery
 from modelbuild.build.foretelling import Forecast
 from modelbuild.build.outcome import Options
 from modelbuild.build.project import Project
@@ -14,7 +15,9 @@ from modelbuild.build.where import Where
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
 from modelbuild.cache.outputs import OutputTable
+from modelbuild.engine.publish import content_of
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
+from modelbuild.events import silent
 from modelbuild.method import REQUIRED, Method
 from modelbuild.methods import installed, load
 from modelbuild.plan import Action, Leaf, Plan
@@ -199,8 +202,18 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
                 target.name, str(target.path), state, len(stale), len(actions), tuple(reason for reason, _ in reasons.most_common())
             )
         )
+    found += _exports(view, targets, {one.name for one in found if one.state == "fresh"})
     view.cache.close()
     return tuple(found)
+
+
+def _exports(view: _View, targets: Sequence[str], fresh: Collection[str]) -> Iterator[TargetStatus]:
+    """Yield the state of each export, given the merges that are fresh."""
+    delivery = Delivery(view.project, view.plan, view.cache, targets, Options(), silent)
+    for export in delivery.exports:
+        content = content_of(view.plan.targets[export.of], view.digest) if export.of in fresh else None
+        reason = delivery.stale(export, content)
+        yield TargetStatus(export.name, str(delivery.path(export)), "stale" if reason else "fresh", 0, 0, (reason,) if reason else ())
 
 
 def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:

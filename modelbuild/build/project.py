@@ -16,8 +16,9 @@ from modelbuild.cache.history import History
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph import Graph, bind
+from modelbuild.graph.exports import merges_of
 from modelbuild.lockfile import Lock
-from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
+from modelbuild.modelfile.model import AdapterSource, Export, Modelfile, Source
 from modelbuild.names import plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
@@ -67,13 +68,13 @@ class Project:
         return self.where.cache_directory(self.modelfile.cache.path)
 
     def targets(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the targets of that name, or the default ones.
+        """Return the merges of that name, an export's for the export, or the default ones.
 
         Raises:
-            ModelbuildError: exit 2 if a name is no merge.
+            ModelbuildError: exit 2 if a name is neither a merge nor an export.
 
         """
-        merges = self.modelfile.merges
+        merges = {**self.modelfile.merges, **self.modelfile.exports}
         problems = [
             Problem(
                 f"no merge is called `{name}`",
@@ -85,12 +86,17 @@ class Project:
         ]
         if problems:
             raise ModelbuildError(problems)
-        chosen = tuple(dict.fromkeys(names)) or self.graph.default
+        chosen = merges_of(self.modelfile, names) or self.graph.default
         if not chosen:
             raise ModelbuildError(
                 Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table")
             )
         return chosen
+
+    def exports(self, names: Sequence[str]) -> tuple[Export, ...]:
+        """Return the exports among these names, or among the default targets."""
+        known = self.modelfile.exports
+        return tuple(known[name] for name in dict.fromkeys(names or self.modelfile.default) if name in known)
 
     def target(self, name: str) -> str:
         """Return the target of that name, or the only default one.

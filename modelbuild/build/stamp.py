@@ -21,17 +21,19 @@ from modelbuild import files
 from modelbuild.build.outcome import from_stamp
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
+from modelbuild.exports.forms import maker
 from modelbuild.methods import installed
 from modelbuild.names import real
 from modelbuild.reading import LOCK, parse_object, read_small
 
 if TYPE_CHECKING:
+    from modelbuild.build.delivering import Made
     from modelbuild.build.outcome import Outcome
     from modelbuild.build.where import Where
     from modelbuild.method import Method
     from modelbuild.plan import Plan
 
-_FORMAT = 3
+_FORMAT = 4
 _RACY_NS = 2_000_000_000
 
 
@@ -69,6 +71,7 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and stamp["lock"] == blake3(lock).hexdigest()
             and all(_source(Path(name)) == stat for name, stat in stamp["sources"].items())
             and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
+            and all(maker(form) == made for form, made in stamp["makers"].items())
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
         )
         outcome: dict[str, Any] = stamp["outcome"]
@@ -78,7 +81,7 @@ def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
     return outcome if current else None
 
 
-def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) -> None:
+def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, made: Made) -> None:
     """Leave a stamp after a build.
 
     None where a source is so young that it could change without its times moving, or where a method is of no installed
@@ -90,6 +93,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         lock: the lock, or b"".
         plan: what was built.
         outcome: what came of it.
+        made: the exports among it.
 
     """
     read = [
@@ -97,7 +101,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         for checkpoint in plan.checkpoints.values()
         for file in (*checkpoint.weights, *checkpoint.carried.values(), *checkpoint.origins, checkpoint.weights[0].parent)
     ]
-    read += [file for target in plan.targets.values() for file in target.along.origins]
+    read += [*made.read, *(file for target in plan.targets.values() for file in target.along.origins)]
     sources = {source for source in read if source.exists()}  # of a source on the hub, what no target reads need not be here
     seen = {str(real(source)): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
@@ -120,7 +124,8 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         "modelfile": blake3(text).hexdigest(),
         "lock": blake3(lock).hexdigest(),
         "sources": seen,
-        "outputs": {str(real(output)): stat_of(output) for output in outputs},
+        "outputs": {str(real(output)): stat_of(output) for output in (*outputs, *made.outputs)},
+        "makers": dict(made.makers),
         "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
     }

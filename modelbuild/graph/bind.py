@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
+from modelbuild.graph.exports import unbound
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.method import REQUIRED, Method, Param
@@ -35,6 +36,7 @@ def bind(modelfile: Modelfile) -> Graph:
     binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD))
+    problems += list(islice(unbound(modelfile), _MOST_TOLD))
     if not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
@@ -262,7 +264,7 @@ def _place(problem: Problem) -> tuple[int, int]:
 
 def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
     for i, name in enumerate(modelfile.default):
-        if name not in modelfile.merges:
+        if name not in modelfile.merges and name not in modelfile.exports:
             yield modelfile.locator.problem(
                 f"no merge is called `{name}`",
                 ("default", i),

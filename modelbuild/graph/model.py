@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from modelbuild.graph.exports import merges_of
 from modelbuild.method import Method
 from modelbuild.modelfile.model import Merge, Modelfile, Setting
 from modelbuild.names import KeyPath
@@ -116,8 +117,9 @@ class Graph:
 
     @property
     def default(self) -> tuple[str, ...]:
-        """The targets of a build that names none: `default`, else every merge that nobody reads."""
-        return self.modelfile.default or tuple(name for name in self.nodes if not self.digraph.out_degree(name))
+        """The merges of a build that names none: those of `default` and of its exports, else every merge that nobody reads."""
+        named = merges_of(self.modelfile, self.modelfile.default)
+        return named or tuple(name for name in self.nodes if not self.digraph.out_degree(name))
 
     def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Return the merges that `targets` need, themselves included, in building order."""

@@ -12,6 +12,7 @@ from modelbuild.modelfile.model import (
     AdapterSource,
     CacheSettings,
     Expert,
+    Export,
     Gradient,
     Input,
     Merge,
@@ -42,6 +43,7 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator, notes: t
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
         notes=notes,
+        exports={name: _export(name, export) for name, export in table.export.items()},
     )
 
 
@@ -80,6 +82,20 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
         path=path,
         mixture=_mixture(table, path),
+    )
+
+
+def _export(name: str, table: schema.ExportTable) -> Export:
+    return Export(
+        name,
+        table.of,
+        table.format,
+        ("export", name),
+        table.type or "",
+        table.pre_tokenizer or "",
+        table.scales or "",
+        tuple(table.converter or ()),
+        table.path or "",
     )
 
 

@@ -256,6 +256,18 @@ class MergeTable(ParameterTable):
     output: OutputTable | None = None
 
 
+class ExportTable(Table):
+    """A target in another form."""
+
+    of: Text
+    format: Literal["gguf", "fp8", "int8", "int4", "command"]
+    type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "tq2_0", "tq1_0"] | None = None
+    pre_tokenizer: Text | None = None
+    scales: Literal["channel", "tensor"] | None = None
+    converter: Annotated[list[Text], Field(min_length=1)] | None = None
+    path: PathText | None = None
+
+
 class CacheTable(Table):
     """Where the cache is and how large it may grow."""
 
@@ -272,6 +284,7 @@ class ModelfileTable(Table):
     vars: dict[str, Any] = {}
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
+    export: dict[NodeName, ExportTable] = {}
     cache: CacheTable | None = None
 
 
