@@ -202,14 +202,14 @@ class Delivery:
             from modelbuild.exports.gguf.writing import write
 
             write(standing, export, root, staged, jobs)
-        elif export.format == "fp8":
-            from modelbuild.exports import fp8
-
-            fp8.write(standing, export, staged)
-        else:
+        elif export.format == "int8":
             from modelbuild.exports import integers
 
-            integers.write(standing, export, staged)
+            integers.write(standing, staged)
+        else:
+            from modelbuild.exports import checkpoint
+
+            checkpoint.write(standing, export, staged)
 
     def _worded(self, export: Export, error: Unexportable) -> ModelbuildError:
         return ModelbuildError(self._problem(export, f"`{export.name}`: {error.what}", error.key, error.facts, error.hint))
@@ -225,9 +225,13 @@ def _check(subject: Subject, export: Export) -> tuple[str, ...]:
         from modelbuild.exports.gguf.writing import check
 
         return check(subject, export)
-    from modelbuild.exports import fp8
+    if export.format == "int8":
+        from modelbuild.exports import integers
 
-    return fp8.check(subject)
+        return integers.check(subject)
+    from modelbuild.exports import checkpoint
+
+    return checkpoint.check(subject, export)
 
 
 def _published(staged: Path, path: Path, root: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ FORMS = {
     "gguf": Form(1, "gguf", ("gguf",)),
     "fp8": Form(1),
     "int8": Form(1, "torchao", ("torchao", "torch", "transformers")),
-    "int4": Form(1, "torchao", ("torchao", "torch", "transformers")),
+    "int4": Form(1),
     "command": Form(1),
 }
 """By what `format` says."""

@@ -136,7 +136,7 @@ def _packed(writer: GGUFWriter) -> bytes:
     """Have a writer write everything before the tensors, into memory."""
     held = io.BytesIO()
     file = io.BufferedWriter(held)
-    writer.fout, writer.state = [file], WriterState.EMPTY
+    writer.fout, writer.state = [file], WriterState.EMPTY  # type: ignore[list-item]
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -148,7 +148,7 @@ def _packed(writer: GGUFWriter) -> bytes:
 def _main_type(subject: Subject, export: Export) -> GGMLQuantizationType:
     """Return the type that matrices are to have: what is asked for, else the one that most of them are stored in."""
     if export.type:
-        return Q[export.type.upper()]
+        return GGMLQuantizationType[export.type.upper()]
     held: dict[str, int] = {}
     for dtype, shape in subject.tensors.values():
         held[dtype] = held.get(dtype, 0) + (prod(shape) if len(shape) > 1 else 0)
