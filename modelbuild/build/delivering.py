@@ -82,7 +82,7 @@ class Delivery:
 
     def __init__(self, project: Project, plan: Plan, cache: Cache, names: Sequence[str], options: Options, report: Report) -> None:
         """Choose the exports among what is asked for."""
-        self._project, self._plan, self._options, self._report = project, plan, options, report
+        self._project, self._plan, self.options, self._report = project, plan, options, report
         self._outputs = OutputTable(cache.index)
         self.exports = project.exports(names)
         self.warnings: list[str] = []
@@ -141,7 +141,7 @@ class Delivery:
         targets, problems, written, exit_code = list(outcome.targets), list(outcome.problems), 0, outcome.exit_code
         for export in self.exports:
             built = BuiltTarget(export.name, str(self.path(export)), "failed", len(self._plan.targets[export.of].tensors))
-            stop = bool(problems) and not self._options.keep_going
+            stop = bool(problems) and not self.options.keep_going
             if export.of in standing and not stop:
                 try:
                     nbytes = self._make(export, self._plan.targets[export.of])
@@ -175,7 +175,7 @@ class Delivery:
         root = read_manifest(target.path).root
         small = {name: read_small(target.path / name) for name in read_manifest(target.path).files if is_beside(name)}
         identity = identity_of(export, root, small, self._project.where.root)
-        if not self._options.force and self._stands(export, identity):
+        if not self.options.force and self._stands(export, identity):
             return 0
         self._report(Exporting(export.name, export.of, f"{export.format} {export.type}".strip()))
         files.make_directory(path.parent, durable=True)
@@ -195,7 +195,7 @@ class Delivery:
         return sum((path / name).stat().st_size for name in names)
 
     def _write(self, export: Export, standing: Standing, root: str, staged: Path) -> None:
-        jobs = self._options.jobs or os.cpu_count() or 1
+        jobs = self.options.jobs or os.cpu_count() or 1
         if export.converter:
             command.run(export, standing.path, staged, self._project.where.root)
         elif export.format == "gguf":
