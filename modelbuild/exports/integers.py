@@ -49,7 +49,7 @@ def write(standing: Standing, path: Path) -> None:
     for name, info in standing.infos.items():
         grouped.setdefault(info.path.name, []).append(name)
     held = [(file, _write_file(standing, path / file, names, linear)) for file, names in grouped.items()]
-    told = TorchAoConfig(Int8WeightOnlyConfig()).to_dict()
+    told = TorchAoConfig(Int8WeightOnlyConfig()).to_dict()  # type: ignore[no-untyped-call]
     small = {**standing.subject.small, "config.json": json_text({**standing.subject.config, "quantization_config": told})}
     if len(held) > 1:
         small[INDEX] = index(held)
