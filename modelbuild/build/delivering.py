@@ -18,7 +18,7 @@ from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.checkpoint.config import json_text
 from modelbuild.digest import KEY_FORMAT, encode
-from modelbuild.engine.publish import MANIFEST, Content, read_manifest, refuse_foreign, sweep
+from modelbuild.engine.publish import MANIFEST, Content, is_here, read_manifest, refuse_foreign, sweep
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Exporting, Published, Report, Warned
 from modelbuild.exports import command
@@ -92,7 +92,7 @@ class Delivery:
         return self._project.where.root / export.place
 
     def refuse(self) -> None:
-        """Refuse what cannot be made, before any work; the files that go along with targets have to be here.
+        """Refuse what cannot be made, before any work, as far as the files that go along with targets are here.
 
         Raises:
             ModelbuildError: exit 2, or 8 where something stands that modelbuild did not make.
@@ -106,6 +106,8 @@ class Delivery:
                 facts = (f"it is made with {', '.join(missing)}",)
                 hint = f"pip install 'modelbuild[{FORMS[export.format].extra}]'"
                 raise ModelbuildError(self._problem(export, f"`{export.name}` needs a package that is missing", "format", facts, hint))
+            if not is_here(self._plan.targets[export.of]):
+                continue  # a forecast, of a model on the hub
             try:
                 warnings = _check(Subject.planned(self._plan.targets[export.of]), export)
             except Unexportable as error:

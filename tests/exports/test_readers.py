@@ -138,7 +138,7 @@ def test_llama_cpp_goes_on_with_the_tokens_of_transformers(project: Project, kin
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "most"), [("q8_0", 0.35), ("bf16", 0.1), ("q4_0", 4.0), ("mxfp4", 6.0)])
 def test_llama_cpp_runs_quantised_files_and_strays_as_little_as_their_type_allows(project: Project, kind: str, most: float):
-    """By logits of the merge itself, which are 3 on average: no token is chosen that is liked much less than the best."""
+    """By logits of the merge itself, which are 3 on average: by how much the best token of any step is liked more than the one chosen."""
     pytest.importorskip("gguf")
     from tokenizers import Tokenizer
 
