@@ -124,6 +124,15 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Exporting:
+    """A target is being written in another form."""
+
+    name: str
+    of: str
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A build ends early, and leaves so many finished tensors, of so many bytes, to the next."""
 
@@ -183,6 +192,7 @@ Event = (
     | Copied
     | Took
     | Sealing
+    | Exporting
     | Published
     | Kept
     | Noted

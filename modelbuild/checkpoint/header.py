@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -33,6 +33,9 @@ MAX_DIMENSIONS = 64
 """What arrays can have."""
 
 _MAX_SIZE = 1 << 63
+
+MODEL = {"format": "pt"}
+"""What readers expect to find noted in a file of weights."""
 
 ALIGNMENT = 4096
 """The data section of a file we write starts at a multiple of this, so that file systems can share whole blocks."""
@@ -157,13 +160,13 @@ class Layout:
     size: int
 
 
-def lay_out(tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> Layout:
+def lay_out(tensors: Sequence[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str] = MODEL) -> Layout:
     """Lay tensors out in a file: widest types first, so that every tensor is aligned to its type, then by natural name.
 
-    The header depends on names, types and shapes alone, however the tensors were ordered.
+    The header depends on names, types and shapes alone, however the tensors were ordered, and on `metadata`.
     """
     ordered = tuple(sorted(tensors, key=lambda tensor: (-SIZES[tensor[1]], natural(tensor[0]))))
-    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    table: dict[str, Any] = {"__metadata__": dict(metadata)}
     starts, position = [], 0
     for name, dtype, shape in ordered:
         stop = position + nbytes(dtype, shape)

@@ -77,7 +77,7 @@ def _traced(report: Report, path: Path | None) -> Iterator[Report]:
         yield report
         return
     from modelbuild.report.tracing import Trace
-    from modelbuild.usecases.delivering import refuse_nowhere, write
+    from modelbuild.usecases.writing import refuse_nowhere, write
 
     refuse_nowhere(path)
     trace = Trace(report)

@@ -116,7 +116,7 @@ class Common:
         if output is None:
             self.out.say(text)
             return
-        from modelbuild.usecases.delivering import write
+        from modelbuild.usecases.writing import write
 
         path = self.directory / output
         write(path, text)

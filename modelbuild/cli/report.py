@@ -19,7 +19,7 @@ def report(
     """Write one HTML file of what a merge changed, and where."""
     from modelbuild import usecases as use_cases
     from modelbuild.report import findings, json_document
-    from modelbuild.usecases.delivering import refuse_nowhere
+    from modelbuild.usecases.writing import refuse_nowhere
 
     common: Common = context.obj
     where, names = common.aimed((target,) if target else ())

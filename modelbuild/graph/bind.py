@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
+from modelbuild.graph.exports import unbound
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of, is_staged
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.graph.targets import knots, meaning, unknown
@@ -36,6 +37,7 @@ def bind(modelfile: Modelfile) -> Graph:
     binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD)) + list(_knots(modelfile))
+    problems += list(islice(unbound(modelfile), _MOST_TOLD))
     staged = is_staged(modelfile, nodes)
     if staged and not problems:
         problems += _cycles(modelfile, nodes)

@@ -14,10 +14,16 @@ _GLOB = frozenset("*?[")
 
 
 def select(modelfile: Modelfile, words: Iterable[str], way_out: Callable[[str], str] = lambda word: "") -> tuple[str, ...]:
-    """Return the merges that words mean, each once, in the order in which they are first meant.
+    """Return the merges that words mean, and those that the exports among them are of: see `meant`."""
+    exports = modelfile.exports
+    return tuple(dict.fromkeys(exports[one].of if one in exports else one for one in meant(modelfile, words, way_out)))
 
-    A word is the name of a merge; of one with a matrix, which means all its variants; of a group, which means all its members; or a
-    glob (`*`, `?`, `[…]`) over the names of merges and their variants.
+
+def meant(modelfile: Modelfile, words: Iterable[str], way_out: Callable[[str], str] = lambda word: "") -> tuple[str, ...]:
+    """Return the merges and exports that words mean, each once, in the order in which they are first meant.
+
+    A word is the name of a merge or an export; of a merge with a matrix, which means all its variants; of a group, which means all its
+    members; or a glob (`*`, `?`, `[…]`) over the names of merges, their variants and exports.
 
     Args:
         modelfile: what is declared.
@@ -31,24 +37,24 @@ def select(modelfile: Modelfile, words: Iterable[str], way_out: Callable[[str], 
     found: dict[str, None] = {}
     problems: dict[Problem, None] = {}
     for word in words:
-        meant = dict.fromkeys(meaning(modelfile, word))
-        if not meant:
+        names = dict.fromkeys(meaning(modelfile, word))
+        if not names:
             problems[Problem(*unknown(modelfile, word, way_out(word)))] = None
-        found |= meant
+        found |= names
     if problems:
         raise ModelbuildError(problems)
     return tuple(found)
 
 
 def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
-    """Yield the merges that a word means: none where it means nothing."""
+    """Yield the merges and exports that a word means: none where it means nothing."""
     pending, seen = [word], set[str]()
     while pending:
         one = pending.pop(0)
         if one in seen:
             continue
         seen.add(one)
-        if one in modelfile.merges:
+        if one in modelfile.merges or one in modelfile.exports:
             yield one
         elif one in modelfile.sweeps:
             yield from modelfile.sweeps[one]
@@ -56,12 +62,12 @@ def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
             pending = [*modelfile.groups[one], *pending]
         elif _GLOB.intersection(one):
             names = [name for name in modelfile.merges if fnmatchcase(name, one) or fnmatchcase(modelfile.merges[name].sweep, one)]
-            yield from names
+            yield from (*names, *(name for name in modelfile.exports if fnmatchcase(name, one)))
 
 
 def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, str, None, tuple[str, ...], str]:
     """Return the words for a word that means nothing, as a problem takes them."""
-    declared = (*dict.fromkeys(merge.sweep or name for name, merge in modelfile.merges.items()), *modelfile.groups)
+    declared = (*dict.fromkeys(merge.sweep or name for name, merge in modelfile.merges.items()), *modelfile.groups, *modelfile.exports)
     facts = (f"declared: {among(declared)}" if declared else f"{modelfile.path} declares none",)
     if _GLOB.intersection(word):
         known = (*declared, *(f"{name}{MARK}*" for name in modelfile.sweeps))

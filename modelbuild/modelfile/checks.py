@@ -42,6 +42,10 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
             report.add(path, f"`{plain(name)}` is both a source and a merge", key=True, facts=(where,), hint="rename one of them")
         _check_merge(merge, path, report)
     _check_groups(document, sources, merges, report)
+    groups = document.get("group")
+    groups = groups if isinstance(groups, dict) else {}
+    for name, export in _tables(document.get("export")).items():
+        _check_export(name, export, {"source": sources, "merge": merges, "group": groups}, report)
     return report.problems
 
 
@@ -56,6 +60,27 @@ def _check_groups(document: Mapping[str, Any], sources: Mapping[str, Any], merge
                 report.add(
                     ("group", name), f"`{plain(name)}` is both a {section} and a group", key=True, facts=facts, hint="rename one of them"
                 )
+
+
+_OF_FORMATS = {"type": ("gguf",), "pre_tokenizer": ("gguf",), "scales": ("fp8",), "converter": ("gguf", "command")}
+"""Keys of an export, and the formats that they are of."""
+
+
+def _check_export(name: str, export: dict[str, Any], others: Mapping[str, Mapping[str, Any]], report: Report) -> None:
+    path: KeyPath = ("export", name)
+    for kind in (kind for kind, tables in others.items() if name in tables):
+        report.add(path, f"`{plain(name)}` is both a {kind} and an export", key=True, hint="rename one of them")
+    form = export.get("format")
+    for key, forms in _OF_FORMATS.items():
+        if key in export and isinstance(form, str) and form not in forms:
+            facts = (f"it is of {' and '.join(forms)}",)
+            report.add((*path, key), f"`{key}` has no meaning for the format {plain(form)}", key=True, facts=facts, hint="remove it")
+    words = export.get("converter")
+    if form == "command" and words is None:
+        hint = 'add `converter = ["python", "convert.py", "{model}", "{out}"]`'
+        report.add(path, f"`{short(path)}` has no `converter`", key=True, hint=hint)
+    if isinstance(words, list) and not any("{out}" in word for word in words if isinstance(word, str)):
+        report.add((*path, "converter"), "the converter is not told where to write", hint='let one of its words be "{out}"')
 
 
 def _tables(section: object) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from modelbuild.modelfile.model import (
     AdapterSource,
     CacheSettings,
     Expert,
+    Export,
     Gradient,
     Input,
     Merge,
@@ -47,6 +48,7 @@ def convert(
         locator=locator,
         notes=notes,
         groups={name: tuple(members) for name, members in table.group.items()},
+        exports={name: _export(name, export) for name, export in table.export.items()},
     )
 
 
@@ -87,6 +89,20 @@ def _merge(name: str, table: schema.MergeTable, variant: Variant | None) -> Merg
         mixture=_mixture(table, path),
         sweep=variant.merge if variant else "",
         point={key: tuple(value) if isinstance(value, list) else value for key, value in variant.values.items()} if variant else {},
+    )
+
+
+def _export(name: str, table: schema.ExportTable) -> Export:
+    return Export(
+        name,
+        table.of,
+        table.format,
+        ("export", name),
+        table.type or "",
+        table.pre_tokenizer or "",
+        table.scales or "",
+        tuple(table.converter or ()),
+        table.path or "",
     )
 
 

@@ -194,6 +194,40 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """A target in another form; empty where the user said nothing.
+
+    Args:
+        name: what it is built by.
+        of: the merge.
+        format: "gguf", "fp8", "int8", "int4" or "command".
+        path: where it stands in the Modelfile.
+        type: of a GGUF file: how its matrices are stored.
+        pre_tokenizer: of a GGUF file: what llama.cpp calls the way in which text is cut before it is encoded.
+        scales: of 8-bit floats: "channel" or "tensor".
+        converter: the program that makes it, and its arguments.
+        output: where it is written.
+
+    """
+
+    name: str
+    of: str
+    format: str
+    path: KeyPath
+    type: str = ""
+    pre_tokenizer: str = ""
+    scales: str = ""
+    converter: tuple[str, ...] = ()
+    output: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is written, seen from the Modelfile's directory."""
+        suffix = ".gguf" if self.format == "gguf" and not self.name.endswith(".gguf") else ""
+        return self.output or f"out/{self.name}{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
 class CacheSettings:
     """`[cache]`: empty and 0 where the user said nothing."""
 
@@ -218,6 +252,7 @@ class Modelfile:
     """What was taken another way than it was written."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Targets that can be built by one name: names of merges and groups, and globs."""
+    exports: Mapping[str, Export] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The tables as written, after `--set` and with variables replaced."""
 

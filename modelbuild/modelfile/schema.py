@@ -279,6 +279,18 @@ class MergeTable(ParameterTable):
     """Never here when it is read: see `modelbuild.modelfile.matrix`."""
 
 
+class ExportTable(Table):
+    """A target in another form."""
+
+    of: Text
+    format: Literal["gguf", "fp8", "int8", "int4", "command"]
+    type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "tq2_0", "tq1_0"] | None = None
+    pre_tokenizer: Text | None = None
+    scales: Literal["channel", "tensor"] | None = None
+    converter: Annotated[list[Text], Field(min_length=1)] | None = None
+    path: PathText | None = None
+
+
 class CacheTable(Table):
     """Where the cache is and how large it may grow."""
 
@@ -296,6 +308,7 @@ class ModelfileTable(Table):
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
     group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
+    export: dict[NodeName, ExportTable] = {}
     cache: CacheTable | None = None
 
 

@@ -44,6 +44,8 @@ _MISSING = {
     "model": "add `model = NAME`",
     "layers": "add `layers = [first, last + 1]`",
     "value": "add `value = …`",
+    "of": "add `of = NAME`: the merge that is exported",
+    "format": 'add `format = "gguf"`; docs/exports.md lists the others',
     "source": 'add `source = "base"` or the name of a source or merge',
 }
 
@@ -60,6 +62,7 @@ _TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
     (("merge", "*", "slices", "*", "inputs", "*"), schema.SliceInputTable),
     (("merge", "*", "experts", "*"), schema.ExpertTable),
     (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
+    (("export", "*"), schema.ExportTable),
     (("cache",), schema.CacheTable),
 )
 """The tables of the format by where they stand; any other is a rule of a parameter."""
@@ -130,7 +133,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge", "group"):
+    if len(path) == 2 and path[0] in ("source", "merge", "group", "export"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Published, Started, Uploading, Warned
+from modelbuild.events import Event, Exporting, Fetched, Hashed, Kept, Merged, Noted, Published, Started, Uploading, Warned
 from modelbuild.names import human_bytes
 from modelbuild.report.board import Board
 from modelbuild.report.page import Page
@@ -82,10 +82,10 @@ class Plain:
             case Started() if event.actions > event.reused:
                 run, actions = event.actions - event.reused, counted(event.actions, "action")
                 return [f"{event.doing} {listed(gathered(event.targets))}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
-            case Fetched():
-                return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
-            case Uploading():
-                return [f"sending {counted(event.files, 'file')} ({human_bytes(event.nbytes)}) to {event.repo}"]
+            case Fetched() | Uploading():
+                return [_carried(event)]
+            case Exporting():
+                return [f"exporting {event.of} as {event.name} ({event.form})"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
             case Merged() | Hashed() if self.verbose:
@@ -108,6 +108,12 @@ class Plain:
         more = f", {human_bytes(round(rate))}/s, about {seconds(left)} left" if left is not None else ""
         done = f"{100 * board.done // board.total}%, {human_bytes(board.done)} of {human_bytes(board.total)}"
         return f"{done}: {board.merged} merged, {board.reused} reused{more}"
+
+
+def _carried(event: Fetched | Uploading) -> str:
+    if isinstance(event, Fetched):
+        return f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"
+    return f"sending {counted(event.files, 'file')} ({human_bytes(event.nbytes)}) to {event.repo}"
 
 
 def _done(event: Merged | Hashed) -> str:

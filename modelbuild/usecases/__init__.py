@@ -111,6 +111,7 @@ def build(
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
     from modelbuild.events import Noted, Warned, timed
+    from modelbuild.usecases.delivering import Delivery
     from modelbuild.usecases.fetching import bring
     from modelbuild.usecases.locking import Keeper
     from modelbuild.usecases.project import Project
@@ -121,10 +122,9 @@ def build(
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
-    for note in plan.graph.notes:
-        report(Noted(note))
-    for warning in plan.warnings:
-        report(Warned(warning))
+    said: tuple[Event, ...] = (*map(Noted, plan.graph.notes), *map(Warned, plan.warnings))
+    for event in said:
+        report(event)
     cache = project.cache()
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
@@ -133,6 +133,8 @@ def build(
         with timed(report, "fetch"):
             bring(plan, report)
         keeper.refuse_others()
+        delivery = Delivery(project, plan, cache, targets, options, report)
+        delivery.refuse()
         clock = Clock(report)
         run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {})
         outcome = run.run(started)
@@ -144,8 +146,9 @@ def build(
                 report(Noted(f"wrote {where.lock}"))
         asked = Asked(now, targets, texts, stamp.read(where.lock), run.device)
         record(project, plan, cache, sources, asked, outcome, run.contents)
+        outcome = delivery.deliver(outcome, started)
         if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
-            stamp.leave(left, text, asked.lock, plan, outcome)
+            stamp.leave(left, text, asked.lock, plan, outcome, delivery.made)
     finally:
         sources.close()
         cache.close()

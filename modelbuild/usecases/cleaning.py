@@ -12,11 +12,12 @@ from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import MANIFEST, refuse_foreign
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.graph import select
+from modelbuild.graph.targets import meant
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.names import real
 from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
+from modelbuild.usecases.delivering import refuse_foreign_export
 from modelbuild.usecases.environment import environment_path
 from modelbuild.usecases.where import Where, modelfile_at
 
@@ -44,29 +45,36 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     """See `modelbuild.usecases.clean`."""
     modelfile = modelfile_at(where)
     outputs = outputs_of(where, modelfile, targets)
-    for path in outputs.values():
+    named = meant(modelfile, targets) if targets else modelfile.exports
+    exports = {name: where.root / modelfile.exports[name].place for name in named if name in modelfile.exports}
+    for path in (*outputs.values(), *exports.values()):
         files.recover_directory(path)
     present = {name: path for name, path in outputs.items() if path.is_symlink() or path.exists()}
     cache = Cache.open(where.cache_directory(modelfile.cache.path))
     try:
-        _refuse(where, modelfile, present, OutputTable(cache.index))
+        table = OutputTable(cache.index)
+        _refuse(where, modelfile, present, table)
+        for path in exports.values():
+            refuse_foreign_export(path, table.names(path))
         present = {name: path for name, path in present.items() if (path / MANIFEST).is_file()}
-        stamps = _remove_stamps(cache.stamps, present.values())
-        removed = tuple(_remove_output(cache, name, path) for name, path in present.items())
+        delivered = {name: path for name, path in exports.items() if path.exists()}
+        stamps = _remove_stamps(cache.stamps, (*present.values(), *delivered.values()))
+        removed = tuple(_remove_output(cache, name, path) for name, path in (present | delivered).items())
     finally:
         cache.close()
     return Cleaned(removed, tuple(name for name in outputs if name not in present), stamps)
 
 
 def outputs_of(where: Where, modelfile: Modelfile, targets: Sequence[str] = ()) -> dict[str, Path]:
-    """Return the output directories of targets, or of every merge where none is named.
+    """Return the output directories of those targets that are merges, or of every merge where none is named.
 
     Raises:
-        ModelbuildError: exit 2 if a word means no merge.
+        ModelbuildError: exit 2 if a word means neither a merge nor an export.
 
     """
     merges = modelfile.merges
-    return {name: where.root / (merges[name].output.path or f"out/{name}") for name in select(modelfile, targets) or merges}
+    named = meant(modelfile, targets) if targets else merges
+    return {name: where.root / (merges[name].output.path or f"out/{name}") for name in named if name in merges}
 
 
 def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], published: OutputTable) -> None:
@@ -101,8 +109,8 @@ def _refuse(where: Where, modelfile: Modelfile, outputs: dict[str, Path], publis
 
 
 def _remove_output(cache: Cache, target: str, path: Path) -> RemovedOutput:
-    """Remove one output; the packs it shares stay, and are known again although losing a link moved their times."""
-    sizes = [entry.lstat().st_size for entry in path.iterdir()]
+    """Remove one output, or export; the packs it shares stay, and are known again although losing a link moved their times."""
+    sizes = [entry.lstat().st_size for entry in (path.iterdir() if path.is_dir() else (path,))]
     packs = tuple(pack for pack in OutputTable(cache.index).packs(path) if cache.packs.trusted(pack))
     # One rename takes it from its name: there never stands a part of it.
     aside = path.with_name(f".{path.name}.modelbuild-{files.random_name()}")
@@ -121,7 +129,7 @@ def _remove_stamps(directory: Path, outputs: Iterable[Path]) -> int:
     removed = 0
     for path in sorted(directory.glob("*.json")) if gone else ():
         match parse_json(read_small(path)):
-            case {"outputs": dict(written)} if any(Path(name).parent in gone for name in written):
+            case {"outputs": dict(written)} if any(Path(name) in gone or Path(name).parent in gone for name in written):
                 files.unlink(path)
                 removed += 1
     return removed

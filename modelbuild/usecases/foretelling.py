@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from modelbuild.cache import Cache
 from modelbuild.cache.hashes import FileHashes
@@ -18,6 +19,8 @@ from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
 from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh
+from modelbuild.usecases import silent
+from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
 from modelbuild.usecases.locking import Keeper
 from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
@@ -39,9 +42,27 @@ def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
     keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
-        return Forecast(plan, cache, options).outcome(started)
+        forecast = Forecast(plan, cache, options)
+        outcome = forecast.outcome(started)
+        return with_exports(forecast, outcome, Delivery(project, plan, cache, targets, options, silent))
     finally:
         cache.close()
+
+
+def with_exports(forecast: Forecast, outcome: Outcome, delivery: Delivery) -> Outcome:
+    """Add exports to a forecast; what one would write is taken to be as much as its target has."""
+    delivery.refuse()
+    fresh = {target.name for target in outcome.targets if target.state == "fresh"}
+    targets, nbytes = list(outcome.targets), 0
+    for export in delivery.exports:
+        target = forecast.plan.targets[export.of]
+        stale = delivery.options.force or delivery.stale(export, content_of(target, forecast.digest) if target.name in fresh else None)
+        nbytes += sum(ref.nbytes for ref in target.tensors.values()) if stale else 0
+        targets.append(BuiltTarget(export.name, str(delivery.path(export)), "stale" if stale else "fresh", len(target.tensors)))
+    count = Bytes(outcome.bytes.read + nbytes, outcome.bytes.written + nbytes, outcome.bytes.linked)
+    seconds = outcome.seconds + 2 * nbytes / _BYTES_PER_SECOND
+    warnings = (*outcome.warnings, *delivery.warnings)
+    return replace(outcome, targets=tuple(targets), bytes=count, seconds=seconds, warnings=warnings, exact=outcome.exact and not nbytes)
 
 
 class Forecast:

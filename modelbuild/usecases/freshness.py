@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,7 +56,8 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
 
     view = View(where, targets)
     try:
-        return tuple(_judged(view, target) for target in view.plan.targets.values())
+        found = tuple(_judged(view, target) for target in view.plan.targets.values())
+        return (*found, *_exports(view, targets, {one.name for one in found if one.state == "fresh"}))
     finally:
         view.close()
 
@@ -99,6 +100,20 @@ def _judged(view: View, target: Target) -> TargetStatus:
     by_count = tuple(reason for reason, _ in reasons.most_common())
     point, nbytes = view.project.modelfile.merges[target.name].point, sum(action.nbytes for action in stale)
     return TargetStatus(target.name, str(target.path), state, len(stale), len(actions), by_count, point, nbytes)
+
+
+def _exports(view: View, targets: Sequence[str], fresh: Collection[str]) -> Iterator[TargetStatus]:
+    """Yield the state of each export, given the merges that are fresh."""
+    from modelbuild.engine.publish import content_of
+    from modelbuild.usecases import silent
+    from modelbuild.usecases.delivering import Delivery
+    from modelbuild.usecases.outcome import Options
+
+    delivery = Delivery(view.project, view.plan, view.cache, targets, Options(), silent)
+    for export in delivery.exports:
+        content = content_of(view.plan.targets[export.of], view.digest) if export.of in fresh else None
+        reason = delivery.stale(export, content)
+        yield TargetStatus(export.name, str(delivery.path(export)), "stale" if reason else "fresh", 0, 0, (reason,) if reason else ())
 
 
 def _reason(told: Explanation) -> str:

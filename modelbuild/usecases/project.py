@@ -16,8 +16,9 @@ from modelbuild.cache.timings import Timings
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph import Graph, bind, select
+from modelbuild.graph.targets import meant
 from modelbuild.lockfile import Lock
-from modelbuild.modelfile.model import AdapterSource, Modelfile, Source
+from modelbuild.modelfile.model import AdapterSource, Export, Modelfile, Source
 from modelbuild.names import plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
@@ -68,10 +69,10 @@ class Project:
         return self.where.cache_directory(self.modelfile.cache.path)
 
     def targets(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the targets that names, groups and globs mean, or the default ones.
+        """Return the merges that names, groups and globs mean, an export's for the export, or the default ones.
 
         Raises:
-            ModelbuildError: exit 2 if one of them means no merge.
+            ModelbuildError: exit 2 if one of them means neither a merge nor an export.
 
         """
         chosen = select(self.modelfile, names, self._elsewhere) or self.graph.default
@@ -80,6 +81,11 @@ class Project:
                 Problem("there is nothing to build", facts=(f"{self.where.file} declares no merge",), hint="add a [merge.NAME] table")
             )
         return chosen
+
+    def exports(self, names: Sequence[str]) -> tuple[Export, ...]:
+        """Return the exports among what names, groups and globs mean, or among the default targets."""
+        known = self.modelfile.exports
+        return tuple(known[name] for name in meant(self.modelfile, names or self.modelfile.default) if name in known)
 
     def target(self, name: str) -> str:
         """Return the target of that name, or the only default one.

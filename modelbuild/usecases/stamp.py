@@ -20,6 +20,7 @@ import modelbuild
 from modelbuild import files
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
+from modelbuild.exports.forms import maker
 from modelbuild.methods import installed
 from modelbuild.names import real
 from modelbuild.reading import LOCK, parse_object, read_small
@@ -28,6 +29,7 @@ from modelbuild.usecases.outcome import from_stamp
 if TYPE_CHECKING:
     from modelbuild.method import Method
     from modelbuild.plan import Plan
+    from modelbuild.usecases.delivering import Made
     from modelbuild.usecases.outcome import Outcome
     from modelbuild.usecases.where import Where
 
@@ -78,6 +80,7 @@ def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and stamp["lock"] == blake3(lock).hexdigest()
             and all(_source(Path(name)) == stat for name, stat in stamp["sources"].items())
             and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
+            and all(maker(form) == made for form, made in stamp["makers"].items())
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
         )
         from_stamp(stamp["outcome"], 0.0, 0)  # a stamp that is damaged is none
@@ -87,7 +90,7 @@ def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
     return stamp if current else None
 
 
-def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) -> None:
+def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, made: Made) -> None:
     """Leave a stamp after a build.
 
     None where a source is so young that it could change without its times moving, or where a method is of no installed
@@ -99,6 +102,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         lock: the lock, or b"".
         plan: what was built.
         outcome: what came of it.
+        made: the exports among it.
 
     """
     read = [
@@ -106,7 +110,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         for checkpoint in plan.checkpoints.values()
         for file in (*checkpoint.weights, *checkpoint.carried.values(), *checkpoint.origins, checkpoint.weights[0].parent)
     ]
-    read += [file for target in plan.targets.values() for file in target.along.origins]
+    read += [*made.read, *(file for target in plan.targets.values() for file in target.along.origins)]
     sources = {source for source in read if source.exists()}  # of a source on the hub, what no target reads need not be here
     seen = {str(real(source)): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
@@ -130,10 +134,13 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome) ->
         "modelfile": blake3(text).hexdigest(),
         "lock": blake3(lock).hexdigest(),
         "sources": seen,
-        "outputs": {str(real(output)): stat_of(output) for output in outputs},
+        "outputs": {str(real(output)): stat_of(output) for output in (*outputs, *made.outputs)},
+        "makers": dict(made.makers),
         "methods": [[*origin, _revision(*origin)] for origin in origins],
         "outcome": outcome.nothing_done(),
-        "rests_on": {target.name: len(chain(*target.tensors.values())) for target in plan.targets.values()},
+        "rests_on": {
+            one.name: len(chain(*plan.targets[one.name].tensors.values())) if one.name in plan.targets else 0 for one in outcome.targets
+        },
     }
     with suppress(OSError):  # without a stamp the next build looks closer
         prepare(path.parent.parent)

@@ -1,0 +1,227 @@
+"""Exports as targets: made where something changed and only there, published whole, never over what is somebody else's."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from modelbuild import usecases as use_cases
+from modelbuild.errors import Exit, ModelbuildError
+from tests.cli.test_start_up import HEAVY, imported
+from tests.support.projects import Project
+
+EXPORT = """\
+[export.copy]
+of = "release"
+format = "command"
+converter = ["python", "convert.py", "{model}", "{out}"]
+"""
+
+CONVERT = """\
+import pathlib, sys
+model, out = map(pathlib.Path, sys.argv[1:])
+print("converting")
+out.write_bytes(b"made of " + (model / "config.json").read_bytes() + (model / "model.safetensors").read_bytes())
+"""
+
+FAILING = "import sys\nprint('no such tensor')\nsys.exit(3)\n"
+
+
+@pytest.fixture
+def exported(diamond: Project) -> Project:
+    """A project with an export that a small program makes."""
+    diamond.write((diamond.root / "Modelfile.toml").read_text() + EXPORT)
+    (diamond.root / "convert.py").write_text(CONVERT)
+    return diamond
+
+
+def states(project: Project, *targets: str) -> list[str]:
+    return [target.state for target in project.build(*targets).targets]
+
+
+def told(project: Project) -> dict[str, tuple[str, ...]]:
+    """What `status` says of each target that is stale."""
+    return {one.name: one.reasons for one in use_cases.status(project.where, ("copy",)) if one.state == "stale"}
+
+
+def test_an_export_is_made_where_its_target_its_definition_or_its_maker_changed(exported: Project):
+    """The sources are older than two seconds, so that what was read of them is believed."""
+    time.sleep(2.1)
+    assert ["built", "built"] == states(exported, "copy")
+    assert (exported.root / "out/copy").read_bytes().startswith(b"made of {")
+    assert ["fresh", "fresh"] == states(exported, "copy")
+    assert {} == told(exported)
+
+    exported.edit("value = 0.6 }]", "value = 0.7 }]")
+    assert ("`release` is stale",) == told(exported)["copy"]
+    assert ["built", "built"] == states(exported, "copy")
+
+    (exported.root / "convert.py").write_text(CONVERT + "# another\n")
+    assert {"copy": ("`release`, its own definition or what makes it changed",)} == told(exported)
+    assert ["fresh", "built"] == states(exported, "copy")
+
+    exported.edit('"{out}"]', '"{out}"]\npath = "elsewhere"')
+    assert {"copy": ("it is not there, or was touched",)} == told(exported)
+    assert ["fresh", "built"] == states(exported, "copy")
+    assert (exported.root / "elsewhere").read_bytes() == (exported.root / "out/copy").read_bytes()
+
+
+def test_a_forecast_says_which_exports_would_be_made(exported: Project):
+    time.sleep(2.1)
+    exported.build("release")
+
+    forecast = use_cases.forecast(exported.where, ("copy",))
+
+    assert ["fresh", "stale"] == [target.state for target in forecast.targets]
+    assert forecast.bytes.written > 0
+    assert not (exported.root / "out/copy").exists()
+
+
+def test_renaming_a_target_or_an_export_makes_nothing_new(exported: Project):
+    exported.build("copy")
+    before = (exported.root / "out/copy").stat().st_mtime_ns
+    exported.edit("[export.copy]", '[export.twin]\npath = "out/copy"')
+
+    assert ["fresh", "fresh"] == states(exported, "twin")
+    assert before == (exported.root / "out/copy").stat().st_mtime_ns
+
+
+def test_exports_are_built_by_default_where_the_default_names_them(exported: Project):
+    assert ["built"] == states(exported)
+
+    exported.write('default = ["copy"]\n' + (exported.root / "Modelfile.toml").read_text())
+
+    assert ["fresh", "built"] == states(exported)
+
+
+def test_a_null_build_with_an_export_imports_nothing_heavy(exported: Project):
+    time.sleep(2.1)
+    exported.build("copy")
+
+    assert set() == imported("-C", str(exported.root), "build", "copy") & {*HEAVY, "gguf"}
+
+
+def test_a_converter_that_fails_is_quoted_and_the_old_file_stands(exported: Project):
+    exported.build("copy")
+    before = (exported.root / "out/copy").read_bytes()
+    (exported.root / "convert.py").write_text(FAILING)
+
+    outcome = exported.build("copy")
+
+    assert Exit.ACTION_FAILED == outcome.exit_code
+    assert ["fresh", "failed"] == [target.state for target in outcome.targets]
+    assert ("no such tensor",) == outcome.problems[0].facts
+    assert before == (exported.root / "out/copy").read_bytes()
+    assert [] == [path.name for path in (exported.root / "out").glob(".*")]
+
+
+def test_a_converter_that_leaves_nothing_has_failed(exported: Project):
+    (exported.root / "convert.py").write_text("")
+
+    assert 'the converter of `copy` left nothing at "{out}"' == exported.build("copy").problems[0].what
+
+
+def test_a_converter_that_is_not_there_is_an_error_with_a_way_out(exported: Project):
+    exported.edit('"python", ', '"no-such-program", ')
+
+    outcome = exported.build("copy")
+
+    assert "the converter `no-such-program` does not run" == outcome.problems[0].what
+    assert Exit.USAGE == outcome.exit_code
+
+
+def test_a_converter_may_leave_a_directory_that_is_replaced_as_a_whole(exported: Project):
+    (exported.root / "convert.py").write_text(
+        "import pathlib, sys\nout = pathlib.Path(sys.argv[2])\nout.mkdir()\n(out / 'one').write_text('1')\n"
+    )
+    exported.build("copy")
+    (exported.root / "convert.py").write_text(
+        "import pathlib, sys\nout = pathlib.Path(sys.argv[2])\nout.mkdir()\n(out / 'two').write_text('2')\n"
+    )
+    exported.build("copy")
+
+    assert ["modelbuild.json", "two"] == sorted(path.name for path in (exported.root / "out/copy").iterdir())
+
+
+def test_links_out_of_what_a_converter_leaves_are_refused(exported: Project):
+    (exported.root / "convert.py").write_text("import os, sys\nos.symlink('/etc/passwd', sys.argv[2])\n")
+
+    assert Exit.UNSAFE == exported.build("copy").exit_code
+    assert not (exported.root / "out/copy").is_symlink()
+
+
+def test_a_file_that_modelbuild_did_not_write_is_not_replaced(exported: Project):
+    (exported.root / "out").mkdir()
+    (exported.root / "out/copy").write_text("mine")
+
+    with pytest.raises(ModelbuildError, match="is a file that modelbuild did not write") as error:
+        exported.build("copy")
+
+    assert Exit.UNSAFE == error.value.exit_code
+    assert "mine" == (exported.root / "out/copy").read_text()
+    assert not (exported.root / "out/release").exists()
+
+
+def test_exports_are_cleaned_with_the_outputs(exported: Project):
+    exported.build("copy")
+
+    cleaned = use_cases.clean(exported.where, ("copy",))
+
+    assert ["copy"] == [one.target for one in cleaned.removed]
+    assert ["release"] == [path.name for path in (exported.root / "out").iterdir()]
+    assert ["fresh", "built"] == states(exported, "copy")
+    assert ["release", "copy"] == [one.target for one in use_cases.clean(exported.where).removed]
+
+
+def test_a_file_of_gguf_is_known_without_the_cache(exported: Project):
+    pytest.importorskip("gguf")
+    from tests.exports.models import write_project
+
+    write_project(exported, '[export.small]\nof = "release"\nformat = "gguf"\n')
+    exported.build("small")
+    shutil.rmtree(exported.root / "cache")
+
+    assert ["built", "built"] == states(exported, "small")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('of = "release"', 'of = "releas"', "no merge is called `releas`"),
+        ('of = "release"', 'of = "base"', "no merge is called `base`"),
+        ("[export.copy]", "[export.blend]", "`blend` is both a merge and an export"),
+        ('format = "command"', 'format = "ggml"', "`format` must be one of gguf, fp8, int8, int4, command"),
+        ('format = "command"', 'format = "fp8"', "`converter` has no meaning for the format fp8"),
+        (', "{out}"]', "]", "the converter is not told where to write"),
+        ('"{out}"]', '"{out}"]\ntype = "q8_0"', "`type` has no meaning for the format command"),
+        ('"{out}"]', '"{out}"]\npath = "base"', "the export `copy` would overwrite source `base`"),
+        ('"{out}"]', '"{out}"]\npath = "out/blend/x"', "the export `copy` would lie within the output of `blend`"),
+        ('"{out}"]', '"{out}"]\nto = "x"', "unknown key `to`"),
+    ],
+)
+def test_what_is_wrong_with_an_export_is_said_with_its_place(exported: Project, old: str, new: str, message: str):
+    exported.write((exported.root / "Modelfile.toml").read_text().replace(old, new))
+
+    with pytest.raises(ModelbuildError) as error:
+        exported.build(*_named(exported))
+
+    assert message in str(error.value)
+    assert "Modelfile.toml:" in str(error.value)
+    assert Exit.USAGE == error.value.exit_code
+
+
+def _named(project: Project) -> tuple[str, ...]:
+    return ("copy",) if "[export.copy]" in (project.root / "Modelfile.toml").read_text() else ()
+
+
+def test_the_program_prints_what_it_exports_on_stderr(exported: Project):
+    done = subprocess.run(
+        [sys.executable, "-m", "modelbuild", "-C", str(exported.root), "build", "copy"], capture_output=True, text=True, check=True
+    )
+
+    assert "" == done.stdout
+    assert f"exporting release as copy (command)\nwrote {exported.root / 'out/copy'} (1 file)\n" in done.stderr
