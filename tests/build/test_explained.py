@@ -103,7 +103,7 @@ EDITS: dict[str, tuple[str, str, str, dict[str, Pair]]] = {
         {"merge.release.output.shard_size": ("", '"10KB"'), "weight files": ("model.safetensors", "2 files")},
     ),
     "output.path": (
-        'embed = "blend"', 'embed = "blend"\noutput.path = "there"', "", {"merge.release.output.path": ("", '"there"'), "there": ("", "not there")}
+        'embed = "blend"', 'embed = "blend"\noutput.path = "there"', "", {"merge.release.output.path": ("", '"there"'), "there": ("not published", "not there")}
     ),
     "output.dtype": ('embed = "blend"', 'embed = "blend"\noutput.dtype = "float16"', "", {"merge.release.output.dtype": ("", '"float16"')}),
     "a tokenizer": (

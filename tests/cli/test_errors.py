@@ -8,11 +8,14 @@ from __future__ import annotations
 import ast
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelbuild import build
+from modelbuild import usecases as use_cases
+from modelbuild.cache.builds import Builds
+from modelbuild.usecases.logbook import cache_of
 from tests.build.test_broken_modelfiles import BROKEN, SOUND
 from tests.cli.conftest import Program
 from tests.cli.screens import Screens
@@ -100,10 +103,30 @@ def locked(then: Wrong) -> Wrong:
     """Lock the sound project first."""
 
     def wrong(project: Project) -> None:
-        build.lock(project.where)
+        use_cases.lock(project.where)
         then(project)
 
     return wrong
+
+
+def twice(project: Project) -> None:
+    """Build one merge, then both."""
+    project.build("release")
+    project.build("skills", "release", overrides=["merge.skills.density=0.6"])
+
+
+def twice_and(then: Wrong) -> Wrong:
+    return both(twice, then)
+
+
+def misremembered(project: Project) -> None:
+    """Have the log say that a build left an output which its packs are not."""
+    project.build()
+    cache = cache_of(project.where)
+    builds = Builds(cache.index, project.where.file)
+    past = builds.all()[0]
+    builds.remember(replace(past, id="c0000001", outputs=(replace(past.outputs[0], identity="0" * 64),)), [])
+    cache.close()
 
 
 TOKENIZER = 'tokenizer = { source = "union" }\n'
@@ -213,6 +236,16 @@ ERRORS: dict[str, dict[str, tuple[Wrong, str]]] = {
         "a file that stands, for mergekit": (files(there_yml=""), "export release -o there.yml"),
         "no YAML": (files(merge_yml="a: [\n"), "import merge.yml"),
         "YAML that makes objects": (files(merge_yml="a: !!python/object:os.system {}\n"), "import merge.yml"),
+    },
+    "history": {
+        "several builds of one beginning": (twice, "log b0000"),
+        "two outputs for one directory": (twice, "restore b0000002 -o there"),
+        "a merge that is no longer": (twice_and(edit(("merge.release", "merge.renamed"))), "restore b0000001"),
+        "a Modelfile that is no longer sound": (twice_and(edit(("density = 0.5", "density = = 0.5"))), "restore b0000001"),
+        "a log that misremembers": (misremembered, "restore c0000001"),
+        "outputs that are not of one merge": (twice_and(lambda project: project.build("skills")), "diff b0000001 b0000003"),
+        "a model that is not there": (lambda project: None, "diff base ./nope"),
+        "a file where there is no directory": (lambda project: None, "graph --format svg -o nowhere/graph.svg"),
     },
 }
 

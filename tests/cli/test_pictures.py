@@ -14,12 +14,13 @@ import pytest
 
 from modelbuild import usecases as use_cases
 from modelbuild.engine import engine as engines
-from modelbuild.events import Merged, Took, silent
+from modelbuild.events import Merged, Took
 from modelbuild.report import heat, pages
 from modelbuild.report.heat import Cell
 from modelbuild.report.layered import lay_out
 from modelbuild.report.svg import svg
 from modelbuild.report.tracing import Trace
+from modelbuild.usecases import silent
 from modelbuild.usecases.graphing import GraphNode, GraphView
 from tests.cli.conftest import Program
 from tests.support.pages import read_svg, well_formed
