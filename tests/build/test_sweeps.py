@@ -149,7 +149,7 @@ built 3 variants of x in """
     assert (
         f"""\
 skills  stale  {swept.root}/out/skills  only to be written
-        its output is not there, or was touched
+        {swept.root}/out/skills: not published -> not there
 x: 3 variants
   density  inputs.skills.weight  state  to run  of  to merge
   0.6      0.5                   fresh  0       60  0 B

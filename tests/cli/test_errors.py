@@ -115,6 +115,12 @@ def twice(project: Project) -> None:
     project.build("skills", "release", overrides=["merge.skills.density=0.6"])
 
 
+def another(project: Project) -> None:
+    """Build a merge that the Modelfile did not have."""
+    project.write(SOUND + '[merge.other]\nmethod = "linear"\ninputs = ["base", "code"]\n')
+    project.build("other")
+
+
 def twice_and(then: Wrong) -> Wrong:
     return both(twice, then)
 
@@ -243,7 +249,7 @@ ERRORS: dict[str, dict[str, tuple[Wrong, str]]] = {
         "a merge that is no longer": (twice_and(edit(("merge.release", "merge.renamed"))), "restore b0000001"),
         "a Modelfile that is no longer sound": (twice_and(edit(("density = 0.5", "density = = 0.5"))), "restore b0000001"),
         "a log that misremembers": (misremembered, "restore c0000001"),
-        "outputs that are not of one merge": (twice_and(lambda project: project.build("skills")), "diff b0000001 b0000003"),
+        "outputs that are not of one merge": (twice_and(another), "diff b0000002 b0000003"),
         "a model that is not there": (lambda project: None, "diff base ./nope"),
         "a file where there is no directory": (lambda project: None, "graph --format svg -o nowhere/graph.svg"),
     },
