@@ -116,6 +116,7 @@ def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> 
     ] == [(problem.what, problem.hint) for problem in caught.value.problems]
 
 
+@pytest.mark.slow
 def test_a_lock_holds_variants_apart(swept: Project) -> None:
     use_cases.lock(swept.where)
     swept.build("x")

@@ -258,7 +258,7 @@ ERRORS: dict[str, dict[str, tuple[Wrong, str]]] = {
 
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("width", [pytest.param(60, marks=pytest.mark.slow), 80, pytest.param(120, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("group", ERRORS)
+@pytest.mark.parametrize("group", [pytest.param(name, marks=pytest.mark.slow) if name == "history" else name for name in ERRORS])
 def test_errors_of(group: str, width: int, project: Project, program: Program, screens: Screens, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", str(width))
     printed = []
@@ -328,6 +328,7 @@ UNSHOWN = {
 SAYS = {"Problem", "problem", "say", "refuse"}
 
 
+@pytest.mark.slow
 def test_every_error_is_held_by_a_screen_or_a_test():
     """By the longest piece of its words that stands in the code as it is said."""
     held = "\n".join(

@@ -69,6 +69,9 @@ SESSIONS = {
 
 CHANGING = {"build", "lock", "clean", "cache", "init", "import", "export", "watch", "log", "diff", "restore", "report"}
 
+DAILY = {"build", "watch", "status", "explain", "why", "show", "graph", "methods", "clean", "fetch", "schema", "doctor"}
+"""Commands whose screens are quick enough for every day; the others are looked at with the slow tests."""
+
 FIRST = {"build": ()}
 """Commands whose session begins with nothing built."""
 
@@ -118,7 +121,7 @@ def typed(program: Program, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS])
 def test_every_screen_of(command: str, width: int, shared: Project, tmp_path: Path, screens: Screens, typed):
     project = prepare(tmp_path) if command in CHANGING else shared
     if SESSIONS[command] and command not in FIRST:
