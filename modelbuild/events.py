@@ -163,6 +163,15 @@ class Fetched:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """So many files, of so many bytes, are about to be sent to a repository."""
+
+    repo: str
+    files: int
+    nbytes: int
+
+
 Event = (
     Started
     | Began
@@ -180,6 +189,7 @@ Event = (
     | Warned
     | Fetching
     | Fetched
+    | Uploading
 )
 Report = Callable[[Event], None]
 

@@ -37,6 +37,8 @@ COMMANDS = (
     "lock",
     "verify",
     "fetch",
+    "card",
+    "push",
     "clean",
     "cache",
     "init",

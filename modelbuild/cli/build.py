@@ -45,10 +45,12 @@ def build(
     from modelbuild import usecases as use_cases
 
     common: Common = context.obj
-    where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
-    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked, frozen)
     if trace and (dry_run or check):
         raise typer.BadParameter("--trace traces a build: leave out --dry-run and --check")
+    published = bool(targets) and (targets or [""])[0].startswith("hf://")
+    find = common.received if published else common.aimed
+    where, names = find(targets or (), overrides, offline=offline, mirrors=mirrors)
+    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked or (published and not frozen), frozen)
     if explain:
         _explain(common, where, names, force=force, talk=json)
     if check:

@@ -76,13 +76,23 @@ class Common:
 
         for override in overrides or ():
             self.note(f"with --set {override}")
-        named = tuple((name, path) for name, _, path in (mirror.partition("=") for mirror in mirrors or ()))
-        if not all(name and path for name, path in named):
-            raise typer.BadParameter("write --source NAME=PATH")
+        named = _named(mirrors)
         files, targets = sorted_out(words, file=self.file)
         first, *more = (self.directory / file for file in files)
         cache = os.environ.get("MODELBUILD_CACHE", "")
         return Where(first, cache, tuple(overrides or ()), offline, named, tuple(more), self.directory), targets
+
+    def received(
+        self, words: Sequence[str], overrides: list[str] | None, *, offline: bool, mirrors: list[str] | None
+    ) -> tuple[Where, tuple[str, ...]]:
+        """Bring the recipe here that the first word of a command names on a hub; return where it is, and the targets."""
+        from modelbuild import usecases as use_cases
+
+        if self.file or overrides:
+            raise typer.BadParameter("what was published is built as it stands: leave out --file and --set")
+        cache, named = os.environ.get("MODELBUILD_CACHE", ""), _named(mirrors)
+        with self.reporter() as report:
+            return use_cases.checkout(words[0], self.directory, report, cache=cache, offline=offline, sources=dict(named)), tuple(words[1:])
 
     @property
     def out(self) -> Page:
@@ -127,6 +137,14 @@ class Common:
         colour = self.color == "always" or (self.color == "auto" and terminal and not os.environ.get("NO_COLOR"))
         width = _size(stream)[0] if terminal or os.environ.get("COLUMNS") else 0
         return Look(width, colour, ascii=stream is not None and not (stream.encoding or "").lower().startswith("utf"))
+
+
+def _named(mirrors: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Read the values of `--source`."""
+    named = tuple((name, path) for name, _, path in (mirror.partition("=") for mirror in mirrors or ()))
+    if not all(name and path for name, path in named):
+        raise typer.BadParameter("write --source NAME=PATH")
+    return named
 
 
 def _size(stream: TextIO | None) -> tuple[int, int]:

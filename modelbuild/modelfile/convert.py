@@ -82,7 +82,7 @@ def _merge(name: str, table: schema.MergeTable, variant: Variant | None) -> Merg
         scope=table.scope or "",
         tokenizer=_tokenizer(table.tokenizer or schema.TokenizerTable(), (*path, "tokenizer")),
         common=table.vocabulary == "common",
-        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
+        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype), output.push or ""),
         path=path,
         mixture=_mixture(table, path),
         sweep=variant.merge if variant else "",

@@ -156,6 +156,8 @@ class Output:
     """Bytes, or 0: link the cache's packs."""
     dtype: str = ""
     """safetensors code ("BF16") or ""."""
+    push: str = ""
+    """Where `push` publishes it, hf://namespace/name[@branch]."""
 
 
 @dataclass(frozen=True, slots=True)

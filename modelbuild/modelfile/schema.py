@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from modelbuild.names import is_node_name, parse_size
+from modelbuild.sources.hub import is_address
 
 FORMAT_VERSION = 1
 """The version of the format that this program reads."""
@@ -47,6 +48,12 @@ def _node_name(name: str, info: ValidationInfo) -> str:
 def _path(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("path_nul", "not a path")
+    return text
+
+
+def _hub(text: str) -> str:
+    if not is_address(text):
+        raise PydanticCustomError("hub", "no place on the hub")
     return text
 
 
@@ -103,6 +110,7 @@ def _setting_kind(value: object) -> str | None:
 
 Text = Annotated[str, Field(min_length=1)]
 PathText = Annotated[Text, AfterValidator(_path)]
+HubText = Annotated[Text, AfterValidator(_hub), WithJsonSchema({"type": "string", "pattern": "^hf://[^/@]+/[^/@]+(@.+)?$"})]
 Integer = Annotated[int, AfterValidator(_fitting)]
 Float = Annotated[float, AfterValidator(_finite)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
@@ -221,6 +229,7 @@ class OutputTable(Table):
     path: PathText | None = None
     shard_size: Size | None = None
     dtype: Dtype | None = None
+    push: HubText | None = None
 
 
 class AdapterTable(Table):

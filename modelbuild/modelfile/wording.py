@@ -30,6 +30,7 @@ _EXPECTED = {
     "greater_than": "at least 1",
     "span_length": "two integers: the first layer, and the last + 1",
     "span_negative": "layers counted from 0",
+    "hub": "a place on the hub: hf://namespace/name, or hf://namespace/name@branch",
     "size": 'a size such as "5GB" or "512 MiB"',
     "value": "a number, a string, true, false, or a list of numbers",
     "setting": "a number, a string, true, false, a list of numbers, or a list of rules",

@@ -21,6 +21,7 @@ from modelbuild.events import (
     Settled,
     Spared,
     Started,
+    Uploading,
 )
 
 WINDOW = 10.0
@@ -63,6 +64,7 @@ class Board:
         self._clock = clock
         self.started: Started | None = None
         self.fetching: Fetching | None = None
+        self.sending: Uploading | None = None
         self.arrived = self.sealing = 0
         self.settled = self.merged = self.reused = self.linked = self.outputs = 0
         self.flights: list[Flight] = []
@@ -88,12 +90,10 @@ class Board:
         match event:
             case Started():
                 self.started, self.reused, self.since, self.fetching = event, event.reused, self._clock(), None
-            case Fetching():
-                self.fetching, self.arrived, self.since = event, 0, self._clock()
             case Advanced() if self.fetching:
                 self.arrived = event.nbytes
-            case Fetched():
-                self.fetching = None
+            case Fetching() | Fetched() | Uploading():
+                self._carry(event)
             case Spared():
                 self.reused += 1
                 self._spared += event.nbytes
@@ -106,6 +106,15 @@ class Board:
                 self.linked += event.linked
             case Began() | Advanced() | Merged() | Copied() | Hashed():
                 self._work(event)
+
+    def _carry(self, event: Fetching | Fetched | Uploading) -> None:
+        match event:
+            case Fetching():
+                self.fetching, self.arrived, self.since = event, 0, self._clock()
+            case Fetched():
+                self.fetching = None
+            case Uploading():
+                self.sending, self.since = event, self._clock()
 
     def _work(self, event: Began | Advanced | Merged | Copied | Hashed) -> None:
         flight = self._flight()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from modelbuild.names import portable
 from modelbuild.report.page import Look
+from modelbuild.usecases.flowchart import mermaid, told
 from modelbuild.usecases.graphing import GraphNode, GraphView
 
 
@@ -45,35 +45,14 @@ def _branch(node: GraphNode, nodes: dict[str, GraphNode], drawn: set[str], look:
         yield from _branch(nodes[name], nodes, drawn, look, (lead[1] + (end if last else fork), lead[1] + ("    " if last else bar)))
 
 
-def mermaid(view: GraphView) -> str:
-    """Write the graph as a mermaid flowchart, from sources to targets."""
-    ids = {node.name: f"n{i}" for i, node in enumerate(view.nodes)}
-    lines = ["flowchart LR"]
-    for node in view.nodes:
-        text = f'"{_entities(node.name)}<br>{_entities(_told(node))}"'
-        lines.append(f"    {ids[node.name]}{f'[({text})]' if node.kind == 'source' else f'[{text}]'}")
-    lines += [f"    {ids[name]} --> {ids[node.name]}" for node in view.nodes for name in node.inputs]
-    return "\n".join(lines)
-
-
 def dot(view: GraphView) -> str:
     """Write the graph in the language of graphviz, from sources to targets."""
     lines = ["digraph modelfile {", "    rankdir=LR;", "    node [shape=box];"]
     for node in view.nodes:
         shape = ", shape=cylinder" if node.kind == "source" else ""
-        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(_told(node))}"{shape}];')
+        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(told(node))}"{shape}];')
     lines += [f'    "{_quoted(name)}" -> "{_quoted(node.name)}";' for node in view.nodes for name in node.inputs]
     return "\n".join([*lines, "}"])
-
-
-def _told(node: GraphNode) -> str:
-    """Return a node's label as it may be shown to others."""
-    return portable(node.label) if node.kind == "source" else node.label
-
-
-def _entities(text: str) -> str:
-    """Write as mermaid's entities what its quoted strings or its HTML would take for their own."""
-    return "".join(f"#{ord(char)};" if char in '#"<>&`\\' else char for char in text)
 
 
 def _quoted(text: str) -> str:

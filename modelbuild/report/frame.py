@@ -31,6 +31,8 @@ def frame(board: Board, look: Look, now: float, height: int) -> list[str]:
     width = max(1, look.width - 1)
     if board.fetching:
         return [_arriving(board, look, width, now)]
+    if board.sending:
+        return [_sending(board, look, width, now)]
     if not board.started or not board.total:
         return []
     lines = [_bar(board, look, width), _counts(board, look, width)]
@@ -64,6 +66,13 @@ def _arriving(board: Board, look: Look, width: int, now: float) -> str:
     figures = f"{human_bytes(board.arrived)} of {human_bytes(board.fetching.nbytes)}  {seconds(now - board.since)}"
     name = f"fetching {board.fetching.source}::{board.fetching.file}"
     return f"{look.paint('bold', _cut(name, width - len(figures) - 2, look, head=width // 3))}  {figures}"
+
+
+def _sending(board: Board, look: Look, width: int, now: float) -> str:
+    """Say what is being sent, and for how long; the hub's client does not tell how far it is."""
+    assert board.sending
+    figures = f"{counted(board.sending.files, 'file')}, {human_bytes(board.sending.nbytes)}  {seconds(now - board.since)}"
+    return f"{look.paint('bold', _cut(f'sending to {board.sending.repo}', width - len(figures) - 2, look))}  {figures}"
 
 
 def _counts(board: Board, look: Look, width: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TextIO
 
-from modelbuild.events import Event, Fetching, Published, Settled, Started
+from modelbuild.events import Event, Fetching, Published, Settled, Started, Uploading
 from modelbuild.report.page import Page, uncoloured
 from modelbuild.report.plain import Plain
 
@@ -66,13 +66,13 @@ class Live(Plain):
     def count(self, event: Event) -> None:
         """Take note of how far the build is, and begin to draw when work begins."""
         super().count(event)
-        if isinstance(event, Started | Fetching) and self._thread is None:
+        if isinstance(event, Started | Fetching | Uploading) and self._thread is None:
             self._thread = threading.Thread(target=self._draw_on, name="console", daemon=True)
             self._thread.start()
 
     def lines(self, event: Event) -> list[str]:
         """Say what the frame does not show."""
-        return [] if isinstance(event, Started | Settled | Published) else super().lines(event)
+        return [] if isinstance(event, Started | Settled | Published | Uploading) else super().lines(event)
 
     def progress(self) -> list[str]:
         """Say nothing: the frame does."""

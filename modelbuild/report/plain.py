@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Published, Started, Warned
+from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Published, Started, Uploading, Warned
 from modelbuild.names import human_bytes
 from modelbuild.report.board import Board
 from modelbuild.report.page import Page
@@ -84,12 +84,12 @@ class Plain:
                 return [f"{event.doing} {listed(gathered(event.targets))}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
             case Fetched():
                 return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
+            case Uploading():
+                return [f"sending {counted(event.files, 'file')} ({human_bytes(event.nbytes)}) to {event.repo}"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
-            case Merged() if self.verbose:
-                return [f"merged {event.node}::{event.tensor} ({human_bytes(event.nbytes)} in {seconds(event.seconds)}): {event.reason}"]
-            case Hashed() if self.verbose:
-                return [f"hashed {event.source}::{event.tensor} ({human_bytes(event.nbytes)})"]
+            case Merged() | Hashed() if self.verbose:
+                return [_done(event)]
         return []
 
     def progress(self) -> list[str]:
@@ -108,3 +108,9 @@ class Plain:
         more = f", {human_bytes(round(rate))}/s, about {seconds(left)} left" if left is not None else ""
         done = f"{100 * board.done // board.total}%, {human_bytes(board.done)} of {human_bytes(board.total)}"
         return f"{done}: {board.merged} merged, {board.reused} reused{more}"
+
+
+def _done(event: Merged | Hashed) -> str:
+    if isinstance(event, Hashed):
+        return f"hashed {event.source}::{event.tensor} ({human_bytes(event.nbytes)})"
+    return f"merged {event.node}::{event.tensor} ({human_bytes(event.nbytes)} in {seconds(event.seconds)}): {event.reason}"

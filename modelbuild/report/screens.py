@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelbuild.usecases.freshness import TargetStatus
     from modelbuild.usecases.inspect import ShownTarget, ShownTensor
     from modelbuild.usecases.pinning import LockView
+    from modelbuild.usecases.pushing import Pushed
     from modelbuild.usecases.verifying import Verification
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -180,6 +181,22 @@ def fetched(sources: Sequence[FetchedSource]) -> str:
         f"{one.name} at {one.commit[:12]}: {counted(len(one.files), 'file')}, {human_bytes(one.nbytes)}, {one.brought} of them fetched now"
         for one in sources
     )
+
+
+def pushed(view: Pushed, *, verbose: bool) -> str:
+    """Say what was sent where, or would be; `verbose` names the files."""
+    if view.state == "would build":
+        return f"would build {view.target} first: what of it {view.to} lacks is not known before"
+    kept = f", {counted(view.kept, 'file')} there already" if view.kept else ""
+    if view.state == "unchanged":
+        return f"{view.to} is up to date{kept}"
+    lines = [f"  {name}  {human_bytes(size)}" for name, size in view.sent] + [f"  {name}  removed" for name in view.removed]
+    did = "pushed" if view.state == "pushed" else "would push"
+    removed = f", {len(view.removed)} removed" if view.removed else ""
+    what = f"{counted(len(view.sent), 'file')}, {human_bytes(view.nbytes)}{kept}{removed}"
+    made = ", in a new repository" if view.created else ""
+    last = f"{did} {view.target} to {view.to}{f' at {view.commit[:12]}' if view.commit else ''}{made}: {what}"
+    return "\n".join([*(lines if verbose else ()), last])
 
 
 def locked(view: LockView) -> str:

@@ -21,6 +21,7 @@ from modelbuild import files
 from modelbuild.cache.stattable import stat_tuple
 from modelbuild.checkpoint.header import TensorInfo, header_length, parse_header, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import plain
 from modelbuild.sources import arriving
 from modelbuild.sources.arriving import Told
 from modelbuild.sources.asking import Address, ask, not_here
@@ -36,13 +37,22 @@ _HEAD_BYTES = 1 << 17
 """What is read of a weight file at first: most headers are shorter."""
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is `hf://namespace/name[@revision]`."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def is_hub(location: str) -> bool:
     """Tell whether a source's location is one on the hub."""
     return location.startswith(PREFIX)
 
 
-def parse_address(location: str) -> Address:
+def parse_address(location: str, said: str = "`from` is") -> Address:
     """Read `hf://namespace/name[@revision]`.
+
+    Args:
+        location: the text.
+        said: what an error calls it by.
 
     Raises:
         ModelbuildError: exit 2 if it is not of that form.
@@ -51,7 +61,7 @@ def parse_address(location: str) -> Address:
     match = _ADDRESS.fullmatch(location)
     if not match:
         hint = "write hf://namespace/name or hf://namespace/name@revision"
-        raise ModelbuildError(Problem("this is no place on the hub", facts=(f"`from` is {location}",), hint=hint))
+        raise ModelbuildError(Problem("this is no place on the hub", facts=(f"{said} {plain(location)}",), hint=hint))
     return Address(match["repo"], match["revision"] or "main")
 
 

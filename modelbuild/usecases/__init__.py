@@ -6,7 +6,7 @@ Importing it is cheap; each use case imports what it needs.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from modelbuild.usecases.inspect import ShownTarget
     from modelbuild.usecases.logbook import LoggedBuild
     from modelbuild.usecases.pinning import LockView
+    from modelbuild.usecases.pushing import Pushed
     from modelbuild.usecases.reaching import Reach
     from modelbuild.usecases.reporting import ReportView
     from modelbuild.usecases.restoring import Restored
@@ -47,6 +48,8 @@ __all__ = [
     "cache_ls",
     "cache_size",
     "cache_verify",
+    "card",
+    "checkout",
     "clean",
     "diagnose",
     "diff",
@@ -61,6 +64,7 @@ __all__ = [
     "log",
     "logged",
     "names",
+    "push",
     "restore",
     "schema",
     "show",
@@ -230,6 +234,105 @@ def lock(
     from modelbuild.usecases.pinning import lock as use_case
 
     return use_case(at(file, place), upgrade, report, check=check, dry_run=dry_run)
+
+
+def card(
+    file: Where | File,
+    target: str = "",
+    report: Report = silent,
+    *,
+    to: str = "",
+    output: File | None = None,
+    recipe: bool = False,
+    **place: Unpack[Place],
+) -> str:
+    """Return the model card that `push` would publish.
+
+    Args:
+        file: the Modelfile.
+        target: a merge; "" for the only one that is built by default.
+        report: told of licences that are not known, or pull apart.
+        to: where it is to be published, hf://namespace/name[@branch]; "" for `output.push`, if that is there.
+        output: a file to write it to, which must not exist, or None.
+        recipe: of a recipe without weights.
+        place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
+
+    Raises:
+        ModelbuildError: exit 8 if it would say what is this machine's alone.
+
+    """
+    from modelbuild.usecases.describing import card as use_case
+
+    return use_case(at(file, place), target, report, to=to, output=None if output is None else Path(output), recipe=recipe)
+
+
+def push(
+    file: Where | File,
+    target: str = "",
+    report: Report = silent,
+    *,
+    to: str = "",
+    dry_run: bool = False,
+    private: bool = False,
+    message: str = "",
+    recipe: bool = False,
+    card: File | None = None,
+    **place: Unpack[Place],
+) -> Pushed:
+    """Publish a target on a hub in one commit: what the repository lacks of its files, with card, Modelfile and lock.
+
+    Args:
+        file: the Modelfile.
+        target: a merge; "" for the only one that is built by default.  It is built if it is not fresh.
+        report: told of what is built and sent.
+        to: hf://namespace/name[@branch]; "" for `output.push` of the target.
+        dry_run: only say what would be sent.
+        private: make the repository private, and refuse one that is not.
+        message: of the commit; "" for one that names target and digest.
+        recipe: send Modelfile, lock and card, and no weights.
+        card: a card to send in place of the one that is made, or None.
+        place: `cache`, `sources`: see `modelbuild.usecases.where.Place`; `set` and `offline` are refused.
+
+    Raises:
+        ModelbuildError: exit 7 if the hub does not take it, with what to do; 8 if it would tell what is this machine's alone, or
+            would replace what modelbuild did not publish; 4 if an output is not what the lock says.
+
+    """
+    from modelbuild.usecases.pushing import Manner
+    from modelbuild.usecases.pushing import push as use_case
+
+    manner = Manner(to, dry_run, private, message, recipe, None if card is None else Path(card))
+    return use_case(at(file, place), target, manner, report)
+
+
+def checkout(
+    address: str,
+    directory: File = "",
+    report: Report = silent,
+    *,
+    cache: File = "",
+    offline: bool = False,
+    sources: Mapping[str, File] | None = None,
+) -> Where:
+    """Bring a recipe that was published here, and return where it is: `build` takes that, with `locked`, in place of a Modelfile.
+
+    Args:
+        address: hf://namespace/name[@revision].
+        directory: in which it is put, as a directory of the repository's name; by default the current one.
+        report: told of it.
+        cache: the directory of the cache; without it the Modelfile says.
+        offline: ask no hub: what was fetched before has to do.
+        sources: where sources are that lie on no hub, by name.
+
+    Raises:
+        ModelbuildError: exit 5 if there is no recipe, or a source that nobody else has is not here; 8 if it would write or read
+            outside of its directory, or another recipe stands there.
+
+    """
+    from modelbuild.usecases.receiving import checkout as use_case
+
+    mirrors = tuple((name, str(path)) for name, path in (sources or {}).items())
+    return use_case(address, Path(directory), report, cache=str(cache), offline=offline, mirrors=mirrors)
 
 
 def status(file: Where | File, targets: Words = (), **place: Unpack[Place]) -> tuple[TargetStatus, ...]:

@@ -22,7 +22,7 @@ from modelbuild.sources.hub import HubFolder
 from modelbuild.stale import Fresh, key_of
 from modelbuild.usecases.graphing import GraphView, commit_of, graph_of
 from modelbuild.usecases.judging import judge_plan
-from modelbuild.usecases.licences import README, licence_of
+from modelbuild.usecases.licences import licence_of
 from modelbuild.usecases.measuring import Measurements
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.where import Where
@@ -226,7 +226,7 @@ class _Reporter:
             folder = checkpoint.folder
             commit = commit_of(self.project, name) or (folder.commit if isinstance(folder, HubFolder) else "")
             location = self.project.modelfile.read[name].location
-            yield SourceReport(name, portable(location), commit, root, licence_of(folder.path(README), checkpoint.config))
+            yield SourceReport(name, portable(location), commit, root, licence_of(checkpoint))
 
 
 def model_of(ref: Ref) -> str:

@@ -15,7 +15,6 @@ from modelbuild.engine import sources
 from modelbuild.events import Event, Noted
 from modelbuild.report import findings
 from modelbuild.usecases import measuring
-from modelbuild.usecases.licences import licence_of
 from modelbuild.usecases.reporting import MergeReport, ReportView
 from tests.support.checkpoints import read_model
 from tests.support.pages import well_formed
@@ -144,20 +143,3 @@ def test_lineage_names_the_licence_and_no_place(diamond: Project, tmp_path: Path
     assert "<b>house" not in page
     assert {"section", "svg", "table"} <= well_formed(page)
     assert page == findings.report(measured(diamond, "blend")[0])
-
-
-@pytest.mark.parametrize(
-    ("text", "licence"),
-    [
-        ("---\nlicense: apache-2.0\n---\n", "apache-2.0"),
-        ('---\r\ntags: [a]\r\nlicense: "mit" # yes\r\n---\r\n', "mit"),
-        ("---\nlicense:\n  - cc-by-4.0\n---\n", "cc-by-4.0"),
-        ("# license: none of this\n", "from the config"),
-        ("---\nlicense: unfinished\n", "from the config"),
-    ],
-)
-def test_a_licence_is_read_from_front_matter_alone(tmp_path: Path, text: str, licence: str):
-    (tmp_path / "README.md").write_bytes(text.encode())
-
-    assert licence == licence_of(tmp_path / "README.md", {"license": "from the config"})
-    assert "" == licence_of(tmp_path / "missing.md", {"license": 3})

@@ -27,6 +27,7 @@ from modelbuild.events import (
     Sealing,
     Spared,
     Started,
+    Uploading,
     Warned,
 )
 from modelbuild.report.live import Live
@@ -56,6 +57,7 @@ SCENE: dict[str, tuple[Event, ...]] = {
     "something is said": (Warned("`talk` has no weights, and what is said of it is longer than the page is wide, so that it is broken"),),
     "files are brought to disk": (Merged("blend", UP, 90_177_536, 1.0, "not built before"), Sealing(5)),
     "an output is written": (Published("release", "out/release", 5, 2_100_000_000),),
+    "it is sent to a hub": (Uploading("lab/release", 7, 2_100_000_000),),
 }
 
 

@@ -57,6 +57,8 @@ SESSIONS = {
     "lock": ("lock --check", "lock", "lock", "lock --check", "lock --upgrade nope"),
     "verify": ("verify", "verify --rebuild"),
     "fetch": ("fetch",),
+    "card": ("card skills", "card skills -o CARD.md", "card skills -o CARD.md", "card nope"),
+    "push": ("push", "push --to lab/release", "push blend --to hf://lab/blend -n"),
     "clean": ("clean", "clean"),
     "cache": ("cache size", "cache verify", "cache gc", "cache clean", "cache size", "cache ls"),
     "init": ("init new", "init new", "init other --template nope", "init other --template slerp -m base -m code"),
@@ -67,7 +69,7 @@ SESSIONS = {
 }
 """What is typed after the name of the program; the schema and what the doctor finds are in tests of their own."""
 
-CHANGING = {"build", "lock", "clean", "cache", "init", "import", "export", "watch", "log", "diff", "restore", "report"}
+CHANGING = {"build", "lock", "card", "clean", "cache", "init", "import", "export", "watch", "log", "diff", "restore", "report"}
 
 DAILY = {"build", "watch", "status", "explain", "why", "show", "graph", "methods", "clean", "fetch", "schema", "doctor"}
 """Commands whose screens are quick enough for every day; the others are looked at with the slow tests."""

@@ -110,7 +110,7 @@ error: unknown key `revision`
         """\
 error: unknown key `pth`
   --> Modelfile.toml:4:12, at `merge.x.output.pth`
-  known here: path, shard_size, dtype
+  known here: path, shard_size, dtype, push
 hint: did you mean `path`?""",
     ),
     "unknown key of a rule": (
