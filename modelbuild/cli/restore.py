@@ -44,4 +44,4 @@ def restore(
     if json:
         common.out.say(json_document.document({"restored": done}))
     elif not common.quiet:
-        common.err.say(history.restored(done))
+        common.err.tell(history.restored(done))

@@ -145,7 +145,7 @@ def _tensors(rows: Sequence[tuple[str, ...]], look: Look) -> Iterator[str]:
         return
     for name, *cells in rows[1:]:
         yield f"    {name}"
-        told = [f"{head} {cell}" for head, cell in zip(_HEAD[1:], cells, strict=True) if cell]
+        told = [f"{head} {cell}".replace(" ", "\u00a0", 3) for head, cell in zip(_HEAD[1:], cells, strict=True) if cell]
         yield from look.wrapped(", ".join(told), 8)
 
 

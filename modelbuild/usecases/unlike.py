@@ -68,7 +68,7 @@ def output_changes(view: View, target: Target) -> tuple[Change, ...]:
     path, table = target.path, view.forecast.outputs
     published = table.names(path)
     if not os.path.lexists(path):
-        return (Change(str(path), "published" if published else "", "not there"),)
+        return (Change(str(path), "published" if published else "not published", "not there"),)
     touched = tuple(Change(str(path / name), "as published", told) for name in published if (told := table.touched(path, name)))
     if touched or not published:
         return touched or (Change(str(path), "", "not published from this cache"),)

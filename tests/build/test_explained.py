@@ -103,7 +103,7 @@ EDITS: dict[str, tuple[str, str, str, dict[str, Pair]]] = {
         {"merge.release.output.shard_size": ("", '"10KB"'), "weight files": ("model.safetensors", "2 files")},
     ),
     "output.path": (
-        'embed = "blend"', 'embed = "blend"\noutput.path = "there"', "", {"merge.release.output.path": ("", '"there"'), "there": ("", "not there")}
+        'embed = "blend"', 'embed = "blend"\noutput.path = "there"', "", {"merge.release.output.path": ("", '"there"'), "there": ("not published", "not there")}
     ),
     "output.dtype": ('embed = "blend"', 'embed = "blend"\noutput.dtype = "float16"', "", {"merge.release.output.dtype": ("", '"float16"')}),
     "a tokenizer": (
@@ -192,7 +192,7 @@ def test_bytes_that_are_gone_are_told_with_their_pack(built: Project):
 
 def test_a_record_that_is_lost_is_told(built: Project):
     cache = Cache.open(built.root / "cache")
-    (key,) = {tensor.key for tensor in use_cases.show(built.where, "blend").tensors if tensor.name == NORM}
+    (key,) = {tensor.key for tensor in use_cases.show(built.where, "blend")[0].tensors if tensor.name == NORM}
     cache.index.delete([f"r:{key}"])
     cache.close()
 

@@ -121,8 +121,8 @@ def test_what_was_saved_is_what_did_not_run_and_was_not_read(diamond: Project):
     assert null.saved.read == first.whole.read
 
 
-@pytest.mark.parametrize("keep", ["true", "false"])
-@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("keep", ["true", pytest.param("false", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("force", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_bar_ends_where_it_was_to_end(diamond: Project, keep: str, *, force: bool):
     """Whatever is computed, spared, or copied: its bytes come to the total that was told as work began."""
     for name in ("skills", "talk", "blend"):

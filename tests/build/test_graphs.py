@@ -221,7 +221,7 @@ def test_a_gradient_runs_over_the_layers_of_its_rule(project: Project):
     """By hand: 0, 0.5, 1 over three layers; embeddings take the first value, norm and head the last."""
     project.family()
     project.write(SOURCES + '[merge.out]\nmethod = "slerp"\ninputs = ["base", "code"]\nt = [0.0, 1.0]\n')
-    shown = use_cases.show(project.where, "out")
+    (shown,) = use_cases.show(project.where, "out")
     ends = {"model.embed_tokens.weight": ("base",), "model.norm.weight": ("code",), "lm_head.weight": ("code",)}
 
     by_name = {tensor.name: tensor for tensor in shown.tensors}
@@ -235,7 +235,7 @@ def test_outside_of_layers_a_gradient_may_have_a_value_of_its_own(project: Proje
     """By hand: 0.1, 0.3, 0.5 over three layers, and 0.9 for embeddings, norm and head."""
     project.family()
     project.write(SOURCES + '[merge.out]\nmethod = "slerp"\ninputs = ["base", "code"]\nt = [{ value = [0.1, 0.5], outside = 0.9 }]\n')
-    by_name = {tensor.name: tensor.params["t"] for tensor in use_cases.show(project.where, "out").tensors}
+    by_name = {tensor.name: tensor.params["t"] for tensor in use_cases.show(project.where, "out")[0].tensors}
 
     assert [0.9] * 3 == [by_name[f"{name}.weight"] for name in ("model.embed_tokens", "model.norm", "lm_head")]
     assert [0.1, 0.3, 0.5] == [by_name[f"model.layers.{i}.input_layernorm.weight"] for i in range(3)]

@@ -230,6 +230,7 @@ def test_a_merge_that_is_not_kept_is_built_again(diamond: Project):
     assert before == diamond.hashes()
 
 
+@pytest.mark.slow
 def test_a_configuration_of_mergekit_is_in_the_log_and_restored(project: Project):
     project.family()
     config = "merge_method: slerp\nbase_model: base\nmodels: [{model: base}, {model: code}]\nparameters: {t: %s}\ndtype: bfloat16\n"
@@ -251,6 +252,7 @@ def test_a_configuration_of_mergekit_is_in_the_log_and_restored(project: Project
     assert not list((project.root / "cache").glob(".verify-*"))
 
 
+@pytest.mark.slow
 def test_a_source_on_a_hub_is_read_at_the_commit_that_was_locked_then(family: Project, hub: Hub, tmp_path: Path):
     """The pin has moved since, and the packs are gone: the lock of then, in the log, says which commit it was."""
     use_cases.lock(family.where)

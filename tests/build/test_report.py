@@ -87,6 +87,7 @@ def test_a_second_report_reads_no_weight_and_says_the_same(diamond: Project, mon
     assert [] == nothing
 
 
+@pytest.mark.slow
 def test_what_is_not_kept_is_computed_again_and_nothing_of_that_stays(project: Project):
     """The intermediate goes through memory, and the target's second rounding is looked through."""
     project.family()
@@ -107,6 +108,7 @@ def test_what_is_not_kept_is_computed_again_and_nothing_of_that_stays(project: P
     assert before == {path for path in (project.root / "cache").rglob("*") if path.parent.name != "index"}
 
 
+@pytest.mark.slow
 def test_parameters_times_and_what_is_handed_on(diamond: Project):
     diamond.build()
 

@@ -116,6 +116,7 @@ def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> 
     ] == [(problem.what, problem.hint) for problem in caught.value.problems]
 
 
+@pytest.mark.slow
 def test_a_lock_holds_variants_apart(swept: Project) -> None:
     use_cases.lock(swept.where)
     swept.build("x")
@@ -149,7 +150,7 @@ built 3 variants of x in """
     assert (
         f"""\
 skills  stale  {swept.root}/out/skills  only to be written
-        its output is not there, or was touched
+        {swept.root}/out/skills: not published -> not there
 x: 3 variants
   density  inputs.skills.weight  state  to run  of  to merge
   0.6      0.5                   fresh  0       60  0 B

@@ -77,6 +77,7 @@ def test_the_modelfile_that_the_line_names_is_asked(modelfile: Path, tmp_path_fa
     assert ["release"] == asked(tmp_path_factory.mktemp("elsewhere"), "fish", line.format(modelfile))
 
 
+@pytest.mark.slow
 def test_zsh_and_fish_get_sources_methods_and_templates(modelfile: Path):
     assert ['_arguments \'*: :(("base"', '"code"))\''] == asked(modelfile, "zsh", "modelbuild lock --upgrade ")
     assert ["dare_linear", "dare_ties"] == asked(modelfile, "fish", "modelbuild methods dare")

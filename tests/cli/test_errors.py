@@ -8,11 +8,14 @@ from __future__ import annotations
 import ast
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelbuild import build
+from modelbuild import usecases as use_cases
+from modelbuild.cache.builds import Builds
+from modelbuild.usecases.logbook import cache_of
 from tests.build.test_broken_modelfiles import BROKEN, SOUND
 from tests.cli.conftest import Program
 from tests.cli.screens import Screens
@@ -100,10 +103,36 @@ def locked(then: Wrong) -> Wrong:
     """Lock the sound project first."""
 
     def wrong(project: Project) -> None:
-        build.lock(project.where)
+        use_cases.lock(project.where)
         then(project)
 
     return wrong
+
+
+def twice(project: Project) -> None:
+    """Build one merge, then both."""
+    project.build("release")
+    project.build("skills", "release", overrides=["merge.skills.density=0.6"])
+
+
+def another(project: Project) -> None:
+    """Build a merge that the Modelfile did not have."""
+    project.write(SOUND + '[merge.other]\nmethod = "linear"\ninputs = ["base", "code"]\n')
+    project.build("other")
+
+
+def twice_and(then: Wrong) -> Wrong:
+    return both(twice, then)
+
+
+def misremembered(project: Project) -> None:
+    """Have the log say that a build left an output which its packs are not."""
+    project.build()
+    cache = cache_of(project.where)
+    builds = Builds(cache.index, project.where.file)
+    past = builds.all()[0]
+    builds.remember(replace(past, id="c0000001", outputs=(replace(past.outputs[0], identity="0" * 64),)), [])
+    cache.close()
 
 
 TOKENIZER = 'tokenizer = { source = "union" }\n'
@@ -214,12 +243,22 @@ ERRORS: dict[str, dict[str, tuple[Wrong, str]]] = {
         "no YAML": (files(merge_yml="a: [\n"), "import merge.yml"),
         "YAML that makes objects": (files(merge_yml="a: !!python/object:os.system {}\n"), "import merge.yml"),
     },
+    "history": {
+        "several builds of one beginning": (twice, "log b0000"),
+        "two outputs for one directory": (twice, "restore b0000002 -o there"),
+        "a merge that is no longer": (twice_and(edit(("merge.release", "merge.renamed"))), "restore b0000001"),
+        "a Modelfile that is no longer sound": (twice_and(edit(("density = 0.5", "density = = 0.5"))), "restore b0000001"),
+        "a log that misremembers": (misremembered, "restore c0000001"),
+        "outputs that are not of one merge": (twice_and(another), "diff b0000002 b0000003"),
+        "a model that is not there": (lambda project: None, "diff base ./nope"),
+        "a file where there is no directory": (lambda project: None, "graph --format svg -o nowhere/graph.svg"),
+    },
 }
 
 
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("width", [pytest.param(60, marks=pytest.mark.slow), 80, pytest.param(120, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("group", ERRORS)
+@pytest.mark.parametrize("group", [pytest.param(name, marks=pytest.mark.slow) if name == "history" else name for name in ERRORS])
 def test_errors_of(group: str, width: int, project: Project, program: Program, screens: Screens, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", str(width))
     printed = []
@@ -289,6 +328,7 @@ UNSHOWN = {
 SAYS = {"Problem", "problem", "say", "refuse"}
 
 
+@pytest.mark.slow
 def test_every_error_is_held_by_a_screen_or_a_test():
     """By the longest piece of its words that stands in the code as it is said."""
     held = "\n".join(

@@ -152,8 +152,8 @@ def test_on_a_narrow_page_no_line_is_longer_than_it():
     """Digests and names excepted, which are never broken."""
     expected = """\
     a.weight
-        rel. L2 0.0367, cosine 0.999327, max ulp 12, flips
-        2, differing 120 of 384"""
+        rel. L2 0.0367, cosine 0.999327, max ulp 12,
+        flips 2, differing 120 of 384"""
     narrow = history.diff((COMPARED,), Look(60))
 
     assert expected in narrow

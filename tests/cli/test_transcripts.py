@@ -30,10 +30,29 @@ SESSIONS = {
         "build nope",
         "build --progress sometimes",
     ),
+    "watch": ("watch", "watch nope"),
     "status": ("status", "status --set seed=3", "status skills blend", "status --json"),
     "explain": ("explain release::model.norm.weight --set merge.blend.t=0.5", "explain skills", "explain release::nope"),
+    "why": ("why math release", "why blend::model.norm.weight math", "why talk skills", "why nope release"),
+    "log": ("log", "build --set merge.blend.t=0.5 --progress none", "log", "log b0000002", "log nope"),
+    "diff": (
+        "build --set merge.blend.t=0.5 --progress none",
+        "diff b0000001 release --exit-code",
+        "diff b0000002 release",
+        "diff release blend",
+        "diff base nope",
+    ),
+    "restore": (
+        "build --set merge.blend.t=0.5 --progress none",
+        "restore b0000001 -o before",
+        "restore b0000001",
+        "restore b0000001",
+        "restore nope",
+        "restore b0000001 nope",
+    ),
     "show": ("show blend", "show nope"),
-    "graph": ("graph", "graph skills", "graph --format mermaid", "graph --format dot", "graph --format json"),
+    "graph": ("graph", "graph skills", "graph --format mermaid", "graph --format dot", "graph --format json", "graph nope"),
+    "report": ("report", "report nope"),
     "methods": ("methods", "methods ties", "methods slerp", "methods nope"),
     "lock": ("lock --check", "lock", "lock", "lock --check", "lock --upgrade nope"),
     "verify": ("verify", "verify --rebuild"),
@@ -50,7 +69,10 @@ SESSIONS = {
 }
 """What is typed after the name of the program; the schema and what the doctor finds are in tests of their own."""
 
-CHANGING = {"build", "lock", "card", "clean", "cache", "init", "import", "export"}
+CHANGING = {"build", "lock", "card", "clean", "cache", "init", "import", "export", "watch", "log", "diff", "restore", "report"}
+
+DAILY = {"build", "watch", "status", "explain", "why", "show", "graph", "methods", "clean", "fetch", "schema", "doctor"}
+"""Commands whose screens are quick enough for every day; the others are looked at with the slow tests."""
 
 FIRST = {"build": ()}
 """Commands whose session begins with nothing built."""
@@ -101,7 +123,7 @@ def typed(program: Program, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS])
 def test_every_screen_of(command: str, width: int, shared: Project, tmp_path: Path, screens: Screens, typed):
     project = prepare(tmp_path) if command in CHANGING else shared
     if SESSIONS[command] and command not in FIRST:

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from modelbuild import usecases as use_cases
 from tests.support.projects import Project
 
@@ -22,6 +24,7 @@ t = 0.5
 """
 
 
+@pytest.mark.slow
 def test_a_saved_modelfile_is_built_and_so_is_a_mended_one_until_ctrl_c(project: Project):
     project.family()
     project.write(MODELFILE)
