@@ -60,7 +60,7 @@ def test_whoever_has_that_source_builds_the_same_bytes(published: Project, tmp_p
     use_cases.build(where, (), Options(locked=True))
 
     assert published.hashes() == Project(where.file.parent).hashes()
-    others = receive(tmp_path / "other", mirrors=(("mine", str(tmp_path / "origin/code")),))
+    others = receive(tmp_path / "other", sources={"mine": tmp_path / "origin/code"})
     assert Exit.DIGEST == refused(lambda: use_cases.build(others, (), Options(locked=True))).exit_code
 
 
