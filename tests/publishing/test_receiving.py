@@ -55,12 +55,12 @@ def test_a_source_that_nobody_else_has_is_named_with_its_digests(published: Proj
 
 @pytest.mark.slow
 def test_whoever_has_that_source_builds_the_same_bytes(published: Project, tmp_path: Path):
-    mirrors = (("mine", str(tmp_path / "origin/math")),)
-    where = receive(tmp_path / "there", mirrors=mirrors)
+    sources = {"mine": tmp_path / "origin/math"}
+    where = receive(tmp_path / "there", sources=sources)
     use_cases.build(where, (), Options(locked=True))
 
     assert published.hashes() == Project(where.file.parent).hashes()
-    others = receive(tmp_path / "other", mirrors=(("mine", str(tmp_path / "origin/code")),))
+    others = receive(tmp_path / "other", sources={"mine": tmp_path / "origin/code"})
     assert Exit.DIGEST == refused(lambda: use_cases.build(others, (), Options(locked=True))).exit_code
 
 
