@@ -2,10 +2,10 @@
 
     python docs/blocks.py docs/get-started.md docs/guides/*.md
 
-A page is one session in an empty directory that holds `examples/family`.  From its top: a block with a title (```` ```toml title="Modelfile.toml" ````)
-is written to the file of that name, and of a ```` ```console ```` block each line that begins with `$ ` is run by bash.  What stands below a
-command is what it prints, on both streams.  A line `...` stands for any number of lines, and is kept.  `make` is not run; that it
-would know what to do is.
+A page is one session in an empty directory that holds `examples/family`.  From its top: a block with a title, as in
+`toml title="Modelfile.toml"`, is written to the file of that name, and of a block of the language `console` each line that
+begins with `$ ` is run by bash.  What stands below a command is what it prints, on both streams.  A line `...` stands for any
+number of lines, and is kept.  `make` is not run; that it would know what to do is.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _PATIENCE = 300.0
 _PROGRESS = re.compile(r"^\d+%, .* left\n", re.MULTILINE)
 """A line of every ten seconds, which a build here prints where the machine is slow."""
 _MASKED = (
-    (re.compile(r"about [\d.]+(?:ms|s|min) of merging and "), ""),  # told from a tenth of a second on
+    (re.compile(r"about (?:\d+m )?[\d.]+(?:ms|s) of merging and "), ""),  # told from a tenth of a second on
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "DATE"),
-    (re.compile(r"(?<![\d.,])[\d.]+ ?(?:ms|s|min)\b"), "SECONDS"),
+    (re.compile(r"(?<![\d.,])(?:\d+h )?(?:\d+m )?[\d.]+ ?(?:ms|s)\b"), "SECONDS"),
     (re.compile(r"(?<![\d.,])[\d.]+ (?:B|kB|MB|GB)\b"), "BYTES"),
     (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}\b"), "ID"),
     (re.compile(r" +$", re.MULTILINE), ""),
@@ -90,7 +90,12 @@ def perform(command: str, home: Path) -> tuple[int, str]:
     if command.startswith("make "):
         command = f"make --dry-run -C {ROOT} {command.removeprefix('make ').partition('#')[0]} >{os.devnull}"
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("MODELBUILD_", "HF_", "COV_")) and name != "CI"}
-    told = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": str(_WIDTH), "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+    told = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": str(_WIDTH),
+        "NO_COLOR": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=home,

@@ -28,7 +28,8 @@ HEAD = """\
 # Commands
 
 Written by `make docs` from the program itself; `modelbuild COMMAND --help` shows the same. What commands end with is in
-[exit codes](modelfile.md#exit-codes), what `--json` prints in [the Modelfile](modelfile.md#build---json) and in [history](history.md#as-json)."""
+[exit codes](modelfile.md#exit-codes), what `--json` prints in [the Modelfile](modelfile.md#build---json) and
+[history](history.md#as-json)."""
 ALL = "## Options of every command\n\nThey may stand before or after its name."
 
 
@@ -47,7 +48,9 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def commands(group: TyperGroup, context: _click.Context, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], _click.Command, _click.Context]]:
+def commands(
+    group: TyperGroup, context: _click.Context, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], _click.Command, _click.Context]]:
     """Yield every command, and those of groups after their group, with the words that call it."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
