@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r'^```(?P<language>\w+)(?: title="(?P<title>[^"\n]+)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ (?P<command>.*(?:(?<=\\)\n.*)*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
-_WIDTH = 160
+_WIDTH = 240
 _PATIENCE = 300.0
 _PROGRESS = re.compile(r"^\d+%, .* left\n", re.MULTILINE)
 """A line of every ten seconds, which a build here prints where the machine is slow."""
