@@ -55,10 +55,10 @@ def test_every_modelfile_shown_parses_and_binds(text: str):
 
 def script(name: str) -> ModuleType:
     """Import a script that writes a part of the documentation."""
-    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    spec = spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
-    module = module_from_spec(spec)
+    module = sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
