@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs bench bench-check startup quality exactness clean
+.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs site bench bench-check startup quality exactness clean
 
 install: $(VENV)/installed
 
@@ -63,9 +63,15 @@ check: install  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install  ## write the pages of the methods anew, and draw the pictures of the example and of its build
+docs: install  ## write the pages of methods and commands anew, what commands print in the guides, and the pictures
 	$(BIN)/python docs/pages.py
+	$(BIN)/python docs/cli.py
+	$(BIN)/python docs/blocks.py README.md docs/get-started.md docs/faq.md docs/from-mergekit.md docs/guides/*.md
 	$(BIN)/python docs/pictures.py
+
+site: install  ## docs/ as a site, in site/; a warning is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py
@@ -84,4 +90,4 @@ bench-check: install  ## compare a new run with the committed results, by ratios
 	$(BIN)/python benchmarks/check.py out/bench/results.json
 
 clean:
-	rm -rf $(VENV) .venv-* out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* out site .mypy_cache .pytest_cache .ruff_cache

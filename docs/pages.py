@@ -1,4 +1,4 @@
-"""Write a page for every built-in merge method, from its docstrings and its parameters, and draw the graph of the example.
+"""Write a page for every built-in merge method, from its docstrings and its parameters, list the decisions, and draw the example's graph.
 
     python docs/pages.py
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent / "methods"
+DECISIONS = HERE.parent / "decisions" / "README.md"
 PICTURE = HERE.parent / "example.svg"
 EXAMPLE = HERE.parents[1] / "Modelfile.example.toml"
 HEAD = ("| parameter | of | value | default | |", "|---|---|---|---|---|")
@@ -37,7 +38,15 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     for name, text in found.items():
         (HERE / name).write_text(text)
+    DECISIONS.write_text(decisions())
     PICTURE.write_text(picture())
+
+
+def decisions() -> str:
+    """Return the list of decisions, by their titles."""
+    listed = sorted(DECISIONS.parent.glob("0*.md"))
+    titles = (path.read_text().partition("\n")[0].removeprefix("# ") for path in listed)
+    return "# Decisions\n\n" + "".join(f"- [{title}]({path.name})\n" for path, title in zip(listed, titles, strict=True))
 
 
 def picture() -> str:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 
+from modelbuild.cli.app import COMMANDS
 from modelbuild.graph import bind
 from modelbuild.method import Method
 from modelbuild.methods import GROUP, installed, load
@@ -23,7 +24,7 @@ from tests.support.projects import Project
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
-_BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r'^```(?P<language>\w+)(?: title="[^"\n]+")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?P<file>[^)#:]*)(?:#(?P<anchor>[^)]*))?\)")
 
 
@@ -54,10 +55,10 @@ def test_every_modelfile_shown_parses_and_binds(text: str):
 
 def script(name: str) -> ModuleType:
     """Import a script that writes a part of the documentation."""
-    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    spec = spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
-    module = module_from_spec(spec)
+    module = sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -81,6 +82,15 @@ def test_the_pages_of_methods_are_what_their_docstrings_say_and_the_picture_what
     written = {path.name: path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md") if path.name != "README.md"}
     assert module.pages() == written
     assert module.picture() == (ROOT / "docs" / "example.svg").read_text()
+    assert module.decisions() == (ROOT / "docs" / "decisions" / "README.md").read_text()
+
+
+def test_the_page_of_the_commands_is_what_the_program_declares():
+    """`python docs/cli.py` writes it."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+
+    assert script("cli").page() == page
+    assert {*COMMANDS} <= anchors(ROOT / "docs" / "cli.md")
 
 
 def test_there_are_modelfiles_to_check():
@@ -165,7 +175,7 @@ def test_every_link_leads_somewhere(page: Path):
         assert not found["anchor"] or found["anchor"] in anchors(target), found[0]
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("0*.md")), ids=lambda page: page.stem)
 def test_a_decision_is_short_and_says_what_else_there_was(page: Path):
     text = page.read_text()
 

@@ -134,8 +134,8 @@ def _common(
     """Make for model merging: declared graphs of merges, built tensor by tensor through a content-hash cache."""
 
 
-def run(arguments: Sequence[str] | None, common: Common) -> None:
-    """Run the command that the arguments name; always ends in an exception, SystemExit where a command had its say."""
+def program() -> TyperGroup:
+    """Return the group of all commands; none of them is imported yet."""
     app = typer.Typer(
         cls=Commands,
         add_completion=True,
@@ -145,5 +145,12 @@ def run(arguments: Sequence[str] | None, common: Common) -> None:
     )
     app.callback()(_common)
     command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    return command
+
+
+def run(arguments: Sequence[str] | None, common: Common) -> None:
+    """Run the command that the arguments name; always ends in an exception, SystemExit where a command had its say."""
+    command = program()
     completion.prepare()
     command(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelbuild.cache.builds import PastBuild
     from modelbuild.cache.upkeep import Collected, Verified
     from modelbuild.events import Event, Report
+    from modelbuild.plan import Plan
     from modelbuild.usecases.catalogue import MethodView
     from modelbuild.usecases.cleaning import Cleaned
     from modelbuild.usecases.completing import Kind
@@ -110,7 +111,7 @@ def build(
         return from_stamp(known, time.perf_counter() - started, peak_rss())
     from modelbuild.cache.hashes import FileHashes
     from modelbuild.engine.sources import SourceFiles
-    from modelbuild.events import Noted, Warned, timed
+    from modelbuild.events import Noted, timed
     from modelbuild.usecases.delivering import Delivery
     from modelbuild.usecases.fetching import bring
     from modelbuild.usecases.locking import Keeper
@@ -122,9 +123,7 @@ def build(
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
-    said: tuple[Event, ...] = (*map(Noted, plan.graph.notes), *map(Warned, plan.warnings))
-    for event in said:
-        report(event)
+    _say(plan, report)
     cache = project.cache()
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
@@ -153,6 +152,16 @@ def build(
         sources.close()
         cache.close()
     return outcome
+
+
+def _say(plan: Plan, report: Report) -> None:
+    """Tell what a plan has to say."""
+    from modelbuild.events import Noted, Warned
+
+    for note in plan.graph.notes:
+        report(Noted(note))
+    for warning in plan.warnings:
+        report(Warned(warning))
 
 
 def forecast(file: Where | File, targets: Words = (), options: Options | None = None, **place: Unpack[Place]) -> Outcome:
