@@ -86,7 +86,16 @@ class Fetched:
     nbytes: int
 
 
-Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A check was run on a model."""
+
+    check: str
+    model: str
+    seconds: float
+
+
+Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched | Evaluated
 Report = Callable[[Event], None]
 
 

@@ -15,11 +15,13 @@ from modelbuild.events import Noted, Report, Warned, silent
 
 if TYPE_CHECKING:
     from modelbuild.build.cleaning import Cleaned
+    from modelbuild.build.contrasting import Comparison
     from modelbuild.build.doctoring import Diagnosis
     from modelbuild.build.fetching import FetchedSource
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
     from modelbuild.build.pinning import LockView
+    from modelbuild.build.testing import Checked
     from modelbuild.build.verifying import Verification
     from modelbuild.cache.upkeep import Collected, Verified
 
@@ -34,11 +36,13 @@ __all__ = [
     "cache_size",
     "cache_verify",
     "clean",
+    "compare",
     "diagnose",
     "explain",
     "export_mergekit",
     "fetch",
     "forecast",
+    "gate",
     "graph",
     "import_mergekit",
     "init",
@@ -47,6 +51,7 @@ __all__ = [
     "schema",
     "show",
     "status",
+    "test",
     "verify",
 ]
 
@@ -133,6 +138,76 @@ def verify(
     from modelbuild.build.verifying import verify as use_case
 
     return use_case(where, targets, report, full=full, rebuild=rebuild, sample=sample)
+
+
+def test(
+    where: Where,
+    targets: Sequence[str] = (),
+    options: Options | None = None,
+    report: Report = silent,
+    *,
+    only: Sequence[str] = (),
+    again: bool = False,
+) -> Checked:
+    """Build what is not fresh, and run its checks; what a record holds is not run again.
+
+    Args:
+        where: the Modelfile and its cache.
+        targets: names of merges; none means the default ones.
+        options: how to build; the device also runs the models.
+        report: told of everything that happens.
+        only: names and globs of checks; none means all.
+        again: run all checks, whatever is known.
+
+    Raises:
+        ModelbuildError: exit 2 if a check makes no sense, 8 if one would run what a model writes, or what the build ends with.
+
+    """
+    from modelbuild.build.testing import test as use_case
+
+    return use_case(where, targets, options, report, only=only, again=again)
+
+
+def gate(
+    where: Where, targets: Sequence[str], options: Options | None = None, report: Report = silent, *, no_check: bool = False
+) -> Checked | None:
+    """Let models out of the house only when their checks pass: what pushes or exports calls this first.
+
+    Args:
+        where: the Modelfile and its cache.
+        targets: names of merges; they are built where they are stale.
+        options: how to build them, and the device that runs them.
+        report: told of everything, and warned where checks are left out.
+        no_check: run none, and say so even to who wants quiet.
+
+    Returns:
+        What the checks said, or None where none were run.
+
+    Raises:
+        ModelbuildError: exit 1, with every check that fails, or as `test`.
+
+    """
+    from modelbuild.build.testing import gate as use_case
+
+    return use_case(where, targets, options, report, no_check=no_check)
+
+
+def compare(
+    where: Where, models: Sequence[str] = (), options: Options | None = None, report: Report = silent, *, only: Sequence[str] = ()
+) -> Comparison:
+    """Put models side by side by the scores of the Modelfile's checks, with 95 % intervals of scores and of differences.
+
+    Args:
+        where: the Modelfile and its cache.
+        models: sources and merges, the one that others are held against first; a single merge is compared with its parents.
+        options: how to build the merges; the device also runs the models.
+        report: told of everything that happens.
+        only: names and globs of checks; none means all that give a score.
+
+    """
+    from modelbuild.build.contrasting import compare as use_case
+
+    return use_case(where, models, options or Options(), report, only=only)
 
 
 def fetch(where: Where, targets: Sequence[str] = (), report: Report = silent) -> tuple[FetchedSource, ...]:

@@ -112,7 +112,7 @@ class Project:
         named = [model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in sources]
         needed = dict.fromkeys(name for model in named for name in (model, *sources[model].adapters))
         with _all_alive():
-            return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root, self.cache_directory)
+            return make_plan(self.graph, self.checkpoints(needed), targets, self.where.root, self.cache_directory)
 
     def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]]) -> None:
         """Note the keys of a build, for `explain` to compare the next with."""
@@ -125,7 +125,13 @@ class Project:
         if cache.packs.total_size() > limit:
             cache.collect(limit, keep)
 
-    def _checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
+    def checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
+        """Open sources and adapters, by name.
+
+        Raises:
+            ModelbuildError: with everything that is wrong with them.
+
+        """
         opened, problems, exit_code = {}, [], Exit.SOURCE
         for name in names:
             source = self.modelfile.read[name]

@@ -30,6 +30,8 @@ COMMANDS = (
     "methods",
     "lock",
     "verify",
+    "test",
+    "compare",
     "fetch",
     "clean",
     "cache",

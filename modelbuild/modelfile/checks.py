@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelbuild.errors import Problem
+from modelbuild.modelfile.check_keys import check_checks
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
@@ -41,6 +42,7 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
             where = f"the source stands at {other.place}" if other.place else "the source comes from `--set`"
             report.add(path, f"`{plain(name)}` is both a source and a merge", key=True, facts=(where,), hint="rename one of them")
         _check_merge(merge, path, report)
+    check_checks(_tables(document.get("check")), sources, merges, report)
     return report.problems
 
 

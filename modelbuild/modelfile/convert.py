@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
 from modelbuild.modelfile import schema
+from modelbuild.modelfile.convert_checks import read_check
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import (
     AdapterSource,
@@ -42,6 +43,7 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator, notes: t
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
         notes=notes,
+        checks={name: read_check(name, check) for name, check in table.check.items()},
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelbuild.modelfile.evaluation import Check
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
 
@@ -208,6 +209,7 @@ class Modelfile:
     """Finds file, line and column of a key path, and words a Problem there."""
     notes: tuple[str, ...] = ()
     """What was taken another way than it was written; only of configurations that are no Modelfiles."""
+    checks: Mapping[str, Check] = field(default_factory=dict)
 
     @property
     def read(self) -> Mapping[str, Source]:

@@ -30,6 +30,7 @@ _EXPECTED = {
     "greater_than": "at least 1",
     "span_length": "two integers: the first layer, and the last + 1",
     "span_negative": "layers counted from 0",
+    "bound": 'a number, or an expression such as "1.05 * best(parents)"',
     "size": 'a size such as "5GB" or "512 MiB"',
     "value": "a number, a string, true, false, or a list of numbers",
     "setting": "a number, a string, true, false, a list of numbers, or a list of rules",
@@ -43,6 +44,11 @@ _MISSING = {
     "model": "add `model = NAME`",
     "layers": "add `layers = [first, last + 1]`",
     "value": "add `value = …`",
+    "kind": "add `kind = KIND`: loads, finite, generate, perplexity, lm_eval or command",
+    "text": "add `text = PATH`: what is to be predicted",
+    "prompts": "add `prompts = [PROMPT, …]`",
+    "tasks": "add `tasks = [NAME, …]`: tasks of lm-eval, or YAML files",
+    "run": "add `run = COMMAND`, which writes its score as JSON into {scores}",
     "source": 'add `source = "base"` or the name of a source or merge',
 }
 
@@ -59,6 +65,8 @@ _TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
     (("merge", "*", "slices", "*", "inputs", "*"), schema.SliceInputTable),
     (("merge", "*", "experts", "*"), schema.ExpertTable),
     (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
+    (("check", "*"), schema.CheckTable),
+    (("check", "*", "prompts", "*"), schema.PromptTable),
     (("cache",), schema.CacheTable),
 )
 """The tables of the format by where they stand; any other is a rule of a parameter."""
@@ -127,7 +135,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge"):
+    if len(path) == 2 and path[0] in ("source", "merge", "check"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from modelbuild.events import Event, Fetched, Hashed, Kept, Merged, Noted, Published, Settled, Started, Warned
+from modelbuild.events import Evaluated, Event, Fetched, Hashed, Kept, Merged, Noted, Published, Settled, Started, Warned
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Page
 from modelbuild.report.problems import painted
@@ -79,6 +79,8 @@ class Plain:
                 return [f"building {listed(event.targets)}: up to {run} of {actions} to run, {human_bytes(event.nbytes)}"]
             case Fetched():
                 return [f"fetched {event.source}::{event.file} ({human_bytes(event.nbytes)})"]
+            case Evaluated():
+                return [f"ran {event.check} on {event.model} ({seconds(event.seconds)})"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
             case Kept():

@@ -1,0 +1,75 @@
+"""What `test` and `compare` print."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import groupby
+
+from modelbuild.build.contrasting import Compared, Comparison, Contrast
+from modelbuild.build.testing import Checked, Result
+from modelbuild.checks.intervals import Interval
+from modelbuild.checks.verdicts import shown
+from modelbuild.report.page import Look
+from modelbuild.report.words import counted, seconds
+
+_WORDS = {"passed": ("ok", "green"), "failed": ("FAILED", "error"), "measured": ("measured", "cyan"), "skipped": ("skipped", "yellow")}
+_WIDEST = max(len(word) for word, _ in _WORDS.values())
+
+
+def tested(found: Checked, look: Look) -> str:
+    """Show each check of each target, and why."""
+    lines: list[str] = []
+    width = max((len(one.check) for one in found.results), default=0)
+    for target, group in groupby(found.results, key=lambda one: one.target):
+        lines.append(look.paint("bold", target))
+        for one in group:
+            lines += _rows(one, width, look)
+    counts: Counter[str] = Counter(one.verdict.state for one in found.results)
+    told = ", ".join(f"{counts[state]} {state}" for state in _WORDS if counts[state])
+    ran = f"{found.evaluated} evaluated, {found.cached} cached ({seconds(found.seconds)})"
+    lines.append(f"{counted(len(found.results), 'check')}: {told or 'none'}; {ran}")
+    return "\n".join(lines)
+
+
+def _rows(one: Result, width: int, look: Look) -> list[str]:
+    word, style = _WORDS[one.verdict.state]
+    head = f"  {one.check.ljust(width)}  "
+    indent = len(head) + _WIDEST + 2
+    first, *more = [line for said in one.verdict.said or ("",) for line in look.wrapped(said, indent)]
+    if len(one.verdict.parts) > 1:
+        more += look.wrapped(", ".join(f"{name} {shown(value)}" for name, value in one.verdict.parts), indent)
+    return [head + look.paint(style, word) + " " * (_WIDEST + 2 - len(word)) + first[indent:], *more]
+
+
+def compared(found: Comparison, look: Look) -> str:
+    """Show each check as a table: a row for each model, with its score, its interval and its difference to the first."""
+    width = max(len(name) for name in found.models)
+    lines: list[str] = []
+    hows: dict[str, None] = {}
+    for one in found.contrasts:
+        better = "higher is better" if one.higher_is_better else "lower is better"
+        lines.append(f"{look.paint('bold', one.check)} ({one.metric}, {better})")
+        for cell in one.models:
+            lines.append(f"  {cell.model.ljust(width)}  " + _cell(cell, one, look))
+            hows |= {span.how: None for span in (cell.score, cell.apart) if span and span.how}
+    first = found.models[0]
+    lines.append(f"95 % intervals: {', '.join(hows) or 'not known'}; differences are to {first}, * where the interval leaves out 0")
+    lines.append(f"{found.evaluated} evaluated, {found.cached} cached ({seconds(found.seconds)})")
+    return "\n".join(lines)
+
+
+def _cell(cell: Compared, contrast: Contrast, look: Look) -> str:
+    if cell.score is None:
+        return look.paint("error", "no score") + f": {cell.why}"
+    text = f"{shown(cell.score.value):>10}  {_span(cell.score):22}"
+    if cell.apart is None:
+        return text.rstrip()
+    sure = bool(cell.apart.how) and (cell.apart.low > 0 or cell.apart.high < 0)
+    style = "" if not sure else "green" if (cell.apart.value > 0) == contrast.higher_is_better else "red"
+    sign = "+" if cell.apart.value >= 0 else ""
+    apart = f"{sign}{shown(cell.apart.value)} {_span(cell.apart)}{' *' if sure else ''}".rstrip()
+    return f"{text}  {look.paint(style, apart) if style else apart}".rstrip()
+
+
+def _span(span: Interval) -> str:
+    return f"[{shown(span.low)}, {shown(span.high)}]" if span.how else ""
