@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelbuild.build.housekeeping import CacheListing, CacheSize
     from modelbuild.build.inspect import Explanation, GraphView, MethodView, ShownTarget, TargetStatus
     from modelbuild.build.pinning import LockView
+    from modelbuild.build.searching import Found
     from modelbuild.build.testing import Checked
     from modelbuild.build.verifying import Verification
     from modelbuild.cache.upkeep import Collected, Verified
@@ -49,6 +50,7 @@ __all__ = [
     "lock",
     "methods",
     "schema",
+    "search",
     "show",
     "status",
     "test",
@@ -208,6 +210,24 @@ def compare(
     from modelbuild.build.contrasting import compare as use_case
 
     return use_case(where, models, options or Options(), report, only=only)
+
+
+def search(where: Where, name: str, options: Options | None = None, report: Report = silent) -> Found:
+    """Choose the values of a merge's keys, or the ingredients of a soup, by checks; the winner and its trail go into the lock.
+
+    Args:
+        where: the Modelfile and its cache.
+        name: a search, or a merge of method `greedy_soup`.
+        options: how to compute candidates; the device also runs the models.
+        report: told of everything that happens.
+
+    Raises:
+        ModelbuildError: as `test`; or what a candidate ends with that cannot be computed or measured.
+
+    """
+    from modelbuild.build.searching import search as use_case
+
+    return use_case(where, name, options or Options(), report)
 
 
 def fetch(where: Where, targets: Sequence[str] = (), report: Report = silent) -> tuple[FetchedSource, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelbuild import lockfile
+from modelbuild.build.soups import refuse_unchosen, with_soups
 from modelbuild.build.where import Where, modelfile_at
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
@@ -35,9 +36,16 @@ class Project:
     lock: Lock | None
 
     @classmethod
-    def open(cls, where: Where) -> Project:
-        """Read and bind the Modelfile, and read the lock if there is one; opens no source."""
-        modelfile = modelfile_at(where)
+    def open(cls, where: Where, chosen: Mapping[str, Sequence[str]] | None = None) -> Project:
+        """Read and bind the Modelfile, and read the lock if there is one; opens no source.
+
+        Args:
+            where: what to read.
+            chosen: the ingredients of soups, by merge, where the lock is not to say.
+
+        """
+        lock = lockfile.read(where.lock)
+        modelfile = with_soups(modelfile_at(where), lock, chosen or {})
         problems = [
             Problem(
                 f"no source is called `{name}`",
@@ -49,7 +57,7 @@ class Project:
         ]
         if problems:
             raise ModelbuildError(problems)
-        return cls(where, modelfile, bind(modelfile), lockfile.read(where.lock))
+        return cls(where, modelfile, bind(modelfile), lock)
 
     def _elsewhere(self, name: str) -> str:
         """Return the hint for who gives a directory after a configuration, as mergekit-yaml takes it."""
@@ -108,6 +116,7 @@ class Project:
     def plan(self, targets: Iterable[str]) -> Plan:
         """Open the sources that `targets` rest on, and plan them."""
         targets = tuple(targets)
+        refuse_unchosen(self.modelfile, self.graph.upstream(targets))
         sources = self.modelfile.sources
         named = [model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in sources]
         needed = dict.fromkeys(name for model in named for name in (model, *sources[model].adapters))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelbuild.checkpoint.dtypes import TORCH_NAMES
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import plain
 
@@ -96,6 +97,27 @@ class Loaded:
             import torch
 
             torch.cuda.empty_cache()
+
+
+def from_tensors(directory: Path, tensors: Mapping[str, tuple[str, Sequence[int], bytearray]], dtype: Any) -> Any:
+    """Make a model of tensors that are in memory; it is laid out on the meta device, and given the tensors.
+
+    Args:
+        directory: holds config.json.
+        tensors: safetensors' code, shape and bytes of each, by name.
+        dtype: what they are brought to, as transformers takes it.
+
+    """
+    import torch
+    import transformers
+
+    state = {
+        name: torch.frombuffer(data, dtype=getattr(torch, TORCH_NAMES[code])).reshape(tuple(shape))
+        for name, (code, shape, data) in tensors.items()
+    }
+    config = transformers.AutoConfig.from_pretrained(directory, **_OWN)
+    kind: Any = transformers.AutoModelForCausalLM._model_mapping[type(config)]  # noqa: SLF001 - the auto class itself takes no tensors
+    return kind.from_pretrained(None, config=config, state_dict=state, dtype=dtype)
 
 
 def on_meta(subject: Subject) -> tuple[str, dict[str, Any]]:

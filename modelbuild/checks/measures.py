@@ -62,7 +62,7 @@ class Measure:
         hasher.field("kind", kind)
         hasher.field("revision", REVISIONS[kind])
         hasher.field("model", subject.digest)
-        hasher.field("definition", _definition(self.check))
+        hasher.field("definition", definition(self.check))
         hasher.field("inputs", self.inputs)
         hasher.field("harness", tuple((name, _version(name)) for name in _HARNESS.get(kind, ())))
         hasher.field("device", self.device_class)
@@ -141,7 +141,8 @@ def _digest(path: Path) -> str:
         raise ModelbuildError(Problem(f"`{path}` cannot be read", facts=(str(error.strerror),))) from None
 
 
-def _definition(check: Check) -> Value:
+def definition(check: Check) -> Value:
+    """Return what is measured, apart from the files that it reads."""
     how = check.how
     match how:
         case Generation():

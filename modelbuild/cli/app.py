@@ -32,6 +32,7 @@ COMMANDS = (
     "verify",
     "test",
     "compare",
+    "search",
     "fetch",
     "clean",
     "cache",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
 from modelbuild.modelfile import schema
-from modelbuild.modelfile.convert_checks import read_check
+from modelbuild.modelfile.convert_checks import read_check, read_search
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import (
     AdapterSource,
@@ -44,6 +44,7 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator, notes: t
         locator=locator,
         notes=notes,
         checks={name: read_check(name, check) for name, check in table.check.items()},
+        searches={name: read_search(name, search) for name, search in table.search.items()},
     )
 
 

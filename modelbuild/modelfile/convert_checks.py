@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from modelbuild.modelfile.bounds import Bound, read_bound
-from modelbuild.modelfile.evaluation import Check, Command, Generation, Harness, Prediction, Prompt
-from modelbuild.modelfile.schema import CheckTable
+from modelbuild.modelfile.evaluation import Axis, Check, Command, Generation, Harness, Prediction, Prompt, Search
+from modelbuild.modelfile.schema import CheckTable, RangeTable, SearchTable
 
 Settings = Generation | Prediction | Harness | Command | None
 
@@ -48,3 +48,23 @@ def _how(table: CheckTable) -> Settings:
             split = shlex.split(words[0]) if len(words) == 1 else words
             return Command(tuple(split), tuple(table.files), table.timeout, table.better == "higher")
     return None
+
+
+def read_search(name: str, table: SearchTable) -> Search:
+    """Return the search that a valid table describes."""
+    space = tuple(_axis(key, one) for key, one in table.space.items())
+    return Search(name, table.of, tuple(table.objective), space, table.sampler, table.trials, table.seed, ("search", name))
+
+
+def _axis(key: str, table: RangeTable) -> Axis:
+    if table.values is not None:
+        return Axis(key, tuple(tuple(value) if isinstance(value, list) else value for value in table.values))
+    low, high = table.low or 0, table.high or 0
+    if table.step is not None:
+        count = int((high - low) / table.step + 1e-9) + 1
+        return Axis(key, tuple(_rounded(low + i * table.step) for i in range(count)))
+    return Axis(key, (), float(low), float(high), table.log)
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 10)

@@ -1,4 +1,4 @@
-"""Checks as the user wrote them, as frozen data."""
+"""Checks, and searches by them, as the user wrote them: frozen data."""
 
 from __future__ import annotations
 
@@ -151,3 +151,44 @@ class Check:
     def needs_parents(self) -> bool:
         """Whether a bound needs the scores of the parents."""
         return self.retention is not None or any(bound.of_parents for bound in self.bounds)
+
+
+SOUP = "greedy_soup"
+"""The method whose inputs are chosen by a check: Wortsman et al., "Model soups", 2022, https://arxiv.org/abs/2203.05482, recipe 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A key of the Modelfile that a search sets: to one of `values`, else to a number from `low` to `high`."""
+
+    key: str
+    values: tuple[bool | float | str | tuple[float, ...], ...]
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for the values of a merge's keys that some checks like best.
+
+    Args:
+        name: in the Modelfile.
+        of: the merge that is measured.
+        objectives: names of checks that give a score.
+        space: what is set.
+        sampler: grid, random, tpe, nsga2 or cmaes.
+        trials: candidates.
+        seed: of chance.
+        path: where it stands.
+
+    """
+
+    name: str
+    of: str
+    objectives: tuple[str, ...]
+    space: tuple[Axis, ...]
+    sampler: str
+    trials: int
+    seed: int
+    path: KeyPath

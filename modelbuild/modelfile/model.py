@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelbuild.modelfile.evaluation import Check
+from modelbuild.modelfile.evaluation import Check, Search
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
 
@@ -210,6 +210,7 @@ class Modelfile:
     notes: tuple[str, ...] = ()
     """What was taken another way than it was written; only of configurations that are no Modelfiles."""
     checks: Mapping[str, Check] = field(default_factory=dict)
+    searches: Mapping[str, Search] = field(default_factory=dict)
 
     @property
     def read(self) -> Mapping[str, Source]:

@@ -74,6 +74,11 @@ def _told(value: object) -> object:
     return {"text": value} if isinstance(value, str) else value
 
 
+def _values(value: object) -> object:
+    """Read a list as { values = LIST }."""
+    return {"values": value} if isinstance(value, list) else value
+
+
 def _listed(value: object) -> object:
     """Read a single name as a list of it."""
     return [value] if isinstance(value, str) else value
@@ -321,6 +326,27 @@ class CheckTable(Table):
     better: Literal["higher", "lower"] = "higher"
 
 
+class RangeTable(Table):
+    """What a search may set a key to: one of `values`, or what lies between `low` and `high`."""
+
+    values: Annotated[list[Value], Field(min_length=1)] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    step: Number | None = None
+    log: bool = False
+
+
+class SearchTable(Table):
+    """A search for the values of a merge's keys that some checks like best."""
+
+    of: Text
+    objective: Names
+    space: Annotated[dict[Text, Annotated[RangeTable, BeforeValidator(_values)]], Field(min_length=1)]
+    sampler: Literal["grid", "random", "tpe", "nsga2", "cmaes"] = "random"
+    trials: Count = 30
+    seed: Seed = 0
+
+
 class CacheTable(Table):
     """Where the cache is and how large it may grow."""
 
@@ -338,6 +364,7 @@ class ModelfileTable(Table):
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
     check: dict[NodeName, CheckTable] = {}
+    search: dict[NodeName, SearchTable] = {}
     cache: CacheTable | None = None
 
 

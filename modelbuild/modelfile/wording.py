@@ -48,6 +48,10 @@ _MISSING = {
     "text": "add `text = PATH`: what is to be predicted",
     "prompts": "add `prompts = [PROMPT, …]`",
     "tasks": "add `tasks = [NAME, …]`: tasks of lm-eval, or YAML files",
+    "check": "add `check = NAME`: a check that gives a score",
+    "of": "add `of = NAME`: the merge whose keys are searched",
+    "objective": "add `objective = NAME`: a check that gives a score",
+    "space": 'add `space = { "merge.NAME.KEY" = { low = 0.0, high = 1.0 } }`',
     "run": "add `run = COMMAND`, which writes its score as JSON into {scores}",
     "source": 'add `source = "base"` or the name of a source or merge',
 }
@@ -67,6 +71,8 @@ _TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
     (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
     (("check", "*"), schema.CheckTable),
     (("check", "*", "prompts", "*"), schema.PromptTable),
+    (("search", "*"), schema.SearchTable),
+    (("search", "*", "space", "*"), schema.RangeTable),
     (("cache",), schema.CacheTable),
 )
 """The tables of the format by where they stand; any other is a rule of a parameter."""
@@ -135,7 +141,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge", "check"):
+    if len(path) == 2 and path[0] in ("source", "merge", "check", "search"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import groupby
 
 from modelbuild.build.contrasting import Compared, Comparison, Contrast
+from modelbuild.build.searching import Found
 from modelbuild.build.testing import Checked, Result
 from modelbuild.checks.intervals import Interval
 from modelbuild.checks.verdicts import shown
@@ -13,6 +14,8 @@ from modelbuild.report.page import Look
 from modelbuild.report.words import counted, seconds
 
 _WORDS = {"passed": ("ok", "green"), "failed": ("FAILED", "error"), "measured": ("measured", "cyan"), "skipped": ("skipped", "yellow")}
+_SHOWN = 5
+"""Trials of a search that are shown."""
 _WIDEST = max(len(word) for word, _ in _WORDS.values())
 
 
@@ -56,6 +59,29 @@ def compared(found: Comparison, look: Look) -> str:
     lines.append(f"95 % intervals: {', '.join(hows) or 'not known'}; differences are to {first}, * where the interval leaves out 0")
     lines.append(f"{found.evaluated} evaluated, {found.cached} cached ({seconds(found.seconds)})")
     return "\n".join(lines)
+
+
+def searched(found: Found, look: Look) -> str:
+    """Show the best trials of a search, best first, and what the winner sets."""
+    best = found.front if len(found.objectives) > 1 else _ranked(found)
+    lines = [f"{look.paint('bold', found.name)}: {counted(len(found.trials), 'candidate')}"]
+    for at in best[:_SHOWN]:
+        trial = found.trials[at]
+        scores = ", ".join(f"{name} {shown(score)}" for (name, _), score in zip(found.objectives, trial.scores, strict=True))
+        line = f"  {at + 1:3}  {scores}  {' '.join(trial.edits)}"
+        lines.append(look.paint("green", line) if at == found.winner else line)
+    if len(best) > _SHOWN:
+        lines.append(f"  and {len(best) - _SHOWN} more")
+    lines.append(f"candidate {found.winner + 1} wins" + (f", and stands in {found.lock} with all others" if found.lock else ""))
+    lines += [f"  {edit}" for edit in found.trials[found.winner].edits]
+    lines.append(f"{found.evaluated} evaluated, {found.cached} cached ({seconds(found.seconds)})")
+    return "\n".join(lines)
+
+
+def _ranked(found: Found) -> tuple[int, ...]:
+    (_, higher), *_ = found.objectives
+    order = sorted(range(len(found.trials)), key=lambda i: -found.trials[i].scores[0] if higher else found.trials[i].scores[0])
+    return (found.winner, *(at for at in order if at != found.winner))
 
 
 def _cell(cell: Compared, contrast: Contrast, look: Look) -> str:
