@@ -53,7 +53,6 @@ class _Optuna:
         kinds: dict[str, Any] = {
             "tpe": optuna.samplers.TPESampler,
             "nsga2": optuna.samplers.NSGAIISampler,
-            "cmaes": optuna.samplers.CmaEsSampler,
         }
         self._search = search
         self._study = optuna.create_study(directions=["minimize"] * len(search.objectives), sampler=kinds[search.sampler](seed=search.seed))

@@ -79,9 +79,10 @@ def search(where: Where, name: str, options: Options, report: Report) -> Found:
         runner = _Runner(where, cache, measures, options, report, Measurer(cache, device, options.jobs, report))
         if name in modelfile.searches:
             trials, definition = _searched(runner, modelfile.searches[name]), _definition(modelfile.searches[name], measures)
+            winner, front = _best(trials, runner.higher)
         else:
-            trials, definition = _souped(runner, modelfile.merges[name]), definition_of(modelfile, modelfile.merges[name])
-        winner, front = _best(trials, runner.higher)
+            (trials, winner), definition = _souped(runner, modelfile.merges[name]), definition_of(modelfile, modelfile.merges[name])
+            front = (winner,)
         project.collect(cache, ())
     finally:
         cache.close()
@@ -162,8 +163,13 @@ def _searched(runner: _Runner, told: Search) -> list[Trial]:
     return trials
 
 
-def _souped(runner: _Runner, merge: Merge) -> list[Trial]:
-    """Make a greedy soup: ingredients by their own scores, best first; each stays if the score does not fall with it."""
+def _souped(runner: _Runner, merge: Merge) -> tuple[list[Trial], int]:
+    """Make a greedy soup: ingredients by their own scores, best first; each stays if the score does not fall with it.
+
+    Returns:
+        Every soup that was tasted, and the number of the last that was kept.
+
+    """
     models = [one.model for one in merge.inputs]
     trials: list[Trial] = []
 
@@ -175,12 +181,12 @@ def _souped(runner: _Runner, merge: Merge) -> list[Trial]:
 
     alone = {model: score([model]) for model in models}
     ranked = sorted(models, key=lambda model: (-alone[model], models.index(model)))
-    soup, best = [ranked[0]], alone[ranked[0]]
+    soup, best, kept = [ranked[0]], alone[ranked[0]], models.index(ranked[0])
     for model in ranked[1:]:
         with_it = score([*soup, model])
         if with_it >= best:
-            soup, best = [*soup, model], with_it
-    return trials
+            soup, best, kept = [*soup, model], with_it, len(trials) - 1
+    return trials, kept
 
 
 def _best(trials: Sequence[Trial], higher: Sequence[bool]) -> tuple[int, tuple[int, ...]]:

@@ -13,6 +13,9 @@ Kind = Literal["loads", "finite", "generate", "perplexity", "lm_eval", "command"
 SCORED = ("perplexity", "lm_eval", "command")
 """The kinds that give a number."""
 
+IN_MEMORY = ("perplexity", "lm_eval")
+"""Those of them that measure a model which stands in no directory."""
+
 LOWER_IS_BETTER = ("perplexity", "loss", "bits_per_byte")
 """The metrics of a text."""
 
@@ -177,7 +180,7 @@ class Search:
         of: the merge that is measured.
         objectives: names of checks that give a score.
         space: what is set.
-        sampler: grid, random, tpe, nsga2 or cmaes.
+        sampler: grid, random, tpe or nsga2.
         trials: candidates.
         seed: of chance.
         path: where it stands.

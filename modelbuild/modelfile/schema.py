@@ -342,7 +342,7 @@ class SearchTable(Table):
     of: Text
     objective: Names
     space: Annotated[dict[Text, Annotated[RangeTable, BeforeValidator(_values)]], Field(min_length=1)]
-    sampler: Literal["grid", "random", "tpe", "nsga2", "cmaes"] = "random"
+    sampler: Literal["grid", "random", "tpe", "nsga2"] = "random"
     trials: Count = 30
     seed: Seed = 0
 

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from modelbuild.errors import among, did_you_mean
-from modelbuild.modelfile.evaluation import SCORED, SOUP
+from modelbuild.modelfile.evaluation import IN_MEMORY, SOUP
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath
@@ -19,7 +19,7 @@ def check_searches(
     searches: Mapping[str, dict[str, Any]], merges: Mapping[str, dict[str, Any]], checks: Mapping[str, dict[str, Any]], report: Report
 ) -> None:
     """Report what is wrong between the keys of searches, and what they name that is not there."""
-    scored = [name for name, check in checks.items() if check.get("kind") in SCORED]
+    scored = [name for name, check in checks.items() if check.get("kind") in IN_MEMORY]
     for name, search in searches.items():
         path: KeyPath = ("search", name)
         of, objective = search.get("of"), search.get("objective")
@@ -47,8 +47,8 @@ def check_searches(
 
 def _objective(name: object, path: KeyPath, scored: Collection[str], report: Report) -> None:
     if isinstance(name, str) and name not in scored:
-        facts = (f"checks that give a score: {among(scored) or 'none'}",)
-        report.add(path, f"no check `{plain(name)}` gives a score", facts=facts, hint=did_you_mean(name, scored))
+        facts = (f"checks of kind {' or '.join(IN_MEMORY)}: {among(scored) or 'none'}", "candidates are not written for a command to read")
+        report.add(path, f"no check `{plain(name)}` gives candidates a score", facts=facts, hint=did_you_mean(name, scored))
 
 
 def _range(held: Mapping[str, Any], path: KeyPath, report: Report, *, listed: bool) -> None:
