@@ -128,16 +128,17 @@ class _Runner:
 
     def run(self, merge: str, edits: Sequence[str], chosen: Mapping[str, Sequence[str]]) -> tuple[float, ...]:
         """Measure one candidate: by records if they have it, else computed and in memory."""
+        said = (*edits, *(edit_of(*one) for one in chosen.items()))
         where = replace(self.where, overrides=(*self.where.overrides, *edits))
         candidate = Candidate.of(Project.open(where, chosen), merge, self.cache)
         known = candidate.known()
         keys = [measure.key(known) for measure in self.measures] if known else []
         if known and len(self.cache.measurements.get_many(keys)) == len({*keys}):
             self.measurer.measure([(measure, known) for measure in self.measures])
-            return self._scored([self.measurer.result(measure, known) for measure in self.measures], edits)
+            return self._scored([self.measurer.result(measure, known) for measure in self.measures], said)
         with candidate.computed(self.options, self.report) as subject:
             self.measurer.measure([(measure, subject) for measure in self.measures])
-            return self._scored([self.measurer.result(measure, subject) for measure in self.measures], edits)
+            return self._scored([self.measurer.result(measure, subject) for measure in self.measures], said)
 
     def _scored(self, results: Iterable[Measured | ModelbuildError], edits: Sequence[str]) -> tuple[float, ...]:
         scores = []
@@ -148,7 +149,7 @@ class _Runner:
             scores.append(one.value)
         self._count += 1
         told = ", ".join(f"{measure.check.name} {shown(score)}" for measure, score in zip(self.measures, scores, strict=True))
-        self.report(Noted(f"candidate {self._count}: {told} with {' '.join(edits) or 'nothing set'}"))
+        self.report(Noted(f"candidate {self._count}: {told} with {' '.join(edits)}"))
         return tuple(scores)
 
 

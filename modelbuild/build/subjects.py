@@ -76,6 +76,12 @@ class Subjects:
         if isinstance(checkpoint.folder, HubFolder):
             for file in [path.name for path in (*checkpoint.weights, *checkpoint.carried.values())]:
                 checkpoint.folder.fetch(file)
+        location = dict(self._project.where.mirrors).get(name) or str(self._project.where.root / written.location)
+        if Path(location).is_file():
+            why, hint = ("it is a single file, and checks load whole directories",), "put it into a directory with its config.json"
+            raise ModelbuildError(
+                self._project.modelfile.locator.problem(f"`{name}` cannot be checked", written.path, facts=why, hint=hint)
+            )
         if "config.json" not in checkpoint.carried:
             raise ModelbuildError(
                 Problem(f"`{name}` cannot be checked", facts=("it has no config.json",), hint="name another one in `parents`")

@@ -20,6 +20,7 @@ from modelbuild.checks.texts import read_text
 from modelbuild.digest import KeyHasher, Value
 from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.modelfile.evaluation import Check, Command, Generation, Harness, Prediction
+from modelbuild.names import plain
 
 REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 1}
 """Raised by hand where a kind of check gives other results than before."""
@@ -119,7 +120,7 @@ def prepare(check: Check, root: Path, device: str) -> Measure:
                 inputs[f"{task} {name}"] = _digest(path)
     elif isinstance(how, Command):
         for pattern in how.files:
-            found = sorted(path for path in root.glob(pattern) if path.is_file())
+            found = _matching(root, pattern)
             if not found:
                 raise ModelbuildError(Problem(f"no file is called `{pattern}`", facts=(f"the command of `{check.name}` depends on it",)))
             inputs |= {path.relative_to(root).as_posix(): _digest(path) for path in found}
@@ -132,6 +133,14 @@ def _files_of(task: Path, root: Path) -> dict[str, Path]:
         return harness.files_of(task, root)
     except (OSError, ValueError) as error:
         raise ModelbuildError(Problem(f"`{task}` cannot be read as a task", facts=(str(error),))) from None
+
+
+def _matching(root: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(path for path in root.glob(pattern) if path.is_file())
+    except (NotImplementedError, ValueError, OSError) as error:
+        hint = "a pattern starts from the directory of the Modelfile"
+        raise ModelbuildError(Problem(f"`{plain(pattern)}` is no pattern", facts=(str(error),), hint=hint)) from None
 
 
 def _digest(path: Path) -> str:

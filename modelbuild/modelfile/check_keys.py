@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -118,6 +119,13 @@ def _of_texts(check: Mapping[str, Any], path: KeyPath, report: Report) -> None:
 
 
 def _placeholders(run: object, path: KeyPath, report: Report) -> None:
+    try:
+        words = shlex.split(run) if isinstance(run, str) else _strings(run)
+    except ValueError as error:
+        report.add(path, "`run` cannot be split into words", facts=(str(error),), hint='write a list: `run = ["PROGRAM", "ARGUMENT"]`')
+        return
+    if (run and not words) or any("\0" in word for word in words):
+        report.add(path, "`run` is no command", hint='write `run = ["PROGRAM", "ARGUMENT"]`')
     for word in _strings(run):
         for name in re.findall(r"\{(\w+)\}", word):
             if name not in PLACEHOLDERS:

@@ -13,6 +13,8 @@ from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath
 
 _MOST_VALUES = 100_000
+_MOST_TRIALS = 5_000
+"""All of them stand in the lock."""
 
 
 def check_searches(
@@ -28,21 +30,26 @@ def check_searches(
             report.add((*path, "of"), f"no merge is called `{plain(of)}`", facts=facts, hint=did_you_mean(of, merges))
         for one in [objective] if isinstance(objective, str) else objective if isinstance(objective, list) else ():
             _objective(one, (*path, "objective"), scored, report)
-        space = search.get("space")
-        for key, held in space.items() if isinstance(space, dict) else ():
-            if isinstance(held, dict):
-                _range(held, (*path, "space", key), report, listed=search.get("sampler") == "grid")
-        sizes = [len(one) for one in space.values() if isinstance(one, list)] if isinstance(space, dict) else []
-        if search.get("sampler") == "grid" and prod(sizes) > _MOST_VALUES:
-            report.add(
-                (*path, "space"), f"the grid has more than {_MOST_VALUES} points", hint='choose another sampler: `sampler = "random"`'
-            )
+        _size(search, path, report)
     for name, merge in merges.items():
         if merge.get("method") == SOUP:
             if "check" not in merge:
                 missing_key(report, ("merge", name, "check"), merge)
             else:
                 _objective(merge["check"], ("merge", name, "check"), scored, report)
+
+
+def _size(search: Mapping[str, Any], path: KeyPath, report: Report) -> None:
+    """Report ranges that make no sense, and searches that are too large."""
+    trials, space, listed = search.get("trials"), search.get("space"), search.get("sampler") == "grid"
+    if isinstance(trials, int) and trials > _MOST_TRIALS:
+        report.add((*path, "trials"), f"a search has at most {_MOST_TRIALS} trials", hint="make several searches of it")
+    axes = space if isinstance(space, dict) else {}
+    for key, held in axes.items():
+        if isinstance(held, dict):
+            _range(held, (*path, "space", key), report, listed=listed)
+    if listed and prod(len(one) for one in axes.values() if isinstance(one, list)) > _MOST_VALUES:
+        report.add((*path, "space"), f"the grid has more than {_MOST_VALUES} points", hint='choose another sampler: `sampler = "random"`')
 
 
 def _objective(name: object, path: KeyPath, scored: Collection[str], report: Report) -> None:

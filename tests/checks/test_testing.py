@@ -239,6 +239,12 @@ kind = "command"
 run = "score {modle}"
 min = "best(parents"
 parents = ["bas"]
+[check.f]
+kind = "command"
+run = "score 'x"
+[check.g]
+kind = "command"
+run = " "
 [check.e]
 kind = "perplexity"
 text = "x.safetensors"
@@ -264,6 +270,8 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: `{modle}` stands for nothing",
         "error: `min` cannot be read",
         "error: no source or merge is called `bas`",
+        "error: `run` cannot be split into words",
+        "error: `run` is no command",
         "error: tokens in a safetensors file need `tensors`",
         "error: `stride` is larger than `window`",
         "error: `metric` must be one of perplexity, loss, bits_per_byte",
@@ -271,6 +279,15 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
     assert {"hint: did you mean `text`?", "hint: did you mean `release`?", "hint: did you mean `model`?", "hint: did you mean `base`?"} <= {
         *said
     }
+
+
+@pytest.mark.parametrize("pattern", ["/etc/*", "a**b/x**", "nothing*"])
+def test_a_pattern_of_files_that_names_none_is_said(checked: Project, program: Program, pattern: str) -> None:
+    checked.edit('"score.json"]', f'"{pattern}"]')
+    ended = program("-C", checked.root, "test", "one")
+
+    assert 2 == ended.code
+    assert "at `check.sum`" in ended.err
 
 
 def test_a_text_that_is_missing_is_said_before_anything_is_built(checked: Project, program: Program) -> None:
