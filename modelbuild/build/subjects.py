@@ -78,9 +78,9 @@ class Subjects:
                 checkpoint.folder.fetch(file)
         location = dict(self._project.where.mirrors).get(name) or str(self._project.where.root / written.location)
         if Path(location).is_file():
-            why, hint = ("it is a single file, and checks load whole directories",), "put it into a directory with its config.json"
+            facts, hint = ("it is a single file, and checks load whole directories",), "put it into a directory with its config.json"
             raise ModelbuildError(
-                self._project.modelfile.locator.problem(f"`{name}` cannot be checked", written.path, facts=why, hint=hint)
+                self._project.modelfile.locator.problem(f"`{name}` cannot be checked", written.path, facts=facts, hint=hint)
             )
         if "config.json" not in checkpoint.carried:
             raise ModelbuildError(
