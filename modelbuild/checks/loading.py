@@ -73,7 +73,7 @@ class Loaded:
                 model: Any = (
                     self.subject.made(kind)
                     if self.subject.made
-                    else transformers.AutoModelForCausalLM.from_pretrained(self.subject.path, dtype=kind, **_OWN)
+                    else transformers.AutoModelForCausalLM.from_pretrained(self.subject.path, dtype=kind, use_safetensors=True, **_OWN)
                 )
                 self._models[dtype] = model.to(self.device).eval()
         return self._models[dtype]
@@ -129,7 +129,7 @@ def on_meta(subject: Subject) -> tuple[str, dict[str, Any]]:
         named = [getattr(transformers, name, None) for name in getattr(config, "architectures", None) or ()]
         kind: Any = next((one for one in named if one is not None), transformers.AutoModel)
         _, told = kind.from_pretrained(
-            subject.path, device_map="meta", output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=True
+            subject.path, device_map="meta", output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True, **_OWN
         )
     return next((one.__name__ for one in named if one is not None), "AutoModel"), told
 
