@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs bench bench-check quality exactness clean
+.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs bench bench-check startup quality exactness clean
 
 install: $(VENV)/installed
 
@@ -64,8 +64,9 @@ check: install  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install  ## write the pages of the methods anew
+docs: install  ## write the pages of the methods anew, and draw the pictures of the example and of its build
 	$(BIN)/python docs/pages.py
+	$(BIN)/python docs/pictures.py
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py
@@ -75,6 +76,9 @@ quality: install  ## merge the example family by every method, score the merges,
 
 exactness: install  ## build every exact method with many options, and compare the bytes
 	$(BIN)/python benchmarks/exactness.py
+
+startup: install  ## measure the commands that do no work
+	$(BIN)/python benchmarks/startup.py
 
 bench-check: install  ## compare a new run with the committed results, by ratios
 	$(BIN)/python benchmarks/run.py --no-mergekit --output out/bench

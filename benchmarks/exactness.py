@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelbuild.build import Options, Where, build
 from modelbuild.engine import devices
 from modelbuild.methods import installed, load
+from modelbuild.usecases import Options, Where, build
 
 FAMILY = Path(__file__).resolve().parents[1] / "examples" / "family"
 SPECIALISTS = ("code", "math", "prose")

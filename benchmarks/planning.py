@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from modelbuild.build.project import Project
-from modelbuild.build.where import Where
 from modelbuild.checkpoint.header import lay_out
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.where import Where
 
 NODES, LAYERS = 100, 33
 """Of the graph; a layer has 9 tensors, and 3 are outside."""

@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from modelbuild.build import Options, Where, build
 from modelbuild.methods import installed, load
+from modelbuild.usecases import Options, Where, build
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILY, README = ROOT / "examples" / "family", ROOT / "examples" / "README.md"

@@ -1,4 +1,4 @@
-"""Write a page for every built-in merge method, from its docstrings and its parameters.
+"""Write a page for every built-in merge method, from its docstrings and its parameters, and draw the graph of the example.
 
     python docs/pages.py
 
@@ -12,13 +12,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelbuild import usecases
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
+from modelbuild.report.svg import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent / "methods"
+PICTURE = HERE.parent / "example.svg"
+EXAMPLE = HERE.parents[1] / "Modelfile.example.toml"
 HEAD = ("| parameter | of | value | default | |", "|---|---|---|---|---|")
 ANY = 1 << 30
 """The largest number of inputs of a method that takes any number."""
@@ -33,6 +37,12 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     for name, text in found.items():
         (HERE / name).write_text(text)
+    PICTURE.write_text(picture())
+
+
+def picture() -> str:
+    """Return the graph of the example, as `modelbuild graph --format svg` draws it."""
+    return svg(usecases.view_graph(EXAMPLE)) + "\n"
 
 
 def pages() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -87,6 +86,8 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return the hint for a misspelt word, or "" where nothing known is near it, or the search would be long."""
     if len(word) > _LONGEST_MISSPELT or len(known) > _MOST_KNOWN:
         return ""
+    import difflib
+
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
 

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Work begins: how many actions there are, how many are known to be reused, at most how many bytes are to be produced."""
+    """Work begins: how many actions there are, how many are known to be reused, at most how many bytes are to be produced.
+
+    `copied` are the bytes that are to be copied into outputs beside those that are produced, `jobs` the workers; `doing`
+    is what it is called.
+    """
 
     targets: tuple[str, ...]
     actions: int
     reused: int
     tensors: int
+    nbytes: int
+    copied: int = 0
+    jobs: int = 1
+    doing: str = "building"
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A worker, in whose thread this is told, begins with a tensor; which `Merged`, `Hashed` or `Copied` ends."""
+
+    doing: Literal["merging", "reading", "copying"]
+    owner: str
+    tensor: str
+    nbytes: int
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """So many bytes of the tensor that this thread merges are written, told of large ones alone; or so many of a file have come."""
+
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """An action that might have had to run need not: what it gives is known."""
+
+    node: str
+    tensor: str
     nbytes: int
 
 
@@ -44,15 +81,46 @@ class Hashed:
     source: str
     tensor: str
     nbytes: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One step that is no action was taken, to its end or until it failed: "plan", "judge", "fetch", "seal", "publish", "record".
+
+    `name` says of what, "" where of all.
+    """
+
+    step: str
+    name: str
+    seconds: float
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """One tensor that no action of this build wrote there was copied into a file of an output."""
+
+    target: str
+    tensor: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """All tensors are settled; so many files are brought to disk and into the cache."""
+
+    files: int
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A complete output stands at its path."""
+    """A complete output stands at its path; so many bytes of it are links."""
 
     target: str
     path: str
     files: int
+    linked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +146,15 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching:
+    """A file of a source on the hub, of so many bytes, is being brought here, if it is not here already."""
+
+    source: str
+    file: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """A file of a source on the hub was brought here, and is what the hub lists."""
 
@@ -95,9 +172,43 @@ class Evaluated:
     seconds: float
 
 
-Event = Started | Merged | Settled | Hashed | Published | Kept | Noted | Warned | Fetched | Evaluated
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """So many files, of so many bytes, are about to be sent to a repository."""
+
+    repo: str
+    files: int
+    nbytes: int
+
+
+Event = (
+    Started
+    | Began
+    | Advanced
+    | Merged
+    | Spared
+    | Settled
+    | Hashed
+    | Copied
+    | Took
+    | Sealing
+    | Published
+    | Kept
+    | Noted
+    | Warned
+    | Fetching
+    | Fetched
+    | Uploading
+    | Evaluated
+)
 Report = Callable[[Event], None]
 
 
-def silent(event: Event) -> None:
-    """Show nothing."""
+@contextmanager
+def timed(report: Report, step: str, name: str = "", nbytes: int = 0) -> Iterator[None]:
+    """Tell how long something took, also where it fails."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        report(Took(step, name, time.perf_counter() - started, nbytes))

@@ -121,11 +121,23 @@ def read(path: Path) -> Lock | None:
 
     """
     try:
-        text = read_small(path, LOCK).decode()
-        table = tomli.loads(text)
+        return parse(path, read_small(path, LOCK))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (Unfit, ValueError, RecursionError) as error:
+    except Unfit as error:
+        raise _unsound(path, str(error)) from None
+
+
+def parse(path: Path, data: bytes) -> Lock:
+    """Parse the bytes of a lock; `path` is what errors call it.
+
+    Raises:
+        ModelbuildError: exit 3 if it is of a newer format, or no lock.
+
+    """
+    try:
+        table = tomli.loads(data.decode())
+    except (ValueError, RecursionError) as error:
         raise _unsound(path, str(error)) from None
     version = table.get("version")
     if isinstance(version, int) and version > VERSION:

@@ -14,7 +14,8 @@ KeyPath = tuple[str | int, ...]
 
 _NUMBERS = re.compile(r"(\d+)")
 _NODE = re.compile(r"[A-Za-z0-9_.-]+")
-_LONGEST_NODE = 200
+LONGEST_NODE = 200
+"""Characters of the name of a source, a merge or a variant."""
 _LONGEST_FILE = 255
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
@@ -28,7 +29,7 @@ def plain(text: str, limit: int = LIMIT) -> str:
 
 def is_node_name(name: str) -> bool:
     """Tell whether `name` may name a source or a merge, and its output: letters, digits, `-`, `_`, `.`, at most 200 of them."""
-    return len(name) <= _LONGEST_NODE and _NODE.fullmatch(name) is not None and name.strip(".") != ""
+    return len(name) <= LONGEST_NODE and _NODE.fullmatch(name) is not None and name.strip(".") != ""
 
 
 def is_file_name(text: str) -> bool:
@@ -79,6 +80,11 @@ def parse_size(text: str) -> int:
 def real(path: Path) -> Path:
     """Return a path without links; where they lead in circles, as far as they lead."""
     return Path(os.path.realpath(path))
+
+
+def portable(location: str) -> str:
+    """Return where a model comes from as others may see it: of a path that starts from the root or from a home, the end alone."""
+    return f"…/{Path(location).name}" if location.startswith(("/", "~", "file:")) or "/../" in f"/{location}/" else location
 
 
 def human_bytes(count: int) -> str:

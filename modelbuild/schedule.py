@@ -22,10 +22,10 @@ def order(plan: Plan) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def chain(ref: Ref) -> tuple[Action, ...]:
-    """Return the actions that a tensor rests on, inputs before what reads them, itself last."""
+def chain(*refs: Ref) -> tuple[Action, ...]:
+    """Return the actions that tensors rest on, each once, inputs before what reads them; of one tensor, itself last."""
     done: dict[int, Action] = {}
-    stack: list[tuple[Ref, bool]] = [(ref, False)]
+    stack: list[tuple[Ref, bool]] = [(ref, False) for ref in reversed(refs)]
     while stack:
         at, ready = stack.pop()
         if not isinstance(at, Action) or id(at) in done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from modelbuild.digest import KeyHasher, Value
 from modelbuild.plan import Action, Leaf, Ref, describe
@@ -76,11 +77,49 @@ def description_of(action: Action, digests: tuple[str, ...], device: str) -> Des
     return explainer.description()
 
 
-def changes(old: Description, new: Description) -> tuple[Change, ...]:
-    """Compare two descriptions field by field; inputs one by one."""
+def changes(
+    old: Description, new: Description, names: Mapping[str, str] = MappingProxyType({}), needs: Sequence[str] = ()
+) -> tuple[Change, ...]:
+    """Compare two descriptions field by field; inputs one by one, those that only stand in another order as one.
+
+    Args:
+        old: what it was.
+        new: what it is; an input that is not known may be in words.
+        names: what tensors are called, by digest.
+        needs: what the base, the inputs and the survey of the new one are called, in this order.
+
+    """
     before, after = _flat(old), _flat(new)
-    names = list(dict.fromkeys([*before, *after]))
-    return tuple(Change(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name))
+    gone, come = _inputs(before), _inputs(after)
+    called = dict(zip([*after.keys() & {"base"}, *come, *after.keys() & {"survey"}], needs, strict=False))
+    moved = []
+    if gone != come and sorted(gone.values()) == sorted(come.values()):
+        moved.append(Change("inputs (order)", *(", ".join(names.get(one, one) for one in table.values()) for table in (gone, come))))
+        before |= come
+
+    def shown(field: str, value: str, name: str) -> str:
+        return f"{value} ({name})" if _is_input(field) and name and value else value
+
+    return (
+        *moved,
+        *(
+            Change(
+                field,
+                shown(field, before.get(field, ""), names.get(before.get(field, ""), "")),
+                shown(field, after.get(field, ""), called.get(field) or names.get(after.get(field, ""), "")),
+            )
+            for field in dict.fromkeys([*before, *after])
+            if before.get(field) != after.get(field)
+        ),
+    )
+
+
+def _is_input(field: str) -> bool:
+    return field in ("base", "survey") or field.startswith("inputs[")
+
+
+def _inputs(table: Mapping[str, str]) -> dict[str, str]:
+    return {field: value for field, value in table.items() if field.startswith("inputs[")}
 
 
 def _flat(description: Description) -> dict[str, str]:

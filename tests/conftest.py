@@ -26,6 +26,11 @@ def diamond(project: Project) -> Project:
     return project
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let screens be written anew."""
+    parser.addoption("--rewrite-screens", action="store_true", help="write the files in tests/cli/screens anew")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures that tests have told of."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]

@@ -52,16 +52,35 @@ def test_every_modelfile_shown_parses_and_binds(text: str):
     assert bind(parse(Path("Modelfile.toml"), text)).nodes
 
 
-def test_the_pages_of_methods_are_what_their_docstrings_say():
-    """`python docs/pages.py` writes them."""
-    spec = spec_from_file_location("pages", ROOT / "docs" / "pages.py")
+def script(name: str) -> ModuleType:
+    """Import a script that writes a part of the documentation."""
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_picture_of_a_build_is_what_the_program_prints(theme: str):
+    """But for seconds and what is counted by them; `python docs/pictures.py` draws it."""
+    pictures = script("pictures")
+
+    shown = pictures.words((ROOT / "docs" / "images" / f"build-{theme}.svg").read_text())
+
+    assert pictures.words(pictures.drawn(pictures.screen(), pictures.THEMES[theme])) == shown
+    assert "built release and deep in : 99 tensors, 90 reused, 9 merged, 12.9 MB written" in shown
+
+
+def test_the_pages_of_methods_are_what_their_docstrings_say_and_the_picture_what_the_example_is():
+    """`python docs/pages.py` writes them."""
+    module = script("pages")
 
     written = {path.name: path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md") if path.name != "README.md"}
     assert module.pages() == written
+    assert module.picture() == (ROOT / "docs" / "example.svg").read_text()
 
 
 def test_there_are_modelfiles_to_check():
@@ -70,8 +89,10 @@ def test_there_are_modelfiles_to_check():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_example_shown_gives_what_is_shown(page: Path):
-    """The blocks of a page are read as one."""
+def test_every_example_shown_gives_what_is_shown(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The blocks of a page are read as one, in a directory that holds the example family alone."""
+    (tmp_path / "family").symlink_to(ROOT / "examples" / "family")
+    monkeypatch.chdir(tmp_path)
     example = "\n".join(text for _, text in blocks(page, "python") if ">>>" in text)
     test = doctest.DocTestParser().get_doctest(example, {}, page.name, str(page), 0)
     told: list[str] = []

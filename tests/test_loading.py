@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build import Where, build
 from modelbuild.checkpoint.header import read_header
+from modelbuild.usecases import Where, build
 
 ROOT = Path(__file__).parent.parent
 FAMILY = ROOT / "examples" / "family"

@@ -1,21 +1,22 @@
-"""The cache: records of what actions gave, packs of their bytes, and what is remembered of source files."""
+"""The cache: records of what actions gave, packs of their bytes, and what is remembered of source files.
+
+Its names are imported when they are first used: a null build needs next to nothing of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from modelbuild.cache import upkeep
-from modelbuild.cache.index import Index
-from modelbuild.cache.layout import INDEX, STAMPS
-from modelbuild.cache.measurements import Measurements
-from modelbuild.cache.packs import Location, Packs
-from modelbuild.cache.records import Description, Record, Records
-from modelbuild.cache.salvage import Salvage, Salvaged
-from modelbuild.cache.sidecar import TensorEntry, pack_id
-from modelbuild.cache.staging import StagedPack, Staging
-from modelbuild.cache.stattable import Stat, StatTable, stat_tuple
+if TYPE_CHECKING:
+    from modelbuild.cache.index import Index
+    from modelbuild.cache.packs import Location, Packs
+    from modelbuild.cache.records import Description, Record, Records
+    from modelbuild.cache.salvage import Salvage, Salvaged
+    from modelbuild.cache.sidecar import TensorEntry, pack_id
+    from modelbuild.cache.staging import StagedPack, Staging
+    from modelbuild.cache.stattable import Stat, StatTable, stat_tuple
+    from modelbuild.cache.whole import Cache
 
 __all__ = [
     "Cache",
@@ -37,49 +38,21 @@ __all__ = [
     "stat_tuple",
 ]
 
+_HOMES = {
+    "index": ("Index",),
+    "packs": ("Location", "Packs"),
+    "records": ("Description", "Record", "Records"),
+    "salvage": ("Salvage", "Salvaged"),
+    "sidecar": ("TensorEntry", "pack_id"),
+    "staging": ("StagedPack", "Staging"),
+    "stattable": ("Stat", "StatTable", "stat_tuple"),
+    "whole": ("Cache",),
+}
 
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """A cache directory and what stands in it.  Losing any of it loses nothing but time."""
 
-    directory: Path
-    index: Index
-    records: Records
-    packs: Packs
-    stats: StatTable
-
-    @classmethod
-    def open(cls, directory: Path) -> Cache:
-        """Name a cache; nothing is opened, read or made before it is needed."""
-        index = Index(directory / INDEX)
-        return cls(directory, index, Records(index), Packs(directory, index), StatTable(index))
-
-    @property
-    def stamps(self) -> Path:
-        """The directory of stamps, by which a null build knows that there is nothing to do; it may not be there."""
-        return self.directory / STAMPS
-
-    @property
-    def measurements(self) -> Measurements:
-        """What checks found of models."""
-        return Measurements(self.index)
-
-    def staging(self) -> Staging:
-        """Make a locked directory for the packs of a build."""
-        return Staging(self.directory)
-
-    def salvage(self) -> Salvage:
-        """Take hold of what builds that died have left."""
-        return Salvage(self.directory)
-
-    def collect(self, max_size: int, keep: Collection[str] = ()) -> upkeep.Collected:
-        """Remove what no build can use, then packs, least recently used first and never one in `keep`, until they fit."""
-        return upkeep.collect(self.directory, self.packs, max_size, keep)
-
-    def verify(self) -> upkeep.Verified:
-        """Hash every pack, and remove those that are not what their names say."""
-        return upkeep.verify(self.packs)
-
-    def close(self) -> None:
-        """Close this thread's connection to the index."""
-        self.index.close()
+def __getattr__(name: str) -> Any:
+    """Import the module that a name stands in."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"modelbuild.cache.{module}"), name)
+    raise AttributeError(name)

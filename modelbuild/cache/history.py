@@ -27,7 +27,7 @@ class History:
     def __init__(self, index: Index, modelfile: Path) -> None:
         """Look at the project of that Modelfile."""
         self._index = index
-        self._prefix = f"n:{blake3(os.fsencode(os.path.realpath(modelfile))).hexdigest()[:16]}:"
+        self._prefix = project_prefix("n:", modelfile)
 
     def of(self, node: str) -> Mapping[str, Past]:
         """Return the past of a node's tensors, by name."""
@@ -54,3 +54,8 @@ def _moved_on(past: Past | None, key: str) -> Past:
     if past is None:
         return Past(key, "")
     return past if past.key == key else Past(key, past.key)
+
+
+def project_prefix(kind: str, modelfile: Path) -> str:
+    """Return what the keys of one project start with, in an index that several may share."""
+    return f"{kind}{blake3(os.fsencode(os.path.realpath(modelfile))).hexdigest()[:16]}:"

@@ -49,6 +49,11 @@ class Index:
         self._opening = threading.Lock()
         self.generation = 0
 
+    @property
+    def directory(self) -> Path:
+        """Where the database stands, or would."""
+        return self._directory
+
     def get(self, key: str) -> Json:
         """Return what is stored under a key; None where nothing is, or what is there is no JSON text."""
         database = self._open()

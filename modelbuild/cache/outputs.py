@@ -52,6 +52,14 @@ class OutputTable:
                 return tuple(stats)
         return ()
 
+    def touched(self, path: Path, name: str) -> str:
+        """Return in words what has become of a file that was published at `path`: "" where it is as it was."""
+        match self._index.get(_key(path)):
+            case {"stats": dict(stats)} if name in stats:
+                now = stat_of(path / name)
+                return "" if now == stats[name] else "touched since" if now else "not there"
+        return ""
+
     def packs(self, path: Path) -> tuple[str, ...]:
         """Return the packs that the output at `path` was made of."""
         match self._index.get(_key(path)):

@@ -83,6 +83,13 @@ class Packs:
                     return Location(path, offset, length, dtype, shape)
         return None
 
+    def said_to_hold(self, digest: str) -> str:
+        """Return the pack that held a tensor when the index last heard of it, whether or not it is there; "" where it never did."""
+        match self._index.get(_WHERE + digest):
+            case [str(pack), *_] if is_digest(pack):
+                return pack
+        return ""
+
     def add(self, staged: Path, entries: Sequence[TensorEntry], offsets: Sequence[int], data_start: int) -> str:
         """Take a written and synced safetensors file into the cache; `staged` is gone afterwards.
 

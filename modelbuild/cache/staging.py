@@ -32,6 +32,7 @@ class StagedPack:
         self.data_start = len(header)
         self._journal_path = path.with_name(path.name + JOURNAL)
         self._journal = -1
+        self._synced = False
         self._fd = files.open_new(path)
         try:
             files.allocate(self._fd, path, len(header) + data_bytes)
@@ -43,6 +44,7 @@ class StagedPack:
 
     def write(self, offset: int, data: files.Buffer) -> None:
         """Write bytes, `offset` counted from the start of the data section."""
+        self._synced = False
         files.write_at(self._fd, self.path, data, self.data_start + offset)
         if len(data) >= WRITTEN_BEHIND:
             files.begin_sync(self._fd, self.data_start + offset, len(data))
@@ -52,9 +54,15 @@ class StagedPack:
         line = write_json(tensor_json(entry, self.data_start + offset))
         files.append_line(self._journal, self._journal_path, line.encode())
 
+    def sync(self) -> None:
+        """Wait until the bytes are on disk."""
+        if not self._synced:
+            files.sync(self._fd, self.path)
+            self._synced = True
+
     def seal(self) -> Path:
         """Wait until the bytes are on disk, close the file and return its path, for the cache to take in."""
-        files.sync(self._fd, self.path)
+        self.sync()
         self.close()
         return self.path
 

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import modelbuild
-from modelbuild.cli import endings
+from modelbuild.cli import completion, endings
 from modelbuild.cli.common import Colour, Common
 from modelbuild.cli.light import lighten
 
@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "build",
+    "watch",
     "status",
     "explain",
+    "why",
+    "log",
+    "diff",
+    "restore",
     "show",
     "graph",
+    "report",
     "methods",
     "lock",
     "verify",
@@ -34,6 +40,8 @@ COMMANDS = (
     "compare",
     "search",
     "fetch",
+    "card",
+    "push",
     "clean",
     "cache",
     "init",
@@ -133,10 +141,12 @@ def run(arguments: Sequence[str] | None, common: Common) -> None:
     """Run the command that the arguments name; always ends in an exception, SystemExit where a command had its say."""
     app = typer.Typer(
         cls=Commands,
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode=None,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_common)
-    get_command(app)(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)
+    command = get_command(app)
+    completion.prepare()
+    command(args=None if arguments is None else list(arguments), prog_name="modelbuild", obj=common)

@@ -30,7 +30,7 @@ def ls(context: typer.Context, json: Json = False) -> None:
     """List the packs, most recently used first."""
     import time
 
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
@@ -41,12 +41,15 @@ def ls(context: typer.Context, json: Json = False) -> None:
 @cache.command("size")
 def size(context: typer.Context, json: Json = False) -> None:
     """Say how large the cache is, and how large it may be."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
     found = use_cases.cache_size(common.where())
-    common.out.say(json_document.document(found) if json else upkeep.cache_size(found))
+    if json:
+        common.out.say(json_document.document(found))
+    else:
+        common.out.tell(upkeep.cache_size(found))
 
 
 @cache.command("gc")
@@ -59,12 +62,15 @@ def gc(
 
     First what no build can use, then packs, least recently used first.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
     done = use_cases.cache_gc(common.where(), max_size or 0)
-    common.out.say(json_document.document(done) if json else upkeep.cache_gc(done))
+    if json:
+        common.out.say(json_document.document(done))
+    else:
+        common.out.tell(upkeep.cache_gc(done))
 
 
 @cache.command("verify")
@@ -73,25 +79,28 @@ def verify(context: typer.Context, json: Json = False) -> None:
 
     Ends with 4 if there were any: what they held is computed again when it is needed.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
     done = use_cases.cache_verify(common.where())
-    common.out.say(json_document.document(done) if json else upkeep.cache_verify(done))
+    if json:
+        common.out.say(json_document.document(done))
+    else:
+        common.out.tell(upkeep.cache_verify(done))
     raise typer.Exit(Exit.DIGEST if done.removed else Exit.DONE)
 
 
 @cache.command("clean")
 def clean(context: typer.Context, json: Json = False) -> None:
     """Remove everything that the cache holds; outputs stay as they are."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
     where = common.where()
     if not json:
-        common.out.say(upkeep.cache_clean(use_cases.cache_size(where)))
+        common.out.tell(upkeep.cache_clean(use_cases.cache_size(where)))
     done = use_cases.cache_clean(where)
     if json:
         common.out.say(json_document.document(done))

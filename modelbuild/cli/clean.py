@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json
+from modelbuild.cli.completion import completed
 
 
 def clean(
     context: typer.Context,
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="TARGET", help="Names of merges; none: all of them.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="Names of merges and groups, or globs; none: all of them.",
+            show_default=False,
+            autocompletion=completed("targets"),
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -20,7 +27,7 @@ def clean(
 
     Never the cache, never a source, and nothing where other files stand in an output's directory.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 
     common: Common = context.obj
@@ -29,4 +36,4 @@ def clean(
     if json:
         common.out.say(json_document.document(done))
     elif not common.quiet:
-        common.out.say(upkeep.clean(done))
+        common.out.tell(upkeep.clean(done))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Progress
 from modelbuild.cli.options import Device, Jobs, Only
 
 
@@ -22,17 +22,18 @@ def compare(
     device: Device = "auto",
     offline: Offline = False,
     mirrors: Mirrors = None,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Put models side by side by the scores of checks.
 
     With 95 % intervals, and the differences to the first.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, scores
 
     common: Common = context.obj
     where, names = common.aimed(models or (), overrides, offline=offline, mirrors=mirrors)
-    with common.reporter() as report:
+    with common.reporter(progress) as report:
         found = use_cases.compare(where, names, use_cases.Options(jobs=jobs, device=device), report, only=only or ())
     common.out.say(json_document.document(found.to_json()) if json else scores.compared(found, common.out.look))

@@ -22,7 +22,7 @@ def doctor(
 
     Ends with 1 if anything would keep builds from working.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document
     from modelbuild.report.diagnosis import diagnosis
 

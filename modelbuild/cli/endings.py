@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -47,6 +46,8 @@ def tell(error: BaseException, common: Common, command: str = "") -> int:
         _hush()
         return Exit.DONE
     if common.debug:
+        import traceback
+
         common.err.say("".join(traceback.format_exception(error)).rstrip("\n"))
     if isinstance(error, KeyboardInterrupt):
         again = "; finished tensors are kept: run the same command to go on" if command == "build" else ""

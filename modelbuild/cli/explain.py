@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json, Overrides
+from modelbuild.cli.completion import completed
 
 
 def explain(
     context: typer.Context,
     target: Annotated[
-        str, typer.Argument(metavar="TARGET[::TENSOR]", help="The name of a merge, or one of its tensors.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TARGET[::TENSOR]",
+            help="The name of a merge or a group, or a glob; or one of their tensors.",
+            show_default=False,
+            autocompletion=completed("targets"),
+        ),
     ],
     overrides: Overrides = None,
     json: Json = False,
@@ -21,7 +28,7 @@ def explain(
 
     Field by field: the old value and the new one.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj

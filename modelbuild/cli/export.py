@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from modelbuild.cli.common import Common
+from modelbuild.cli.common import Common, Targets
 
-_TARGET = typer.Argument(metavar="TARGET", help="The name of a merge; none: the default ones.", show_default=False)
 _OUTPUT = typer.Option(
     "--output", "-o", metavar="FILE", help="A .yml file, or a directory for one each; default: print.", show_default=False
 )
@@ -17,19 +16,19 @@ _OUTPUT = typer.Option(
 
 def export(
     context: typer.Context,
-    target: Annotated[str, _TARGET] = "",
+    targets: Targets = None,
     output: Annotated[Path | None, _OUTPUT] = None,
 ) -> None:
     """Write merges as mergekit configurations."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
-    where, names = common.aimed((target,) if target else ())
-    written, notes = use_cases.export_mergekit(where, "".join(names), common.directory / output if output else None, common.directory)
+    where, names = common.aimed(targets or ())
+    written, notes = use_cases.export_mergekit(where, names, common.directory / output if output else None, common.directory)
     for note in notes:
         common.note(note)
     for path, text in written:
         if not path:
             common.out.say(text.rstrip("\n"))
         elif not common.quiet:
-            common.out.say(f"wrote {path}")
+            common.out.tell(f"wrote {path}")

@@ -6,23 +6,28 @@ from dataclasses import asdict
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Overrides, Targets
+from modelbuild.cli.common import Common, Json, Mirrors, Overrides, Progress, Targets
 
 
 def fetch(
-    context: typer.Context, targets: Targets = None, overrides: Overrides = None, mirrors: Mirrors = None, json: Json = False
+    context: typer.Context,
+    targets: Targets = None,
+    overrides: Overrides = None,
+    mirrors: Mirrors = None,
+    progress: Progress = "auto",
+    json: Json = False,
 ) -> None:
     """Bring here what targets read of the hub, ahead of a build."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import screens
 
     common: Common = context.obj
     where, names = common.aimed(targets or (), overrides, mirrors=mirrors)
-    with common.reporter() as report:
+    with common.reporter(progress) as report:
         fetched = use_cases.fetch(where, names, report)
     if json:
         from modelbuild.report.json_document import document
 
         common.out.say(document({"sources": [asdict(one) for one in fetched]}))
     elif not common.quiet:
-        common.out.say(screens.fetched(fetched))
+        common.out.tell(screens.fetched(fetched))

@@ -19,7 +19,7 @@ def import_(
     output: Annotated[Path | None, _OUTPUT] = None,
 ) -> None:
     """Read mergekit configurations as a Modelfile."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     found = [common.directory / one for one in configurations]
@@ -29,4 +29,4 @@ def import_(
     if output is None:
         common.out.say(text.rstrip("\n"))
     elif not common.quiet:
-        common.out.say(f"wrote {output}: `modelbuild build -f {output}` builds it")
+        common.out.tell(f"wrote {output}: `modelbuild build -f {output}` builds it")

@@ -9,10 +9,16 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common
+from modelbuild.cli.completion import completed
 
 _PLACE = typer.Argument(metavar="DIRECTORY", help="Where; made if it is missing.", show_default=False)
 _TEMPLATE = typer.Option(
-    "--template", "-t", metavar="NAME", help="slerp, ties, frankenmerge, moe, multi-stage or soup.", show_default=False
+    "--template",
+    "-t",
+    metavar="NAME",
+    help="slerp, ties, frankenmerge, moe, multi-stage or soup.",
+    show_default=False,
+    autocompletion=completed("templates"),
 )
 _MODELS = typer.Option(
     "--model", "-m", metavar="PATH", help="A model, the base first: a directory, or org/name on the hub.", show_default=False
@@ -29,7 +35,7 @@ def init(
 
     On a terminal it asks for what is not given.
     """
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     file = common.directory / place / (common.file or "Modelfile.toml")
@@ -38,12 +44,12 @@ def init(
     made = use_cases.init(file, template or "multi-stage", models or (), common.directory)
     if not common.quiet:
         after = "run `modelbuild build`" if models else "say in it where your models are, then run `modelbuild build`"
-        common.out.say(f"wrote {made}: {after}")
+        common.out.tell(f"wrote {made}: {after}")
 
 
 def _asked(common: Common, template: str, models: list[str] | None) -> tuple[str, list[str]]:
     """Ask for the template and the models that were not given."""
-    from modelbuild.build.starter import TEMPLATES
+    from modelbuild.usecases.templates import TEMPLATES
 
     if not template:
         for name, (what, *_) in TEMPLATES.items():

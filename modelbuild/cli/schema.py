@@ -9,7 +9,7 @@ from modelbuild.cli.common import Common
 
 def schema(context: typer.Context) -> None:
     """Print the JSON Schema of a Modelfile, for editors."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document
 
     common: Common = context.obj

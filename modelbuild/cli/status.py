@@ -17,7 +17,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Say of each target whether it is fresh, or stale and why."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, screens
 
     common: Common = context.obj

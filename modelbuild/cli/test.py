@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Targets
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Overrides, Progress, Targets
 from modelbuild.cli.options import Device, Jobs, Only
 
 
@@ -24,19 +24,20 @@ def test(
     ] = None,
     offline: Offline = False,
     mirrors: Mirrors = None,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Run the checks of targets.
 
     What is not fresh is built first. Ends with 1 if a check fails.
     """
-    from modelbuild import build as use_cases
     from modelbuild import files
+    from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, scores
 
     common: Common = context.obj
     where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
-    with common.reporter() as report:
+    with common.reporter(progress) as report:
         tested = use_cases.test(where, names, use_cases.Options(jobs=jobs, device=device), report, only=only or (), again=again)
     if junit:
         from modelbuild.report.junit import junit as written

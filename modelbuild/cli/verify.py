@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from modelbuild.cli.common import Common, Json, Mirrors, Offline, Targets
+from modelbuild.cli.common import Common, Json, Mirrors, Offline, Progress, Targets
 
 if TYPE_CHECKING:
-    from modelbuild.build.verifying import Verification
+    from modelbuild.usecases.verifying import Verification
 
 _SAMPLE = typer.Option(
     "--sample", min=1, metavar="N", help="With --rebuild: so many tensors of each target, at random.", show_default=False
@@ -25,16 +25,19 @@ def verify(
     sample: Annotated[int | None, _SAMPLE] = None,
     offline: Offline = False,
     mirrors: Mirrors = None,
+    progress: Progress = "auto",
     json: Json = False,
 ) -> None:
     """Hold lock, sources and outputs against their digests."""
-    from modelbuild import build as use_cases
+    from modelbuild import usecases as use_cases
 
     common: Common = context.obj
     if sample and not rebuild:
         raise typer.BadParameter("--sample goes with --rebuild")
     where, names = common.aimed(targets or (), offline=offline, mirrors=mirrors)
-    say(common, use_cases.verify(where, names, full=full, rebuild=rebuild, sample=sample or 0), json=json)
+    with common.reporter(progress) as report:
+        found = use_cases.verify(where, names, report, full=full, rebuild=rebuild, sample=sample or 0)
+    say(common, found, json=json)
 
 
 def say(common: Common, found: Verification, *, json: bool) -> NoReturn:
@@ -46,5 +49,5 @@ def say(common: Common, found: Verification, *, json: bool) -> NoReturn:
 
         common.out.say(document(asdict(found)))
     elif not common.quiet or found.findings:
-        common.out.say(screens.verified(found))
+        common.out.tell(screens.verified(found))
     raise typer.Exit(found.exit_code)

@@ -94,6 +94,11 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, device: str) ->
     return Budget(jobs, chunk, min(_SCRATCH, max(0, memory - jobs * per_element * chunk) // 2))
 
 
+def buffers(actions: Iterable[Action], budget: Budget) -> int:
+    """Return the bytes that the buffers of all workers take at most."""
+    return budget.jobs * budget.chunk * max(map(bytes_per_element, actions), default=0)
+
+
 def bytes_per_element(action: Action) -> int:
     """Return what a worker holds for each element of a chunk: what it reads and writes as it is stored, and what kernels need.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from modelbuild.cache import Cache
@@ -20,20 +20,11 @@ from modelbuild.engine.devices import Device, open_device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.engine.workspace import Interrupted, Job, Workspace
-from modelbuild.events import Hashed, Merged, Report, Warned
+from modelbuild.engine.tally import Tally, cost_of, telling
+from modelbuild.engine.workspace import Interrupted, Job, Workspace, Write
+from modelbuild.events import Began, Hashed, Merged, Report, Spared, Warned
 from modelbuild.plan import Action, Leaf, Ref
 from modelbuild.stale import description_of, key_of
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a build did, in actions and bytes."""
-
-    run: int = 0
-    read: int = 0
-    written: int = 0
-    linked: int = 0
 
 
 @dataclass(slots=True)
@@ -57,6 +48,7 @@ class Engine:
         sources: the source files of the build.
         device: the name of what computes; opened when something is to be computed.
         told: what keys say of it; see `devices.identity`.
+        stale: the actions that may have to run because their results are not known.
         budget: chunk size, and memory for intermediates that are not kept.
         uses: how many actions read each action's result.
         force: take nothing from records.
@@ -71,16 +63,18 @@ class Engine:
         sources: SourceFiles,
         device: str,
         told: str,
+        stale: Collection[Action],
         budget: Budget,
         uses: Mapping[Action, int],
         report: Report,
         *,
         force: bool,
     ) -> None:
-        self.counts = Counts()
+        self.counts = Tally()
+        self.ran: set[Action] = set()
         self._cache, self._shelves, self._sources, self._device, self._report = cache, shelves, sources, device, report
         self._chunk, self._scratch, self._uses, self._force = budget.chunk, budget.scratch, uses, force
-        self._told = told
+        self._told, self._stale = told, stale
         self._opened: Device | None = None
         self._opening = threading.Lock()
         self._states: dict[Action, _State] = {}
@@ -109,16 +103,24 @@ class Engine:
         """Settle a tensor and return its digest."""
         if isinstance(ref, Leaf):
             self.check()
-            digest, hashed = self._sources.digest(ref)
-            if hashed:
-                self.count(read=ref.nbytes)
-                self._report(Hashed(ref.source, ref.info.name, ref.nbytes))
-            return digest
+            return self._sources.known(ref) or self._read(ref)
         state = self._state(ref)
         with state.lock:
             if not state.digest:
                 self._settle(ref, state)
             return state.digest
+
+    def _read(self, leaf: Leaf) -> str:
+        """Digest a source tensor, unless another thread is about to."""
+        self._report(Began("reading", leaf.source, leaf.info.name, leaf.nbytes))
+        started = time.perf_counter()
+        digest, hashed = self._sources.digest(leaf)
+        if hashed:
+            took = time.perf_counter() - started
+            self.counts.add(read=leaf.nbytes)
+            self.counts.spend("reading", leaf.nbytes, took)
+            self._report(Hashed(leaf.source, leaf.info.name, leaf.nbytes, took))
+        return digest
 
     def region(self, ref: Ref) -> Region:
         """Return a tensor's bytes, verified; they are computed if they are nowhere."""
@@ -134,6 +136,14 @@ class Engine:
                 self._run(ref, state, tuple(map(self.digest, ref.needs)), "its bytes are no longer in the cache")
             assert state.region is not None
             return state.region
+
+    def let_go(self, ref: Ref) -> None:
+        """Give back the memory of a tensor that is not read again."""
+        state = self._states.get(ref) if isinstance(ref, Action) else None
+        with self._lock:
+            if state and isinstance(state.region, MemoryRegion):
+                self._scratch += state.region.nbytes
+                state.region = None
 
     def is_settled(self, ref: Ref) -> bool:
         """Tell whether a tensor's digest is known."""
@@ -179,6 +189,8 @@ class Engine:
         recorded = "" if self._force else self._cache.records.digest(state.key) or ""
         if recorded or (not self._force and self._salvaged(action, state, digests)):
             state.digest = state.digest or recorded
+            if action in self._stale:
+                self._report(Spared(action.node, action.tensor, action.nbytes))
             self._release(action)
         else:
             self._run(action, state, digests, "forced" if self._force else "not built before")
@@ -191,7 +203,7 @@ class Engine:
             return False
         if self._shelves.has_place(action):
             found, written = self._shelves.copy_in(action, state.key, digest, found)
-            self.count(written=written)
+            self.counts.add(written=written)
         state.digest, state.region = digest, found
         self._learn(action, state, digests)
         return True
@@ -204,30 +216,35 @@ class Engine:
     def _run(self, action: Action, state: _State, digests: tuple[str, ...], reason: str) -> None:
         self.check()
         regions = tuple(map(self.region, action.needs))
+        workspace = self._workspace()
+        self._report(Began("merging", action.node, action.tensor, action.nbytes, action.method.name))
         started = time.perf_counter()
         first = 0 if action.base is None else 1
         streams = masks(action.seed, digests[first : first + len(action.inputs)]) if action.method.random else ()
         has_place = self._shelves.has_place(action)
         region, write = self._shelves.room(action) if has_place else self._room(action)
-        computed = compute(Job(action, regions, digests, streams, write, self.check), self._workspace())
+        computed = compute(Job(action, regions, digests, streams, telling(action, write, self._report), self.check), workspace)
         self._sources.unchanged(need for need in action.needs if isinstance(need, Leaf))
         digests = computed.needs
         for need, digest in zip(action.needs, digests, strict=True):
             if isinstance(need, Leaf):
                 self._sources.learn(need, digest)
         state.digest = computed.digest
+        self.ran.add(action)
         state.region, state.key = region, state.key or key_of(action, digests, self._told)
         if has_place:
-            self.count(written=self._shelves.finished(action, state.key, state.digest))
+            self.counts.add(written=self._shelves.finished(action, state.key, state.digest))
         self._learn(action, state, digests)
-        self.count(run=1, read=sum(self._sources.first_read(need) for need in action.needs if isinstance(need, Leaf)))
+        self.counts.add(run=1, read=sum(self._sources.first_read(need) for need in action.needs if isinstance(need, Leaf)))
         for warning in computed.warnings:
             self.warnings.append(warning)
             self._report(Warned(warning))
-        self._report(Merged(action.node, action.tensor, action.nbytes, time.perf_counter() - started, reason))
+        took = time.perf_counter() - started
+        self.counts.spend(action.method.name, cost_of(action), took)
+        self._report(Merged(action.node, action.tensor, action.nbytes, took, reason))
         self._release(action)
 
-    def _room(self, action: Action) -> tuple[Region, Callable[[int, memoryview], None]]:
+    def _room(self, action: Action) -> tuple[Region, Write]:
         """Find room for a result that is not kept: memory, else a file that goes with the build."""
         with self._lock:
             fits = action.nbytes <= self._scratch
@@ -260,7 +277,7 @@ class Engine:
             except OSError:
                 continue
             if digest_of(region, action.dtype, action.shape) == digest:
-                self.count(read=action.nbytes)
+                self.counts.add(read=action.nbytes)
                 return region
             self._shelves.distrust(location)
         return None
@@ -281,11 +298,3 @@ class Engine:
             self._local.workspace = Workspace(self._opened, self._chunk)
         workspace: Workspace = self._local.workspace
         return workspace
-
-    def count(self, *, run: int = 0, read: int = 0, written: int = 0, linked: int = 0) -> None:
-        """Add to what was done."""
-        with self._lock:
-            self.counts.run += run
-            self.counts.read += read
-            self.counts.written += written
-            self.counts.linked += linked

@@ -124,8 +124,13 @@ class Manifest:
 
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the output at `path`; an empty one where there is none that is sound."""
+    return manifest_in(path / MANIFEST)
+
+
+def manifest_in(file: Path) -> Manifest:
+    """Read a manifest; an empty one where there is none that is sound."""
     try:
-        table = parse_object(read_small(path / MANIFEST, _LARGEST_MANIFEST))
+        table = parse_object(read_small(file, _LARGEST_MANIFEST))
         files_in = tuple(name for name in map(str, table["files"]) if is_file_name(name))
         return Manifest(str(table.get("root", "")), files_in, dict(table.get("tensors", {})))
     except (OSError, ValueError, KeyError, TypeError):

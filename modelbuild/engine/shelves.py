@@ -90,6 +90,10 @@ class Shelf:
         """The file, while it is staged."""
         return self._opened().path
 
+    def sync(self) -> None:
+        """Bring what was written to disk."""
+        self._opened().sync()
+
     def seal(self) -> Path:
         """Bring a full shelf to disk and return its file."""
         sealed = self._opened().seal()
@@ -244,7 +248,7 @@ class Shelves:
     def _filled(self, shelf: Shelf) -> int:
         if shelf not in self._kept:
             return 0  # a target's: what completes it knows more
-        self._sealer.submit(partial(self.take_in, shelf))
+        self._sealer.submit(shelf.sync, partial(self.take_in, shelf))
         return shelf.layout.size
 
     def take_in_kept(self) -> int:
@@ -284,3 +288,10 @@ class Shelves:
             self._salvage.drop()
         else:
             self._salvage.release()
+
+    def leave(self) -> None:
+        """Close files and remove what was written; what builds that died have left stays for the next build."""
+        for shelf in self._scratch:
+            shelf.close()
+        self._desk.close(keep=False)
+        self._salvage.release()

@@ -2,5 +2,6 @@
 
 from modelbuild.graph.bind import bind
 from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node
+from modelbuild.graph.targets import select
 
-__all__ = ["BoundInput", "BoundSlice", "Chain", "Graph", "Node", "bind"]
+__all__ = ["BoundInput", "BoundSlice", "Chain", "Graph", "Node", "bind", "select"]

@@ -10,8 +10,9 @@ from dataclasses import replace
 from itertools import islice
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
-from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
+from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of, is_staged
 from modelbuild.graph.products import PRODUCTS
+from modelbuild.graph.targets import knots, meaning, unknown
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
@@ -34,12 +35,14 @@ def bind(modelfile: Modelfile) -> Graph:
     """
     binder = Binder(modelfile)
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
-    problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD))
-    if not problems:
+    problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD)) + list(_knots(modelfile))
+    staged = is_staged(modelfile, nodes)
+    if staged and not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
-    return Graph(modelfile, {node.name: node for node in _ordered(modelfile, nodes)}, (*modelfile.notes, *binder.notes))
+    ordered = _ordered(modelfile, nodes) if staged else nodes
+    return Graph(modelfile, {node.name: node for node in ordered}, (*modelfile.notes, *binder.notes))
 
 
 class Binder:
@@ -197,7 +200,16 @@ class Binder:
 
     def model(self, name: str, path: KeyPath) -> None:
         """Say so if no source or merge is called like that."""
-        if name not in self.known and len(self.said) < _MOST_TOLD:
+        if name in self.known or len(self.said) >= _MOST_TOLD:
+            return
+        variants = self.modelfile.sweeps.get(name)
+        if variants:
+            facts = (f"variants: {among(variants)}",)
+            self.say(f"`{name}` is made several times, by its matrix", path, facts=facts, hint=f"name one of them: `{variants[0]}`")
+        elif name in self.modelfile.groups:
+            facts = (f"it stands for: {among(self.modelfile.groups[name])}",)
+            self.say(f"`{name}` is a group, and no model", path, facts=facts, hint="name one model")
+        else:
             self.say(
                 f"no source or merge is called `{name}`",
                 path,
@@ -261,14 +273,22 @@ def _place(problem: Problem) -> tuple[int, int]:
 
 
 def _unknown_targets(modelfile: Modelfile) -> Iterator[Problem]:
-    for i, name in enumerate(modelfile.default):
-        if name not in modelfile.merges:
-            yield modelfile.locator.problem(
-                f"no merge is called `{name}`",
-                ("default", i),
-                facts=(f"declared: {among(modelfile.merges)}",),
-                hint=did_you_mean(name, modelfile.merges),
-            )
+    """Say what of `default` and of groups means no merge."""
+    named = {("default",): modelfile.default} | {("group", group): members for group, members in modelfile.groups.items()}
+    for path, names in named.items():
+        for i, name in enumerate(names):
+            if name not in modelfile.groups and next(meaning(modelfile, name), None) is None:
+                what, _, _, facts, hint = unknown(modelfile, name)
+                yield modelfile.locator.problem(what, (*path, i), facts=facts, hint=hint)
+
+
+def _knots(modelfile: Modelfile) -> Iterator[Problem]:
+    """Say which groups are members of themselves."""
+    for knot in knots(modelfile):
+        path = " -> ".join(f"`{name}`" for name in knot)
+        yield modelfile.locator.problem(
+            f"the group `{knot[0]}` is a member of itself", ("group", knot[0]), key=True, facts=(path,), hint="leave one of them out"
+        )
 
 
 def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:

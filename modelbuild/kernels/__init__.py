@@ -270,8 +270,8 @@ class Kernels(Protocol):
         """
         ...
 
-    def bracket(self, x: Operand, low: int, high: int) -> Between:
-        """Count the patterns above, at and between two patterns, low <= high, and return those strictly between."""
+    def brackets(self, x: Operand, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
+        """For each (low, high), low <= high: count the patterns above, at and between the two, and return those strictly between."""
         ...
 
     def magnitude_histogram(self, x: Operand, counts: Host) -> None:

@@ -36,7 +36,7 @@ FUSED = 6
 """Inputs combined in one pass; bounds how many versions of a loop can get compiled."""
 
 TILE = 4096
-"""Elements whose random words are drawn at a time; they stay in the nearest cache."""
+"""Elements whose random words are drawn, or whose patterns are found, at a time; they stay in the nearest cache."""
 
 OF_AN_OCTAVE = 32
 """Elements of a row for each of the classes that magnitudes between a power of two and the next are counted in, roughly."""
@@ -49,8 +49,8 @@ not_finite = {
     for stored, name in ((np.float64, "float"), (np.float32, "float"), (np.int16, "half"), (np.uint16, "bf16"))
 }
 mask, draw, by_rank = Loop("philox.mask"), Loop("philox.draw"), Loop("ranked.by_rank")
-magnitudes, bracket, magnitude_histogram, refine_histogram, count_equal, nth_equal = (
-    Loop(f"rank.{name}") for name in ("magnitudes", "bracket", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
+magnitudes, brackets, magnitude_histogram, refine_histogram, count_equal, nth_equal = (
+    Loop(f"rank.{name}") for name in ("magnitudes", "brackets", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
 )
 near = Loop("swap.near")
 products, products_of_three, abs_sums = (Loop(f"reduce.{name}") for name in ("products", "products_of_three", "abs_sums"))
@@ -173,13 +173,14 @@ class Cpu:
         magnitudes(x, found.size, found)
         return found
 
-    def bracket(self, x: Operand, low: int, high: int) -> Between:
-        """Count around a bracket, collect inside."""
+    def brackets(self, x: Operand, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
+        """Count around brackets, collect inside."""
         n = length(x)
-        found, counts = np.empty(n + 1, np.int32), np.empty(4, np.int64)
-        bracket(x, n, np.int32(low), np.int32(high), found, counts)
-        above, at_high, at_low, size = counts.tolist()
-        return Between(above, at_high, at_low, found[:size].copy())
+        lows, highs = zip(*(map(np.int32, both) for both in ends), strict=True)
+        found = tuple(np.empty(n + 1, np.int32) for _ in ends)
+        counts = tuple(np.empty(4, np.int64) for _ in ends)
+        brackets(x, n, lows, highs, np.empty(TILE, np.int32), found, counts)
+        return tuple(map(between, counts, found))
 
     def magnitude_histogram(self, x: Operand, counts: I64s) -> None:
         """Count high halves."""
@@ -228,6 +229,12 @@ def kind(operand: Operand) -> object:
     if isinstance(operand, Delta | Dropped | Masked | Trimmed | Plus):
         return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ()
     return operand.dtype
+
+
+def between(counts: I64s, found: I32s) -> Between:
+    """Return what a bracket saw; its patterns are copied out of the room there was for more."""
+    above, at_high, at_low, size = counts.tolist()
+    return Between(above, at_high, at_low, found[:size].copy())
 
 
 def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:

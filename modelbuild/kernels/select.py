@@ -169,10 +169,11 @@ def sweep(stream: Stream, wanted: Mapping[Wanted, Bracket]) -> dict[Wanted, Sigh
     seen = {one: Sightings(bracket) for one, bracket in wanted.items()}
     which = sorted({one.i for one in wanted})
     for offset, inputs in stream.chunks(*which):
-        operands = dict(zip(which, inputs, strict=True))
-        for one, sightings in seen.items():
-            x = operands[one.i]
-            sightings.note(offset, length(x), stream.kernels.bracket(x, *sightings.bracket) if sightings.fits else None)
+        for i, x in zip(which, inputs, strict=True):
+            open_ones = [sightings for one, sightings in seen.items() if one.i == i and sightings.fits]
+            found = stream.kernels.brackets(x, [sightings.bracket for sightings in open_ones]) if open_ones else ()
+            for sightings, between in zip(open_ones, found, strict=True):
+                sightings.note(offset, length(x), between)
     return seen
 
 
@@ -186,12 +187,11 @@ class Sightings:
         self._chunks: list[tuple[int, int, Between]] = []
         self._collected = 0
 
-    def note(self, offset: int, count: int, seen: Between | None) -> None:
+    def note(self, offset: int, count: int, seen: Between) -> None:
         """Take one chunk."""
-        if seen is not None:
-            self._collected += len(seen.inside)
-            self.fits = self._collected <= COLLECT_MOST
-            self._chunks.append((offset, count, seen))
+        self._collected += len(seen.inside)
+        self._chunks.append((offset, count, seen))
+        self.fits = self._collected <= COLLECT_MOST
         if not self.fits:
             self._chunks.clear()
 

@@ -172,11 +172,15 @@ class Torch:
         """Return all patterns."""
         return on_host(patterns(self.floats(x)))
 
-    def bracket(self, x: Operand, low: int, high: int) -> Between:
-        """Count around a bracket, collect inside."""
+    def brackets(self, x: Operand, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
+        """Count around brackets, collect inside."""
         pattern = patterns(self.floats(x))
-        inside = on_host(pattern[(pattern > low) & (pattern < high)])
-        return Between(count(pattern > high), count(pattern == high), count(pattern == low), inside)
+        return tuple(
+            Between(
+                count(pattern > high), count(pattern == high), count(pattern == low), on_host(pattern[(pattern > low) & (pattern < high)])
+            )
+            for low, high in ends
+        )
 
     def magnitude_histogram(self, x: Operand, counts: NDArray[np.int64]) -> None:
         """Count high halves."""

@@ -37,7 +37,7 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
             hint = "download it, and name the directory"
             report.add(("source", name, "pickles"), "`pickles` is of sources that lie here", key=True, hint=hint)
     for name, merge in merges.items():
-        path: KeyPath = ("merge", name)
+        path = locator.written(("merge", name))
         if name in sources:
             other = locator.problem("", ("source", name), key=True)
             where = f"the source stands at {other.place}" if other.place else "the source comes from `--set`"
@@ -46,7 +46,21 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
     checks = _tables(document.get("check"))
     check_checks(checks, sources, merges, report)
     check_searches(_tables(document.get("search")), merges, checks, report)
+    _check_groups(document, sources, merges, report)
     return report.problems
+
+
+def _check_groups(document: Mapping[str, Any], sources: Mapping[str, Any], merges: Mapping[str, Any], report: Report) -> None:
+    """Report groups that have the name of something else."""
+    groups = document.get("group")
+    for name in groups if isinstance(groups, dict) else ():
+        for section, tables in (("source", sources), ("merge", {report.locator.written(("merge", one))[1] for one in merges})):
+            if name in tables:
+                other = report.locator.problem("", (section, name), key=True)
+                facts = (f"the {section} stands at {other.place}",) if other.place else ()
+                report.add(
+                    ("group", name), f"`{plain(name)}` is both a {section} and a group", key=True, facts=facts, hint="rename one of them"
+                )
 
 
 def _tables(section: object) -> dict[str, dict[str, Any]]:

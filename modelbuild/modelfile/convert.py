@@ -9,6 +9,7 @@ from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
 from modelbuild.modelfile import schema
 from modelbuild.modelfile.convert_checks import read_check, read_search
 from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.matrix import Variant
 from modelbuild.modelfile.model import (
     AdapterSource,
     CacheSettings,
@@ -30,8 +31,11 @@ from modelbuild.modelfile.model import (
 from modelbuild.names import KeyPath
 
 
-def convert(table: schema.ModelfileTable, path: Path, locator: Locator, notes: tuple[str, ...] = ()) -> Modelfile:
-    """Return the Modelfile that a valid table describes."""
+def convert(
+    table: schema.ModelfileTable, path: Path, locator: Locator, notes: tuple[str, ...] = (), variants: Mapping[str, Variant] | None = None
+) -> Modelfile:
+    """Return the Modelfile that a valid table describes; `variants` are those of its merges that a matrix made."""
+    variants = variants or {}
     cache = table.cache or schema.CacheTable()
     return Modelfile(
         path=path,
@@ -39,12 +43,13 @@ def convert(table: schema.ModelfileTable, path: Path, locator: Locator, notes: t
         seed=table.seed,
         sources={name: _source(name, source) for name, source in table.source.items()},
         adapters={one.name: one for name, source in table.source.items() for one in _adapters(name, source)},
-        merges={name: _merge(name, merge) for name, merge in table.merge.items()},
+        merges={name: _merge(name, merge, variants.get(name)) for name, merge in table.merge.items()},
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
         notes=notes,
         checks={name: read_check(name, check) for name, check in table.check.items()},
         searches={name: read_search(name, search) for name, search in table.search.items()},
+        groups={name: tuple(members) for name, members in table.group.items()},
     )
 
 
@@ -61,7 +66,7 @@ def _adapters(name: str, table: schema.SourceTable) -> tuple[AdapterSource, ...]
     )
 
 
-def _merge(name: str, table: schema.MergeTable) -> Merge:
+def _merge(name: str, table: schema.MergeTable, variant: Variant | None) -> Merge:
     path: KeyPath = ("merge", name)
     output = table.output or schema.OutputTable()
     return Merge(
@@ -80,9 +85,11 @@ def _merge(name: str, table: schema.MergeTable) -> Merge:
         scope=table.scope or "",
         tokenizer=_tokenizer(table.tokenizer or schema.TokenizerTable(), (*path, "tokenizer")),
         common=table.vocabulary == "common",
-        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype)),
+        output=Output(output.path or "", output.shard_size or 0, _code(output.dtype), output.push or ""),
         path=path,
         mixture=_mixture(table, path),
+        sweep=variant.merge if variant else "",
+        point={key: tuple(value) if isinstance(value, list) else value for key, value in variant.values.items()} if variant else {},
     )
 
 

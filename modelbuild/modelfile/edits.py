@@ -33,7 +33,7 @@ def edit(document: dict[str, Any], texts: Sequence[str]) -> tuple[tuple[Edit, ..
     for text in texts:
         try:
             parts, value = read_edit(text)
-            made.append(Edit(_put(document, parts, value), text))
+            made.append(Edit(put(document, parts, value), text))
         except EditError as error:
             problems.append(Problem(error.what, facts=(f"from: `--set {plain(text)}`",), hint=error.hint))
     return tuple(made), problems
@@ -70,8 +70,15 @@ def _value(text: str) -> Any:
     return text if isinstance(value, datetime | date | time) else value
 
 
-def _put(document: dict[str, Any], parts: KeyPath, value: object) -> KeyPath:
-    """Set one key; return its path with positions as numbers."""
+def put(document: dict[str, Any], parts: KeyPath, value: object) -> KeyPath:
+    """Set one key; return its path with positions as numbers.
+
+    An entry of a list of models may be named by its model: inputs.code.weight.
+
+    Raises:
+        EditError: if there is no such place.
+
+    """
     here: Any = document
     path: KeyPath = ()
     for index, part in enumerate(parts):
@@ -97,6 +104,9 @@ def _step(here: object, part: str | int, path: KeyPath) -> str | int:
     name = plain(dotted(path))
     if isinstance(here, list):
         if isinstance(part, str) and not (part.isascii() and part.isdecimal() and len(part) < 10):
+            of_model = [i for i, entry in enumerate(here) if part in (entry, entry.get("model") if isinstance(entry, dict) else entry)]
+            if len(of_model) == 1:
+                return of_model[0]
             raise EditError(f"`{name}` is a list: `{plain(part)}` is no position in it", f"say which entry: `{name}[0]`")
         position = int(part)
         if position >= len(here):

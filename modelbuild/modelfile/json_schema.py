@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modelbuild.method import REQUIRED, Method, Param
@@ -11,6 +11,7 @@ from modelbuild.methods import installed, load
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
 from modelbuild.modelfile.evaluation import SOUP
 from modelbuild.modelfile.schema import ExpertTable, ModelfileTable
+from modelbuild.modelfile.sweep import EXCLUDE, INCLUDE
 
 Schema = dict[str, Any]
 
@@ -18,6 +19,15 @@ _VARIABLE = {"$ref": "#/$defs/Variable"}
 _NAME = r"^(?=.*[A-Za-z0-9_-])[A-Za-z0-9_.-]+$"
 _MIXING = ("experts", "shared_experts", "gate", "experts_per_token")
 _OF_ALL = ("method", "base", "dtype", "keep", "nonfinite", "seed", "output", "tokenizer")
+_LISTS = ("inputs", "slices", "tokenizer", "output", "experts", "shared_experts")
+"""Keys into which a matrix reaches with dots."""
+
+_ANY: Schema = {"anyOf": [{"type": ["number", "string", "boolean"]}, {"type": "array", "items": {"type": "number"}, "minItems": 1}]}
+"""A value that a matrix may hold."""
+
+_SWEPT = "(method in matrix)"
+"""No method is called like that."""
+
 _OF_MERGES = (*_OF_ALL, "inputs", "slices", "embed", "head", "scope", "vocabulary")
 
 
@@ -29,10 +39,18 @@ def json_schema() -> Schema:
     for unused in ("InputTable", "SliceInputTable", "SliceTable", "RuleTable"):
         definitions.pop(unused)
     methods = {name: _merge(load(name), merge) for name in installed()} | _products(merge)
+    matrices = {key: table for name, merge in methods.items() for key, table in _matrix(name, merge["properties"]).items()}
+    for name in methods:
+        methods[name]["properties"]["matrix"] = {"$ref": f"#/$defs/{name}.matrix"}
+    methods[_SWEPT] = _of_any_method(merge, tuple(methods))
     definitions |= methods
     for table in definitions.values():
         _let_variables_stand(table)
     definitions |= {f"{name}.{param.name}": _param(param, _meanings(load(name))) for name in installed() for param in load(name).params}
+    definitions |= matrices
+    for name, one in (("Lists", _listed(_ANY)), ("Values", _ANY)):
+        definitions[name] = {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [one, {"$ref": f"#/$defs/{name}"}]}}
+    definitions["Swept"] = {"not": {"anyOf": [{"type": "object"}, {"type": "array", "contains": {"type": "object"}}]}}
     definitions["Variable"] = {"type": "string", "pattern": r"^\$\{[^{}]+\}$", "description": "A constant of [vars]."}
     properties = schema["properties"]
     properties["merge"] = {
@@ -40,6 +58,12 @@ def json_schema() -> Schema:
         "description": "Merges by name; each can be built.",
         "propertyNames": {"pattern": _NAME},
         "additionalProperties": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in methods]},
+    }
+    properties["group"] = {
+        "type": "object",
+        "description": "Names by which several merges are built; a member is a merge, a group or a glob.",
+        "propertyNames": {"pattern": _NAME},
+        "additionalProperties": {"anyOf": [_list({"type": "string", "minLength": 1}), _VARIABLE]},
     }
     properties["source"] |= {"description": "Checkpoints by name; they are read and never written.", "propertyNames": {"pattern": _NAME}}
     return {
@@ -125,6 +149,59 @@ def _products(keys: Schema) -> dict[str, Schema]:
         EXTRACTION: _table(extracting, ["method", "base", "inputs"]),
         COMBINATION: _table(combining, ["method", "inputs"]),
     }
+
+
+def _matrix(name: str, properties: Schema) -> dict[str, Schema]:
+    """Return the schemas of a method's matrix: lists of what a merge's keys may be; and of one point, which is added or left out.
+
+    Args:
+        name: the method.
+        properties: what a merge by it has.
+
+    """
+    values = {key: {"$ref": f"#/$defs/{name}/properties/{key}"} for key in properties if key not in _LISTS}
+    point = f"{name}.point"
+    entry = properties["inputs"]["items"]["anyOf"][1]["properties"] if "inputs" in properties else {}
+
+    def table(wrap: Callable[[Schema], Schema], inner: Schema) -> Schema:
+        deep = {"anyOf": [wrap(_ANY), inner]}  # inputs.code.weight, with or without quotes
+        of_input = {
+            "type": "object",
+            "properties": {key: wrap(_swept(value)) for key, value in entry.items()},
+            "additionalProperties": False,
+        }
+        below = dict.fromkeys(_LISTS, inner) | {"inputs": {"type": "object", "additionalProperties": of_input}}
+        return {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {**{key: wrap(_swept(value)) for key, value in values.items()}, **below},
+            "patternProperties": {r"[.\[]": deep},
+            "additionalProperties": False,
+        }
+
+    matrix = table(_listed, {"$ref": "#/$defs/Lists"})
+    entries = _list({"$ref": f"#/$defs/{point}"})
+    matrix["properties"] |= {INCLUDE: {**entries, "description": "As GitHub Actions takes it."}, EXCLUDE: entries}
+    matrix["description"] = "Values of parameters: a variant of the merge for every combination."
+    return {f"{name}.matrix": matrix, point: table(lambda value: value, {"$ref": "#/$defs/Values"})}
+
+
+def _listed(value: Schema) -> Schema:
+    """Return the schema of the values of one parameter of a matrix."""
+    return {"anyOf": [_list(value), _VARIABLE]}
+
+
+def _swept(value: Schema) -> Schema:
+    """Return what of a key's values a matrix may hold: all but rules."""
+    return {"allOf": [value, {"$ref": "#/$defs/Swept"}]}
+
+
+def _of_any_method(keys: Schema, methods: tuple[str, ...]) -> Schema:
+    """Return the table of a merge whose matrix says by which methods, or from which bases: what else it takes is known then alone."""
+    method = {"anyOf": [_list({"enum": [*methods]}), _VARIABLE]}
+    matrix = {"type": "object", "properties": {"method": method}, "anyOf": [{"required": ["method"]}, {"required": ["base"]}]}
+    own = {key: keys[key] for key in _OF_ALL if key != "method"}
+    return {"type": "object", "properties": {**own, "matrix": matrix}, "required": ["matrix"]}
 
 
 def _span() -> Schema:

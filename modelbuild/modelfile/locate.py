@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,6 +47,30 @@ class Locator:
         self.file_label = file_label
         self.text = text
         self.edits = tuple(edits)
+        self._origins: dict[KeyPath, tuple[KeyPath, Mapping[KeyPath, KeyPath]]] = {}
+
+    def come_from(self, table: KeyPath, written: KeyPath, values: Mapping[KeyPath, KeyPath]) -> None:
+        """Learn that a table stands in no file: it was made from another.
+
+        Args:
+            table: the path of the table that was made.
+            written: the path of the table that it was made from.
+            values: where those of its values stand that come from elsewhere, by their paths in the table.
+
+        """
+        self._origins[table] = (written, values)
+
+    def written(self, path: KeyPath, *, key: bool = False) -> KeyPath:
+        """Return where what stands at `path` was written; with `key`, where its last key was."""
+        if not self._origins or path[:2] not in self._origins:
+            return path
+        table, values = self._origins[path[:2]]
+        rest = path[2:]
+        for end in range(len(rest), 0, -1):
+            if rest[:end] in values:
+                at = values[rest[:end]]
+                return at[:-1] if key and end == len(rest) and isinstance(at[-1], int) else (*at, *rest[end:])
+        return (*table, *rest)
 
     def place(self, path: KeyPath) -> Place:
         """Return where the value at `path` starts, or its key for a table made by a header or a dotted key.
@@ -74,6 +98,7 @@ class Locator:
             hint: one way out.
 
         """
+        path = self.written(path, key=key)
         if edit := self.edit_of(path):
             at = plain(dotted(path), _PATH_LIMIT)
             return Problem(what, at, None, (*facts, f"from: `--set {plain(edit.text)}`"), hint)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from modelbuild.modelfile.evaluation import Check, Search
 from modelbuild.modelfile.locate import Locator
@@ -155,6 +157,8 @@ class Output:
     """Bytes, or 0: link the cache's packs."""
     dtype: str = ""
     """safetensors code ("BF16") or ""."""
+    push: str = ""
+    """Where `push` publishes it, hf://namespace/name[@branch]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,10 @@ class Merge:
     path: KeyPath
     mixture: Mixture = Mixture()
     """Of method "moe"."""
+    sweep: str = ""
+    """The merge whose matrix made it, or ""."""
+    point: Mapping[str, Scalar | Gradient] = field(default_factory=dict)
+    """What it has from the matrix, by parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +202,7 @@ class CacheSettings:
     max_size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Modelfile:
     """A whole Modelfile, in the order it was written."""
 
@@ -208,11 +216,24 @@ class Modelfile:
     locator: Locator = field(compare=False, repr=False)
     """Finds file, line and column of a key path, and words a Problem there."""
     notes: tuple[str, ...] = ()
-    """What was taken another way than it was written; only of configurations that are no Modelfiles."""
+    """What was taken another way than it was written."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Targets that can be built by one name: names of merges and groups, and globs."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     searches: Mapping[str, Search] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The tables as written, after `--set` and with variables replaced."""
 
     @property
     def read(self) -> Mapping[str, Source]:
         """Everything that is read: sources and their adapters, by name."""
         return {**self.sources, **self.adapters}
+
+    @cached_property
+    def sweeps(self) -> Mapping[str, tuple[str, ...]]:
+        """The variants of each merge that has a matrix, by its name."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, merge in self.merges.items():
+            if merge.sweep:
+                found[merge.sweep] = (*found.get(merge.sweep, ()), name)
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from modelbuild.modelfile.checks import check
 from modelbuild.modelfile.convert import convert
 from modelbuild.modelfile.edits import edit
 from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.matrix import expand
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.schema import ModelfileTable
 from modelbuild.modelfile.syntax import syntax_problem
@@ -111,15 +113,17 @@ def validated(
         ModelbuildError: with every problem, in the order of the file.
 
     """
-    problems = check(document, locator) | {**problems}
+    expanded = expand(document, locator)
+    document, notes = expanded.document, (*notes, *expanded.notes)
+    problems = check(document, locator) | {**expanded.problems} | {**problems}
     try:
-        table = ModelfileTable.model_validate(document)
+        table = ModelfileTable.model_validate(document, context=expanded.variants)
     except ValidationError as error:
         problems = refusals(error.errors(include_url=False)[:_MOST_TOLD], document, locator) | problems
         table = None
     if table is None or problems or edit_problems:
         raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
-    return convert(table, path, locator, notes)
+    return replace(convert(table, path, locator, notes, expanded.variants), document=document)
 
 
 def _refuse_many(file: str, document: dict[str, Any]) -> None:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from modelbuild.names import is_node_name, parse_size
+from modelbuild.sources.hub import is_address
 
 FORMAT_VERSION = 1
 """The version of the format that this program reads."""
@@ -26,8 +38,9 @@ def _finite(value: float) -> float:
     return value
 
 
-def _node_name(name: str) -> str:
-    if not is_node_name(name):
+def _node_name(name: str, info: ValidationInfo) -> str:
+    made = name in (info.context or ())
+    if not made and not is_node_name(name):
         raise PydanticCustomError("node_name", "not a name")
     return name
 
@@ -35,6 +48,12 @@ def _node_name(name: str) -> str:
 def _path(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("path_nul", "not a path")
+    return text
+
+
+def _hub(text: str) -> str:
+    if not is_address(text):
+        raise PydanticCustomError("hub", "no place on the hub")
     return text
 
 
@@ -110,6 +129,7 @@ def _setting_kind(value: object) -> str | None:
 
 Text = Annotated[str, Field(min_length=1)]
 PathText = Annotated[Text, AfterValidator(_path)]
+HubText = Annotated[Text, AfterValidator(_hub), WithJsonSchema({"type": "string", "pattern": "^hf://[^/@]+/[^/@]+(@.+)?$"})]
 Integer = Annotated[int, AfterValidator(_fitting)]
 Float = Annotated[float, AfterValidator(_finite)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
@@ -233,6 +253,7 @@ class OutputTable(Table):
     path: PathText | None = None
     shard_size: Size | None = None
     dtype: Dtype | None = None
+    push: HubText | None = None
 
 
 class AdapterTable(Table):
@@ -278,6 +299,8 @@ class MergeTable(ParameterTable):
     gate: Literal["hidden", "cheap_embed", "random"] | None = None
     experts_per_token: Count | None = None
     output: OutputTable | None = None
+    matrix: dict[str, Any] | None = None
+    """Never here when it is read: see `modelbuild.modelfile.matrix`."""
 
 
 class PromptTable(Table):
@@ -365,6 +388,7 @@ class ModelfileTable(Table):
     merge: dict[NodeName, MergeTable] = {}
     check: dict[NodeName, CheckTable] = {}
     search: dict[NodeName, SearchTable] = {}
+    group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
     cache: CacheTable | None = None
 
 

@@ -31,6 +31,7 @@ _EXPECTED = {
     "span_length": "two integers: the first layer, and the last + 1",
     "span_negative": "layers counted from 0",
     "bound": 'a number, or an expression such as "1.05 * best(parents)"',
+    "hub": "a place on the hub: hf://namespace/name, or hf://namespace/name@branch",
     "size": 'a size such as "5GB" or "512 MiB"',
     "value": "a number, a string, true, false, or a list of numbers",
     "setting": "a number, a string, true, false, a list of numbers, or a list of rules",
@@ -95,6 +96,7 @@ class Report:
 
     def add(self, path: KeyPath, what: str, *, key: bool = False, facts: Sequence[str] = (), hint: str = "") -> None:
         """Report that `what` is wrong at `path`; `key` says that the key is at fault, not its value."""
+        path = self.locator.written(path, key=key)
         self.problems.setdefault(path, self.locator.problem(what, path, key=key, facts=facts, hint=hint))
 
 
@@ -103,6 +105,7 @@ def refusals(errors: Sequence[ErrorDetails], document: Mapping[str, Any], locato
     report = Report(locator)
     for error in errors:
         path, parent = _path(error["loc"], document)
+        path = locator.written(path)
         _word(report, error, path, parent)
     return report.problems
 
@@ -141,7 +144,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge", "check", "search"):
+    if len(path) == 2 and path[0] in ("source", "merge", "group", "check", "search"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from modelbuild.checkpoint.config import CODE_KEYS, Config, with_dtype, without_code
@@ -79,6 +80,13 @@ class Plan:
     aliased: int
     equal: tuple[tuple[str, tuple[Ref, ...]], ...]
     warnings: tuple[str, ...]
+
+    @cached_property
+    def leaves(self) -> frozenset[Leaf]:
+        """The tensors of sources that the targets rest on."""
+        refs = [need for action in self.actions for need in action.needs]
+        refs += [ref for target in self.targets.values() for ref in target.tensors.values()]
+        return frozenset(ref for ref in refs if isinstance(ref, Leaf))
 
 
 def make_plan(graph: Graph, checkpoints: Mapping[str, Checkpoint], targets: Iterable[str], root: Path, cache: Path) -> Plan:

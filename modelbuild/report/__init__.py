@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from modelbuild.events import Event
-from modelbuild.report.page import Page
+if TYPE_CHECKING:
+    from modelbuild.events import Event
+    from modelbuild.report.page import Page
 
-Mode = Literal["quiet", "lines", "verbose", "live"]
+Mode = Literal["quiet", "none", "lines", "verbose", "live"]
 
 
 class Reporter(Protocol):
@@ -26,19 +27,23 @@ class Reporter(Protocol):
         """Leave nothing unfinished on the page."""
 
 
-def reporter(mode: Mode, page: Page, clock: Callable[[], float] = time.monotonic) -> Reporter:
+def reporter(
+    mode: Mode, page: Page, clock: Callable[[], float] = time.monotonic, size: Callable[[], tuple[int, int]] | None = None
+) -> Reporter:
     """Return what shows a build on `page`.
 
     Args:
-        mode: quiet (warnings alone), lines (for logs), verbose (a line for every action) or live (a progress bar that goes away).
+        mode: quiet (warnings alone), none (notes and warnings), lines (for logs), verbose (a line for every action) or live (a
+            few lines that are drawn again and again, and go away in the end).
         page: where.
         clock: seconds.
+        size: tells the columns and rows of the terminal as it is now; None for those of the page.
 
     """
     if mode == "live":
-        from modelbuild.report.fancy import Fancy
+        from modelbuild.report.live import Live
 
-        return Fancy(page, clock)
+        return Live(page, clock, size or (lambda: (page.look.width or 80, 24)))
     from modelbuild.report.plain import Plain
 
-    return Plain(page, clock, quiet=mode == "quiet", verbose=mode == "verbose")
+    return Plain(page, clock, quiet=mode == "quiet", verbose=mode == "verbose", silent=mode == "none")

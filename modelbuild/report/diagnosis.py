@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from modelbuild.build.doctoring import Diagnosis
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import counted
+from modelbuild.usecases.doctoring import Diagnosis
 
 _STYLES = {"good": "green", "odd": "yellow", "bad": "red"}
 _WORDS = {"good": "", "odd": "note: ", "bad": "error: "}

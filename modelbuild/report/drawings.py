@@ -1,11 +1,13 @@
-"""The graph of merges drawn: as a tree of text, for mermaid, for graphviz."""
+"""The graph of merges drawn: as a tree of text, for mermaid, for graphviz, as SVG and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Literal
 
-from modelbuild.build.inspect import GraphNode, GraphView
 from modelbuild.report.page import Look
+from modelbuild.usecases.flowchart import mermaid, told
+from modelbuild.usecases.graphing import GraphNode, GraphView
 
 
 def tree(view: GraphView, look: Look) -> str:
@@ -43,35 +45,28 @@ def _branch(node: GraphNode, nodes: dict[str, GraphNode], drawn: set[str], look:
         yield from _branch(nodes[name], nodes, drawn, look, (lead[1] + (end if last else fork), lead[1] + ("    " if last else bar)))
 
 
-def mermaid(view: GraphView) -> str:
-    """Write the graph as a mermaid flowchart, from sources to targets."""
-    ids = {node.name: f"n{i}" for i, node in enumerate(view.nodes)}
-    lines = ["flowchart LR"]
-    for node in view.nodes:
-        text = f'"{_entities(node.name)}<br>{_entities(node.label)}"'
-        lines.append(f"    {ids[node.name]}{f'[({text})]' if node.kind == 'source' else f'[{text}]'}")
-    lines += [f"    {ids[name]} --> {ids[node.name]}" for node in view.nodes for name in node.inputs]
-    return "\n".join(lines)
-
-
 def dot(view: GraphView) -> str:
     """Write the graph in the language of graphviz, from sources to targets."""
     lines = ["digraph modelfile {", "    rankdir=LR;", "    node [shape=box];"]
     for node in view.nodes:
         shape = ", shape=cylinder" if node.kind == "source" else ""
-        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(node.label)}"{shape}];')
+        lines.append(f'    "{_quoted(node.name)}" [label="{_quoted(node.name)}\\n{_quoted(told(node))}"{shape}];')
     lines += [f'    "{_quoted(name)}" -> "{_quoted(node.name)}";' for node in view.nodes for name in node.inputs]
     return "\n".join([*lines, "}"])
-
-
-def _entities(text: str) -> str:
-    """Write as mermaid's entities what its quoted strings or its HTML would take for their own."""
-    return "".join(f"#{ord(char)};" if char in '#"<>&`\\' else char for char in text)
 
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-FORMATS: dict[str, Callable[[GraphView], str]] = {"mermaid": mermaid, "dot": dot}
-"""Those that look the same everywhere."""
+def drawn(view: GraphView, form: Literal["mermaid", "dot", "svg", "html"]) -> str:
+    """Draw the graph in a form that looks the same everywhere."""
+    if form == "svg":
+        from modelbuild.report.svg import svg
+
+        return svg(view)
+    if form == "html":
+        from modelbuild.report.pages import graph
+
+        return graph(view)
+    return mermaid(view) if form == "mermaid" else dot(view)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from modelbuild.report.words import ANY_NUMBER
 
 if TYPE_CHECKING:
-    from modelbuild.build.inspect import MethodView
+    from modelbuild.usecases.catalogue import MethodView
 
 
 def document(value: object) -> str:
-    """Write a result, or a table of results, as JSON: dataclasses as objects, tuples as arrays, paths as strings."""
+    """Write a result, or a table of results, as JSON: dataclasses as objects, paths as strings, infinity and NaN as null."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False)
 
 
@@ -39,4 +40,6 @@ def _plain(value: object) -> Any:
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return str(value) if isinstance(value, Path) else value

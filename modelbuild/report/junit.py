@@ -6,7 +6,7 @@ import re
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
-from modelbuild.build.testing import Checked, Result
+from modelbuild.usecases.testing import Checked, Result
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write."""

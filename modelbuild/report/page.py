@@ -11,6 +11,7 @@ from typing import TextIO
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "error": "1;31"}
 _NARROWEST = 16
+_SIZE = re.compile(r"(\d) ([kMGT]?B\b)")
 _OURS = re.compile("(" + "|".join(re.escape(f"\x1b[{code}m") for code in ("0", *_STYLES.values())) + ")")
 
 
@@ -47,7 +48,8 @@ class Look:
             return [start + text]
         width = max(self.width, indent + _NARROWEST)
         wrapper = textwrap.TextWrapper(width, start, " " * indent, break_long_words=False, break_on_hyphens=False)
-        return wrapper.wrap(text) or [start.rstrip()]
+        lines = wrapper.wrap(_SIZE.sub("\\1\u00a0\\2", text))  # a size and its unit stay together
+        return [line.replace("\u00a0", " ") for line in lines] or [start.rstrip()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class Page:
             self.stream.write(self.safe(text) + "\n")
             self.stream.flush()
 
+    def tell(self, text: str) -> None:
+        """Print lines without colour, broken where the page is too narrow for them; what is broken off is set in."""
+        lines = text.split("\n")
+        indents = [len(line) - len(line.lstrip(" ")) for line in lines]
+        broken = [self.look.wrapped(line.lstrip(" "), indent + 2, first=indent) for line, indent in zip(lines, indents, strict=True)]
+        self.say("\n".join(part for parts in broken for part in parts))
+
     def safe(self, text: str) -> str:
         """Return `text` with what the page cannot show, or a terminal would obey, escaped; colours of our own stay."""
         if self.look.ascii:
@@ -80,6 +89,11 @@ class Page:
         if not self.look.colour:
             return _escaped(text)
         return "".join(part if i % 2 else _escaped(part) for i, part in enumerate(_OURS.split(text)))
+
+
+def uncoloured(text: str) -> str:
+    """Return text without colours of our own."""
+    return _OURS.sub("", text)
 
 
 def _escaped(text: str) -> str:

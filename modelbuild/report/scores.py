@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from itertools import groupby
 
-from modelbuild.build.contrasting import Compared, Comparison, Contrast
-from modelbuild.build.searching import Found
-from modelbuild.build.testing import Checked, Result
 from modelbuild.checks.intervals import Interval
 from modelbuild.checks.verdicts import shown
 from modelbuild.report.page import Look
 from modelbuild.report.words import counted, seconds
+from modelbuild.usecases.contrasting import Compared, Contrast, Contrasts
+from modelbuild.usecases.searching import Found
+from modelbuild.usecases.testing import Checked, Result
 
 _WORDS = {"passed": ("ok", "green"), "failed": ("FAILED", "error"), "measured": ("measured", "cyan"), "skipped": ("skipped", "yellow")}
 _SHOWN = 5
@@ -44,7 +44,7 @@ def _rows(one: Result, width: int, look: Look) -> list[str]:
     return [head + look.paint(style, word) + " " * (_WIDEST + 2 - len(word)) + first[indent:], *more]
 
 
-def compared(found: Comparison, look: Look) -> str:
+def compared(found: Contrasts, look: Look) -> str:
     """Show each check as a table: a row for each model, with its score, its interval and its difference to the first."""
     width = max(len(name) for name in found.models)
     lines: list[str] = []

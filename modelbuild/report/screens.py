@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelbuild.build.fetching import FetchedSource
-from modelbuild.build.inspect import Explanation, MethodView, ShownTarget, ShownTensor, TargetStatus
-from modelbuild.build.pinning import LockView
-from modelbuild.build.verifying import Verification
+from modelbuild.modelfile.sweep import MARK
 from modelbuild.names import human_bytes
+from modelbuild.report import variants
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
-from modelbuild.stale import Change
 
-_DIGEST = 64
+if TYPE_CHECKING:
+    from modelbuild.stale import Change
+    from modelbuild.usecases.catalogue import MethodView
+    from modelbuild.usecases.explaining import Explanation
+    from modelbuild.usecases.fetching import FetchedSource
+    from modelbuild.usecases.freshness import TargetStatus
+    from modelbuild.usecases.inspect import ShownTarget, ShownTensor
+    from modelbuild.usecases.pinning import LockView
+    from modelbuild.usecases.pushing import Pushed
+    from modelbuild.usecases.verifying import Verification
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 _SHOWN = 12
 """Digits of a digest or a key that people are shown; the JSON documents have all."""
 
@@ -24,15 +33,21 @@ _STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
 
 def status(found: Sequence[TargetStatus], look: Look) -> str:
     """Show each target with its state and, where it is stale, why."""
-    name = max((len(one.name) for one in found), default=0)
+    tables = dict(variants.sweeps(found))
+    apart = [one for one in found if one.name.partition(MARK)[0] not in tables]
+    name = max((len(one.name) for one in apart), default=0)
     lines = []
-    for one in found:
+    for one in apart:
         line = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}"
         if one.state == "stale":
             line += f"  {one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "  only to be written"
         lines.append(line)
         for reason in one.reasons:
             lines += look.wrapped(reason, name + 4, first=name + 2)
+    for sweep, group in tables.items():
+        lines.append(variants.status(sweep, group, look))
+        for reason in dict.fromkeys(reason for one in group for reason in one.reasons):
+            lines += look.wrapped(reason, 4, first=2)
     return "\n".join(lines)
 
 
@@ -52,20 +67,19 @@ def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False
             quiet[one.why] += 1
             continue
         lines.append(f"{one.tensor}: {look.paint(_STATES[one.state], one.state)}, {one.why}")
-        lines += _changes(one.changes, look)
+        lines += change_lines(one.changes, look)
     if not stale_only:
         lines += [f"{counted(count, 'tensor')} {are(count)} fresh: {why}" for why, count in quiet.items()]
     return "\n".join(lines)
 
 
-def _changes(changes: Sequence[Change], look: Look) -> list[str]:
+def change_lines(changes: Sequence[Change], look: Look) -> list[str]:
+    """Show what changed, a line each: its old value and its new one."""
     return table([(change.field, f"{_value(change.old)} -> {_value(change.new)}") for change in changes], look, indent=4)
 
 
 def _value(text: str) -> str:
-    if len(text) == _DIGEST and set(text) <= set("0123456789abcdef"):
-        return text[:_SHOWN]
-    return text or "nothing"
+    return _DIGEST.sub(lambda found: found[0][:_SHOWN], text) or "nothing"
 
 
 def show(target: ShownTarget, look: Look) -> str:
@@ -109,13 +123,14 @@ def _literal(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
+_HINT = "`modelbuild methods NAME` shows parameters, formula and source of one"
 _PRODUCTS = "no merges of tensors, and on docs/modelfile.md: moe, extract_lora, merge_loras"
 
 
 def methods(found: Sequence[MethodView], look: Look) -> str:
     """Show what methods there are, a line each."""
     rows = [(one.name, _first_sentence(one.text)) for one in found]
-    return "\n".join([*table(rows, look), "", "`modelbuild methods NAME` shows parameters, formula and source of one", _PRODUCTS])
+    return "\n".join([*table(rows, look), "", *look.wrapped(_HINT), *look.wrapped(_PRODUCTS)])
 
 
 def method(one: MethodView, look: Look) -> str:
@@ -166,6 +181,22 @@ def fetched(sources: Sequence[FetchedSource]) -> str:
         f"{one.name} at {one.commit[:12]}: {counted(len(one.files), 'file')}, {human_bytes(one.nbytes)}, {one.brought} of them fetched now"
         for one in sources
     )
+
+
+def pushed(view: Pushed, *, verbose: bool) -> str:
+    """Say what was sent where, or would be; `verbose` names the files."""
+    if view.state == "would build":
+        return f"would build {view.target} first: what of it {view.to} lacks is not known before"
+    kept = f", {counted(view.kept, 'file')} there already" if view.kept else ""
+    if view.state == "unchanged":
+        return f"{view.to} is up to date{kept}"
+    lines = [f"  {name}  {human_bytes(size)}" for name, size in view.sent] + [f"  {name}  removed" for name in view.removed]
+    did = "pushed" if view.state == "pushed" else "would push"
+    removed = f", {len(view.removed)} removed" if view.removed else ""
+    what = f"{counted(len(view.sent), 'file')}, {human_bytes(view.nbytes)}{kept}{removed}"
+    made = ", in a new repository" if view.created else ""
+    last = f"{did} {view.target} to {view.to}{f' at {view.commit[:12]}' if view.commit else ''}{made}: {what}"
+    return "\n".join([*(lines if verbose else ()), last])
 
 
 def locked(view: LockView) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from modelbuild.build.cleaning import Cleaned
-from modelbuild.build.housekeeping import CacheListing, CacheSize
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ago, counted, listed
+from modelbuild.usecases.cleaning import Cleaned
+from modelbuild.usecases.housekeeping import CacheListing, CacheSize
 
 _SHOWN = 12
 

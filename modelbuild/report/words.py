@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+
+from modelbuild.modelfile.sweep import MARK
 
 ANY_NUMBER = 1 << 20
 """A limit as high as this is none."""
+
+_MANY = 3
+"""Variants of a merge that are counted instead of named."""
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -13,6 +19,16 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 def listed(names: Sequence[str]) -> str:
     """Join names: a, b and c."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1] if names else "")))
+
+
+def gathered(names: Sequence[str]) -> list[str]:
+    """Write many variants of one merge as one: `5 variants of x`."""
+    counts = Counter(name.partition(MARK)[0] for name in names if MARK in name)
+    words = [
+        f"{counts[merge]} variants of {merge}" if counts.get(merge := name.partition(MARK)[0], 0) >= _MANY and MARK in name else name
+        for name in names
+    ]
+    return list(dict.fromkeys(words))
 
 
 def counted(count: int, noun: str) -> str:

@@ -26,8 +26,21 @@ class Address:
     revision: str
 
 
-def ask(address: Address, what: str, call: Callable[[], T], *, offline: bool) -> T:
-    """Ask the hub, again where it could not answer; no error says more of a request than its status."""
+Refusal = Callable[[Exception, int | None], ModelbuildError]
+"""Words what the hub answered: the client's error, and the status where there is one."""
+
+
+def ask(address: Address, what: str, call: Callable[[], T], *, offline: bool, refused: Refusal | None = None) -> T:
+    """Ask the hub, again where it could not answer; no error says more of a request than its status.
+
+    Args:
+        address: the repository.
+        what: is asked for, in words.
+        call: asks; it may be called several times.
+        offline: the hub may not be asked: what the client has is all there is.
+        refused: words a refusal; None for those of reading.
+
+    """
     from huggingface_hub import errors
 
     waits = iter(WAITS)
@@ -40,9 +53,10 @@ def ask(address: Address, what: str, call: Callable[[], T], *, offline: bool) ->
             status = _status(error)
             if isinstance(error, OSError) and error.errno and status is None and not isinstance(error, ConnectionError):
                 raise  # of this machine's disk
-            wait = None if offline or (status is not None and status not in _BUSY) else next(waits, None)
+            final = offline or isinstance(error, errors.OfflineModeIsEnabled) or (status is not None and status not in _BUSY)
+            wait = None if final else next(waits, None)
             if wait is None:
-                raise _refused(address, what, error, status, offline=offline) from None
+                raise (refused(error, status) if refused else _refused(address, what, error, status, offline=offline)) from None
             time.sleep(wait)
 
 
@@ -82,7 +96,7 @@ def _refused(address: Address, what: str, error: Exception, status: int | None, 
             errors.RepositoryNotFoundError,
             f"there is no repository `{address.repo}`, or it is private",
             (),
-            f"correct `from`; if it is private, {_LOG_IN}",
+            f"correct the name; if it is private, {_LOG_IN}",
             Exit.SOURCE,
         ),
         (errors.RemoteEntryNotFoundError, f"{what} does not exist", (), "choose another revision", Exit.SOURCE),

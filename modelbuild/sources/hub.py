@@ -21,6 +21,9 @@ from modelbuild import files
 from modelbuild.cache.stattable import stat_tuple
 from modelbuild.checkpoint.header import TensorInfo, header_length, parse_header, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.names import plain
+from modelbuild.sources import arriving
+from modelbuild.sources.arriving import Told
 from modelbuild.sources.asking import Address, ask, not_here
 from modelbuild.sources.checkpoint import read_json
 from modelbuild.sources.hubcache import hashed, read_table, repository, shelf, snapshot
@@ -34,13 +37,22 @@ _HEAD_BYTES = 1 << 17
 """What is read of a weight file at first: most headers are shorter."""
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is `hf://namespace/name[@revision]`."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def is_hub(location: str) -> bool:
     """Tell whether a source's location is one on the hub."""
     return location.startswith(PREFIX)
 
 
-def parse_address(location: str) -> Address:
+def parse_address(location: str, said: str = "`from` is") -> Address:
     """Read `hf://namespace/name[@revision]`.
+
+    Args:
+        location: the text.
+        said: what an error calls it by.
 
     Raises:
         ModelbuildError: exit 2 if it is not of that form.
@@ -49,7 +61,7 @@ def parse_address(location: str) -> Address:
     match = _ADDRESS.fullmatch(location)
     if not match:
         hint = "write hf://namespace/name or hf://namespace/name@revision"
-        raise ModelbuildError(Problem("this is no place on the hub", facts=(f"`from` is {location}",), hint=hint))
+        raise ModelbuildError(Problem("this is no place on the hub", facts=(f"{said} {plain(location)}",), hint=hint))
     return Address(match["repo"], match["revision"] or "main")
 
 
@@ -125,8 +137,12 @@ class HubFolder:
         self.fetch(name)
         return read_json(self.path(name))
 
-    def fetch(self, name: str) -> bool:
+    def fetch(self, name: str, told: Told = lambda arrived: None) -> bool:
         """Bring a file here if it is not, check it against the hub's digest, and tell whether it had to be brought.
+
+        Args:
+            name: of the file.
+            told: told of the bytes that are here.
 
         Raises:
             ModelbuildError: exit 4 if it is not what the hub lists, twice over; 5 or 7 if the hub does not give it.
@@ -135,9 +151,9 @@ class HubFolder:
         path = self._whole(name)
         there = path.exists()
         if not there:
-            self._download(name, again=False)
+            self._download(name, told, again=False)
         if not self._sound(name):
-            self._download(name, again=True)
+            self._download(name, told, again=True)
             if not self._sound(name):
                 facts = (f"the hub lists {self.listing[name].digest}", f"{path} is {hashed(path, self.listing[name].digest)}")
                 raise ModelbuildError(
@@ -178,12 +194,17 @@ class HubFolder:
             hint = "run the same command: it goes by the file now"
             raise ModelbuildError(Problem(f"`{name}` of {self.place} had another header before it was fetched", hint=hint), Exit.DIGEST)
 
-    def _download(self, name: str, *, again: bool) -> None:
+    def _download(self, name: str, told: Told, *, again: bool) -> None:
         import huggingface_hub
 
         def call() -> object:
             return huggingface_hub.hf_hub_download(
-                self.address.repo, name, revision=self.commit, local_files_only=self._offline, force_download=again
+                self.address.repo,
+                name,
+                revision=self.commit,
+                local_files_only=self._offline,
+                force_download=again,
+                tqdm_class=arriving.bar(told),
             )
 
         ask(self.address, f"`{name}` of {self.place}", call, offline=self._offline)

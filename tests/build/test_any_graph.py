@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from modelbuild import build as use_cases
 from modelbuild import files
-from modelbuild.build import Options, Outcome, stamp
+from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
+from modelbuild.usecases import Options, Outcome, stamp
 from tests.support.checkpoints import random_tensors
 from tests.support.doors import Gone
 from tests.support.projects import Project

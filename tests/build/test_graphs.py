@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases import Options
 from tests.build.test_killed import KILLED
 from tests.support.checkpoints import read_model
 from tests.support.projects import DIAMOND, Project

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
+from modelbuild import usecases as use_cases
 from modelbuild.events import Event, Merged
+from modelbuild.usecases import Options
 from tests.support.projects import DIAMOND, Project
 
 LIVE = 36
@@ -21,7 +21,7 @@ LIVE = 36
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from modelbuild.build import Options, Where, build
+from modelbuild.usecases import Options, Where, build
 from modelbuild.events import Merged
 
 left = int(sys.argv[2])
@@ -62,9 +62,10 @@ def test_an_interrupted_build_keeps_what_is_finished_and_the_old_output(diamond:
 
     def press(event: Event) -> None:
         nonlocal seen
-        seen += isinstance(event, Merged)
-        if seen == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+        if isinstance(event, Merged):
+            seen += 1
+            if seen == 5:
+                os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         use_cases.build(diamond.where, (), Options(jobs=1), press)
@@ -124,7 +125,7 @@ def test_a_null_build_imports_nothing_heavy_and_writes_nothing(diamond: Project,
     code = """
 import sys
 from pathlib import Path
-from modelbuild.build import Where, build
+from modelbuild.usecases import Where, build
 
 outcome = build(Where(Path(sys.argv[1])))
 heavy = {"torch", "numba", "numpy", "transformers", "networkx", "huggingface_hub", "pydantic", "diskcache"} & set(sys.modules)

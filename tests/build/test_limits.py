@@ -16,7 +16,7 @@ from tests.support.projects import DIAMOND, Project
 PEAK = """
 import sys
 from pathlib import Path
-from modelbuild.build import Options, Where, build
+from modelbuild.usecases import Options, Where, build
 
 print(build(Where(Path(sys.argv[1])), (), Options(jobs=2, memory=24_000_000)).peak_rss_bytes)
 """

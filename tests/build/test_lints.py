@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.support.checkpoints import llama_config, random_tensors
 from tests.support.projects import DIAMOND, Project
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelbuild.build.project import Project as Planned
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.plan import Action, Ref, Survey
 from modelbuild.stale import key_of
+from modelbuild.usecases.project import Project as Planned
 from tests.support.projects import Project
 
 METHODS = [load(name) for name, point in installed().items() if point.module.startswith("modelbuild.")]

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
+from modelbuild import usecases as use_cases
 from modelbuild.events import Event, Merged
+from modelbuild.usecases import Options
 from tests.support.projects import DIAMOND, Project
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build import Where, build, init
-from modelbuild.build.starter import TEMPLATES
 from modelbuild.errors import ModelbuildError
 from modelbuild.graph import bind
 from modelbuild.modelfile.parse import read
+from modelbuild.usecases import Where, build, init
+from modelbuild.usecases.starter import TEMPLATES
 
 FAMILY = Path(__file__).parents[2] / "examples" / "family"
 MODELS = ("base", "code", "math", "prose")

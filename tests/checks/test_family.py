@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.cli.conftest import Program, program
 from tests.test_loading import FAMILY, ROOT
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild import build as use_cases
 from modelbuild import lockfile
-from modelbuild.build import Options
-from modelbuild.build.samplers import first, sampler_of
-from modelbuild.build.searching import Trial, _best, _souped
+from modelbuild import usecases as use_cases
 from modelbuild.errors import ModelbuildError
 from modelbuild.lockfile import Lock, LockedSearch, LockedTrial
 from modelbuild.modelfile.evaluation import Axis, Search
 from modelbuild.modelfile.parse import parse
+from modelbuild.usecases import Options
+from modelbuild.usecases.samplers import first, sampler_of
+from modelbuild.usecases.searching import Trial, _best, _souped
 from tests.cli.conftest import Program, program
 from tests.support.checkpoints import VOCAB
 from tests.support.projects import Project
@@ -176,7 +176,7 @@ def test_a_search_in_a_lock_that_makes_no_sense_is_refused(searched: Project, ba
 
 def test_a_soup_is_built_of_what_the_lock_says_and_not_before(searched: Project, program: Program) -> None:
     """As the mean of those, byte for byte; when its inputs are others it has to be chosen again."""
-    from modelbuild.build.soups import definition_of
+    from modelbuild.usecases.soups import definition_of
 
     refused = program("-C", searched.root, "build", "soup")
     definition = definition_of(parse(Path("Modelfile.toml"), MODELFILE), parse(Path("Modelfile.toml"), MODELFILE).merges["soup"])

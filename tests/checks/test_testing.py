@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
-from modelbuild.build.testing import Checked
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.events import Event, Warned
+from modelbuild.usecases import Options
+from modelbuild.usecases.testing import Checked
 from tests.cli.conftest import Program, program
 from tests.support.checkpoints import random_tensors
 from tests.support.projects import Project
@@ -140,7 +140,7 @@ def test_a_command_without_bounds_need_not_score(checked: Project) -> None:
 
 
 def test_the_gate_lets_out_what_passes_and_says_loudly_what_was_not_checked(checked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelbuild.build.testing.ALWAYS", ("finite",))
+    monkeypatch.setattr("modelbuild.usecases.testing.ALWAYS", ("finite",))
     told: list[Event] = []
     tested = use_cases.gate(checked.where, ["one"])
     checked.edit("max = 3", "max = 2")

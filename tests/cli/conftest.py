@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from modelbuild.build import stamp
 from modelbuild.cache import stattable
 from modelbuild.cli import main
+from modelbuild.report import summary
+from modelbuild.usecases import foretelling, run, stamp
+from modelbuild.usecases.pace import Pace
+from tests.cli.screens import Screens
 from tests.support.projects import Project
 
 
@@ -42,9 +45,28 @@ def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
+def screens(request: pytest.FixtureRequest) -> Screens:
+    """What was printed before."""
+    return Screens(bool(request.config.getoption("--rewrite-screens")))
+
+
+@pytest.fixture
 def built(diamond: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project that is built, and whose sources are trusted to be what they were although they are young."""
     monkeypatch.setattr(stattable, "RACY_NS", 0)
     monkeypatch.setattr(stamp, "_RACY_NS", 0)
     diamond.build()
     return diamond
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything take the same time and memory, and sources be trusted although they are young."""
+    monkeypatch.setattr(stattable, "RACY_NS", 0)
+    monkeypatch.setattr(stamp, "_RACY_NS", 0)
+    monkeypatch.setattr(summary, "seconds", lambda span: "1.2s")
+    monkeypatch.setattr(Pace, "merging", lambda self, costs, jobs: 1.2)
+    monkeypatch.setattr(Pace, "memory", lambda self, held: 210_000_000)
+    monkeypatch.setattr(foretelling, "peak_rss", lambda: 210_000_000)
+    monkeypatch.setattr(foretelling, "buffers", lambda actions, budget: 0)
+    monkeypatch.setattr(run, "peak_rss", lambda: 210_000_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -83,7 +84,8 @@ def test_build_json_is_one_document_on_stdout(program: Program, diamond: Project
     ended = program("build", "--json", "-C", diamond.root)
 
     table = json.loads(ended.out)
-    assert [{"name": "release", "path": f"{diamond.root}/out/release", "state": "built", "tensors": 30}] == table["targets"]
+    target = {"name": "release", "path": f"{diamond.root}/out/release", "state": "built", "tensors": 30}
+    assert [{**target, "point": {}, "run": 36, "reused": 0, "nbytes": 21_024}] == table["targets"]
     assert {"total": 36, "run": 36, "reused": 0} == table["actions"]
     assert {"read", "written", "linked"} == set(table["bytes"])
     assert {"aliased", "seconds", "peak_rss_bytes", "warnings", "exact", "problems"} <= set(table)
@@ -107,7 +109,10 @@ def test_a_dry_run_of_what_is_known_is_exact_and_explained(program: Program, bui
     """t is another for every tensor of the slerp: twelve are live."""
     ended = program("build", "-n", "--explain", "--set", "merge.blend.t=0.5", "-C", built.root)
 
-    *told, forecast = ended.out.splitlines()
+    *told, forecast, _ = ended.out.splitlines()
+    recipe, told = told[:5], told[5:]
+    assert re.fullmatch("release: stale, of its recipe these changed since build [0-9a-f]{8}:", recipe[0])
+    assert "    merge.blend.t            nothing -> 0.5" == recipe[1]
     assert 24 == len(told)
     assert "blend::model.embed_tokens.weight: stale, these changed:" == told[0]
     assert "    params.t  0.6 -> 0.5" == told[1]
@@ -261,3 +266,30 @@ def test_init_takes_the_common_options(program: Program, project: Project):
     program("init", "new", "-C", project.root, "-f", "mine.toml", "-q")
 
     assert (project.root / "new/mine.toml").is_file()
+
+
+def test_the_log_lists_builds_and_restore_makes_the_first_again(program: Program, built: Project):
+    program("build", "-q", "-C", built.root, "--set", "merge.blend.t=0.5")
+    table = json.loads(program("log", "--json", "-C", built.root).out)
+    last, first = (build["id"] for build in table["builds"])
+
+    listed, whole = program("log", "-C", built.root), json.loads(program("log", first, "--json", "-C", built.root).out)
+    differ = program("diff", first, "release", "--exit-code", "-C", built.root)
+    restored = json.loads(program("restore", first, "--json", "-C", built.root).out)["restored"]
+    same = program("diff", first, "release", "--exit-code", "--json", "-C", built.root)
+
+    assert [last, first] == [line.split()[0] for line in listed.out.splitlines() if not line.startswith(" ")]
+    assert (first, (built.root / "Modelfile.toml").read_text()) == (whole["build"]["id"], *whole["texts"].values())
+    assert (1, "linked") == (differ.code, restored[0]["how"])
+    assert differ.out.splitlines()[-1].startswith("12 tensors differ, 18 are equal; ")
+    assert (0, {"equal", "compared"}, True) == (same.code, set(json.loads(same.out)), json.loads(same.out)["equal"])
+    assert "    merge.blend.t            nothing -> 0.5" in differ.out.splitlines()
+    assert 2 == program("restore", "ffff0000", "-C", built.root).code
+
+
+def test_why_ends_with_1_where_neither_rests_on_the_other(program: Program, built: Project):
+    path, none = program("why", "math", "release", "-C", built.root), program("why", "skills", "talk", "-C", built.root)
+
+    assert (0, 1) == (path.code, none.code)
+    assert ["math", "skills", "blend", "release"] == [line.split()[min(i, 1)] for i, line in enumerate(path.out.splitlines()[1:])]
+    assert "talk does not rest on skills, nor skills on talk\n" == none.out

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem
 from modelbuild.report.page import Look, Page
 from modelbuild.report.problems import problems

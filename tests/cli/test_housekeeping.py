@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Where
-from modelbuild.build.housekeeping import CacheSize
+from modelbuild import usecases as use_cases
 from modelbuild.cache import Packs, Staging
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.graph import bind
 from modelbuild.modelfile.parse import parse
+from modelbuild.usecases import Where
+from modelbuild.usecases.housekeeping import CacheSize
 from tests.support.projects import Project
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 
-from modelbuild.build.outcome import Actions, BuiltTarget, Bytes, Outcome
 from modelbuild.events import Event, Hashed, Merged, Noted, Published, Settled, Started, Warned
 from modelbuild.report import Mode, reporter
 from modelbuild.report.page import Look, Page
 from modelbuild.report.summary import forecast, summary
 from modelbuild.report.words import ago, counted, listed, seconds
+from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Outcome, Saved
 
 PLAIN = Look()
 EVENTS = (
@@ -28,9 +28,9 @@ EVENTS = (
 )
 
 
-def told(mode: Mode, events: tuple[Event, ...] = EVENTS, look: Look = PLAIN, clock: Iterator[float] | None = None) -> str:
+def told(mode: Mode, events: tuple[Event, ...] = EVENTS, look: Look = PLAIN) -> str:
     stream = io.StringIO()
-    with reporter(mode, Page(stream, look), (lambda: next(clock)) if clock else (lambda: 0.0)) as report:
+    with reporter(mode, Page(stream, look), lambda: 0.0) as report:
         for event in events:
             report(event)
     return stream.getvalue()
@@ -47,10 +47,23 @@ wrote out/release (5 files)
 
 
 def test_lines_say_how_far_it_is_every_ten_seconds():
-    """The clock is read at the start and at each tensor; once more where a line is due."""
-    clock = iter((0.0, 9.0, 11.0, 11.0))
+    """A tensor every 4 seconds."""
+    stream, now = io.StringIO(), [0.0]
+    with reporter("lines", Page(stream), lambda: now[0]) as report:
+        report(Started(("release",), 290, 201, 300, 1_000_000))
+        for i in range(6):
+            now[0] += 4.0
+            report(Merged("blend", f"{i}.weight", 100_000, 0.1, "not built before"))
 
-    assert "2 of 300 tensors: 1 merged, 1.0 kB\n" in told("lines", clock=clock)
+    expected = """\
+30%, 300.0 kB of 1.0 MB: 3 merged, 201 reused, 25.0 kB/s, about 28.0s left
+60%, 600.0 kB of 1.0 MB: 6 merged, 201 reused, 25.0 kB/s, about 16.0s left
+"""
+    assert expected == stream.getvalue().partition("\n")[2]
+
+
+def test_none_says_notes_and_warnings():
+    assert "note: `base` is the base, not an input\nwarning: `talk` has no weights\n" == told("none")
 
 
 def test_verbose_has_a_line_for_every_action():
@@ -63,23 +76,6 @@ def test_quiet_says_warnings_alone():
 
 def test_a_build_that_runs_nothing_is_not_announced():
     assert "" == told("lines", (Started(("release",), 290, 290, 290, 0),))
-
-
-def test_live_shows_a_bar_takes_it_away_and_keeps_what_is_said():
-    text = told("live", (*EVENTS, Warned("late")), Look(100, colour=True))
-
-    assert "1 merged, 201 reused, 1.0 kB" in text
-    assert "\x1b[36mnote:\x1b[0m `base` is the base, not an input\n" in text
-    assert "late\n" in text
-    assert text.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is back, the bar is gone
-
-
-def test_live_without_colour_uses_none():
-    assert "\x1b[3" not in told("live", EVENTS, Look(100))
-
-
-def test_live_without_work_shows_nothing():
-    assert "" == told("live", ())
 
 
 NOTHING = Bytes()
@@ -107,7 +103,7 @@ WRITTEN = Bytes(1_200_000_000, 3_100_000_000, 0)
         (outcome("fresh"), "release is fresh: 290 tensors, nothing to do (41.2s)"),
         (outcome("fresh", "fresh", "fresh"), "release, deep and talk are fresh: 870 tensors, nothing to do (41.2s)"),
         (outcome("fresh", run=3, reused=287), "release came out unchanged in 41.2s: 290 tensors, 287 reused, 3 merged, 0 B written"),
-        (outcome("failed", run=3, reused=0, count=WRITTEN), "release failed after 41.2s: 0 reused, 3 merged, 3.1 GB written"),
+        (outcome("failed", run=3, reused=0, count=WRITTEN), "release failed after 41.2s: 3 merged, 3.1 GB written"),
         (
             outcome("failed", "built", run=3, reused=287, count=WRITTEN),
             "release failed; built deep in 41.2s: 290 tensors, 287 reused, 3 merged, 3.1 GB written",
@@ -119,12 +115,34 @@ def test_the_last_line_of_a_build(done: Outcome, line: str):
     assert line == summary(done)
 
 
-def test_the_line_of_a_forecast():
-    count = Bytes(1_200_000_000, 300_000_000, 0)
+@pytest.mark.parametrize(
+    ("saved", "tail"),
+    [
+        (Saved(4_200_000_000, 83.0), "3.1 GB written; saved about 1m 23s of merging and 4.2 GB of reading"),
+        (Saved(4_200_000_000, None), "3.1 GB written; saved 4.2 GB of reading"),
+        (Saved(0, 0.09), "3.1 GB written"),
+    ],
+)
+def test_the_last_line_says_what_was_saved_as_far_as_it_is_known(saved: Saved, tail: str):
+    done = replace(outcome("built", run=89, reused=201, count=WRITTEN), saved=saved)
 
-    assert "would run 12 of 290 actions, read 1.2 GB and write 300.0 MB" == forecast(outcome("stale", run=12, reused=278, count=count))
-    expected = "would run at most 12 of 290 actions, read at most 1.2 GB and write at most 300.0 MB"
-    assert expected == forecast(outcome("stale", run=12, reused=278, count=count, exact=False))
+    assert summary(done).endswith(tail)
+    assert all(len(line) <= 60 for line in summary(done, Look(60)).split("\n"))
+    assert summary(done) == summary(done, Look(60)).replace("\n  ", " ")
+
+
+def test_what_a_forecast_says():
+    count = Bytes(1_200_000_000, 300_000_000, 0)
+    told = replace(outcome("stale", run=12, reused=278, count=count), peak_rss_bytes=210_000_000)
+
+    expected = """\
+would run 12 of 290 actions, read 1.2 GB and write 300.0 MB
+  in about 41.2s with 210.0 MB of memory, judged by 3 past builds on this machine"""
+    assert expected == forecast(replace(told, past_builds=3))
+    expected = """\
+would run at most 12 of 290 actions, read at most 1.2 GB and write at most 300.0 MB
+  with 210.0 MB of memory; there is no past build to judge the time by"""
+    assert expected == forecast(replace(told, exact=False))
     assert "release is fresh: 290 tensors, nothing to do" == forecast(outcome("fresh"))
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build.cleaning import Cleaned, RemovedOutput
-from modelbuild.build.housekeeping import CacheListing, CacheSize, KeptPack
-from modelbuild.build.inspect import Explanation, GraphNode, GraphView, MethodView, ShownTarget, ShownTensor, TargetStatus
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, json_document, screens, upkeep
 from modelbuild.report.page import Look, table
 from modelbuild.stale import Change
+from modelbuild.usecases.catalogue import MethodView
+from modelbuild.usecases.cleaning import Cleaned, RemovedOutput
+from modelbuild.usecases.explaining import Explanation
+from modelbuild.usecases.freshness import TargetStatus
+from modelbuild.usecases.graphing import GraphNode, GraphView
+from modelbuild.usecases.housekeeping import CacheListing, CacheSize, KeptPack
+from modelbuild.usecases.inspect import ShownTarget, ShownTensor
 
 A, B = "1f3a9c2e77aa" + "0" * 52, "77aa01b2c3d4" + "0" * 52
 
@@ -257,6 +261,8 @@ def test_json_keeps_whole_values():
         "stale": 0,
         "actions": 39,
         "reasons": [],
+        "point": {},
+        "nbytes": 0,
     } == json.loads(json_document.document({"targets": STATUS}))["targets"][0]
     assert [Path("a")] == [Path(text) for text in json.loads(json_document.document((Path("a"),)))]
     assert [0.5, 1.0] == json.loads(json_document.document(SHOWN))["tensors"][1]["params"]["density"]

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.support.hub import Hub
-from tests.support.projects import Project
+from tests.support.projects import DIAMOND, Project
 
 HEAVY = ("torch", "numba", "numpy", "networkx", "transformers", "huggingface_hub", "pydantic", "rich", "diskcache", "safetensors")
 
@@ -38,13 +38,29 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]):
 def test_a_null_build_imports_nothing_heavy_whatever_its_options(diamond: Project):
     """The sources are older than two seconds, so that the build leaves a stamp."""
     time.sleep(2.1)
+    diamond.write(DIAMOND + '[merge.x]\nmethod = "slerp"\ninputs = ["base", "code"]\nmatrix.t = [0.3, 0.5]\n')
     diamond.build()
     options = ("-C", str(diamond.root), "-j", "2", "--device", "auto", "--color", "never", "--json")
-    program = (sys.executable, "-m", "modelbuild", "build", *options, "release")
+    program = (sys.executable, "-m", "modelbuild", "build", *options, "release", "x@*")
     subprocess.run(program, check=True, capture_output=True)
 
     assert set() == imported("-C", str(diamond.root), "build") & {*HEAVY}
-    assert set() == imported("build", *options, "release") & {*HEAVY}
+    assert set() == imported("build", *options, "release", "x@*") & {*HEAVY}
+
+
+def test_the_status_of_what_is_fresh_imports_nothing_heavy(diamond: Project):
+    """Of the default targets, and of one of them by name; of one that was never built it plans."""
+    time.sleep(2.1)
+    diamond.build()
+
+    assert set() == imported("-C", str(diamond.root), "status") & {*HEAVY}
+    assert set() == imported("-C", str(diamond.root), "status", "release", "--json") & {*HEAVY}
+    assert {"networkx"} <= imported("-C", str(diamond.root), "status", "skills")
+
+
+def test_methods_are_shown_without_the_libraries_that_planning_and_computing_need(project: Project):
+    """The methods are imported, and they import no torch."""
+    assert set() == imported("methods") & {*HEAVY}
 
 
 def test_a_null_build_with_a_lock_and_sources_on_a_hub_imports_nothing_heavy_and_asks_nothing(family: Project, hub: Hub):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelbuild.build import preflight
+from modelbuild.usecases import preflight
 from tests.faults.kills import recovered
 from tests.faults.mounts import REMOUNT, mount, mount_own, used
 from tests.faults.scenes import Ran, Scene, build, make_sources, old_project, strays

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelbuild.build import stamp
 from modelbuild.cache import stattable
 from modelbuild.cli import main
 from modelbuild.files import operations
+from modelbuild.usecases import stamp
 from tests.support.checkpoints import random_tensors, write_model
 from tests.support.projects import DIAMOND
 

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.faults.conftest import Tell
 from tests.faults.doors import Numbered, put
 from tests.faults.scenes import Scene, build, old_project, remove, snapshot

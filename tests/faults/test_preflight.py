@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build import preflight
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases import preflight
 from tests.support.projects import Project
 
 

@@ -9,8 +9,8 @@ from random import Random
 
 import numpy as np
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.fuzz.mutation import STRINGS, Json, bytes_changed, changed, text_of
 from tests.support.checkpoints import VOCAB, llama_config, random_tensors, write_file, write_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.fuzz.mutation import NUMBERS, STRINGS, Json, bytes_changed, deep, text_of
 from tests.support.checkpoints import random_tensors, write_model
 

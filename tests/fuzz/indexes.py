@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.fuzz.headers import MODELFILE
 from tests.fuzz.mutation import STRINGS, Json, bytes_changed, changed, deep, text_of
 from tests.support.checkpoints import random_tensors, write_model

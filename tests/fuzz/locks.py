@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.fuzz.modelfiles import OTHERS
 from tests.fuzz.mutation import STRINGS, bytes_changed, tokens_changed
 from tests.support.checkpoints import random_tensors, write_model

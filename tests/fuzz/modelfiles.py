@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Where
 from tests.fuzz.mutation import NUMBERS, STRINGS, bytes_changed, tokens_changed
 from tests.support.checkpoints import VOCAB, random_tensors, write_model
 
@@ -55,6 +55,19 @@ embed = "base"
 head = "blend"
 tokenizer = { source = "base", chat_template = "chatml", tokens = { "t3" = { source = "code", force = true } } }
 output = { path = "out/release", shard_size = "5GB", dtype = "bfloat16" }
+[merge.swept]
+method = "ties"
+base = "base"
+inputs = ["code", { model = "chat", weight = 0.5 }]
+output.path = "out/{variant}"
+[merge.swept.matrix]
+density = [0.3, 0.5]
+inputs.code.weight = [0.5, [0.1, 1.0]]
+include = [{ density = 0.7, "inputs.chat.weight" = 1 }, { density = 0.3, seed = 5 }]
+exclude = [{ density = 0.5, inputs.code.weight = 0.5 }]
+[group]
+some = ["release", "swept@*"]
+most = ["some", "blend"]
 """
 
 ELSEWHERE = ("/", "//", "..", "x/..", "a/../../x")
@@ -74,6 +87,8 @@ KEYS = (
     "merge.blend.t",
     "vars.blend",
     "merge.release.slices[0].layers",
+    "merge.swept.matrix.density",
+    "group.some",
     "merge.skills.inputs[0].weight",
     "source",
     "seed",
@@ -102,7 +117,7 @@ def case(root: Path, rng: Random) -> Callable[[], object]:
     calls: tuple[Callable[[], object], ...] = (
         lambda: use_cases.show(where, "release"),
         lambda: use_cases.forecast(where, (), Options(jobs=1, device="cpu")),
-        lambda: use_cases.graph(where),
+        lambda: use_cases.view_graph(where),
         lambda: use_cases.status(where),
         lambda: use_cases.explain(where, "blend"),
         lambda: use_cases.cache_size(where),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from tests.fuzz.modelfiles import OTHERS
 from tests.fuzz.mutation import bytes_changed, tokens_changed
 

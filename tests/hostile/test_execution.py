@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases import Options
 from tests.fuzz.judge import CODES, judge
 from tests.hostile.bombs import module, pickled, ran, template
 from tests.support.projects import Project
@@ -173,7 +173,7 @@ def test_templates_are_copied_byte_for_byte_and_rendered_by_nobody(built: Projec
     (built.root / "base" / "chat_template.json").write_text(json.dumps({"chat_template": text}))
     (built.root / "base" / "tokenizer_config.json").write_text(json.dumps({"chat_template": text}))
     code = (
-        "import sys; from pathlib import Path; from modelbuild.build import Where, build\n"
+        "import sys; from pathlib import Path; from modelbuild.usecases import Where, build\n"
         f"build(Where(Path({str(built.where.file)!r})))\nprint('jinja2' in sys.modules)"
     )
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Where
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
+from modelbuild.usecases import Options, Where
 from tests.fuzz.judge import Verdict, judge
 from tests.support.projects import Project
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
 from tests.fuzz.judge import judge
 from tests.support.projects import Project

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
+from modelbuild.usecases import Options
 from tests.fuzz.judge import judge
 from tests.fuzz.mutation import NUMBERS, STRINGS
 from tests.hostile.bombs import pickled, ran

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
+from modelbuild.report import findings
+from modelbuild.report.svg import svg
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project
 
@@ -45,7 +47,8 @@ output = { path = "out/shards", shard_size = "20kB", dtype = "float16" }
 ARGUMENTS = (
     ["lock"], ["build", "release", "lora", "shards"], ["build", "release", "lora", "shards", "--json", "-B"], ["build", "-n", "--json"],
     ["status"], ["show", "release", "--json"], ["explain", "release"], ["graph", "--format", "json"], ["graph", "--format", "mermaid"],
-    ["graph", "--format", "dot"], ["lock", "--json"], ["verify", "--json"], ["cache", "ls", "--json"], ["cache", "size"], ["methods", "ties", "--json"],
+    ["graph", "--format", "dot"], ["graph", "--format", "svg", "-o", "graph.svg"], ["graph", "--format", "html", "-o", "graph.html"],
+    ["report", "release"], ["report", "release", "--json"], ["build", "release", "-B", "--trace", "trace.json"], ["lock", "--json"], ["verify", "--json"], ["cache", "ls", "--json"], ["cache", "size"], ["methods", "ties", "--json"],
 )  # fmt: skip
 
 
@@ -82,6 +85,9 @@ def told(data: bytes) -> set[str]:
 def artefacts(root: Path) -> Iterator[Path]:
     """Yield what a project publishes or keeps in version control, and the packs, which outputs are linked to."""
     yield root / "Modelfile.lock"
+    yield from root.glob("*.html")
+    yield from root.glob("*.svg")
+    yield from root.glob("trace.json")
     for directory in (root / "out", root / "cache" / "packs"):
         yield from (path for path in directory.rglob("*") if path.is_file())
 
@@ -104,9 +110,17 @@ def test_no_artefact_and_nothing_printed_gives_away_who_built_it_and_where(place
     assert set() == told(printed)
     assert {} == {path.name: what for path in found if (what := told(path.read_bytes()))}
     assert {} == {path.name: what for path in found if (what := told(path.name.encode()))}
-    assert {"Modelfile.lock", "modelbuild.json", "adapter_config.json", "release.environment.json", "model.safetensors"} <= {
-        path.name for path in found
-    }
+    assert {
+        "Modelfile.lock",
+        "modelbuild.json",
+        "adapter_config.json",
+        "release.environment.json",
+        "model.safetensors",
+        "release.html",
+        "graph.svg",
+        "graph.html",
+        "trace.json",
+    } <= {path.name for path in found}
 
 
 def test_no_artefact_of_models_from_a_hub_holds_the_token_or_the_hubs_cache(family: Project, hub: Hub, tmp_path: Path, monkeypatch):
@@ -116,9 +130,14 @@ def test_no_artefact_of_models_from_a_hub_holds_the_token_or_the_hubs_cache(fami
     monkeypatch.setenv("HF_TOKEN", SECRETS["token"])
     use_cases.lock(family.where)
     family.build()
+    view = use_cases.view_report(family.where)
+    (family.root / "release.html").write_text(findings.report(view))
+    (family.root / "graph.svg").write_text(svg(view.graph))
 
     found = list(artefacts(family.root))
     held = [path.name for path in found if told(path.read_bytes()) or str(tmp_path).encode() in path.read_bytes()]
 
     assert [] == held
+    assert [("hf://lab/base", 40, 64)] == [(one.location, len(one.commit), len(one.root)) for one in view.sources if one.name == "base"]
+    assert view.sources[0].commit[:12] in (family.root / "graph.svg").read_text()
     assert any(SECRETS["token"] in " ".join(request.headers.values()) for request in hub.requests)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.method import REQUIRED as REQUIRED_MARK
 from modelbuild.methods import installed, load
 from tests.support.checkpoints import random_tensors

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild import build as use_cases
 from modelbuild import lockfile
-from modelbuild.build import Options, stamp
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases import Options, stamp
 from tests.support.checkpoints import random_tensors, write_model
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project

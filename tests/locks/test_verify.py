@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
 from modelbuild.checkpoint.header import read_header
 from modelbuild.errors import Exit

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelbuild.build import Outcome, Where, build, import_mergekit
+from modelbuild.usecases import Outcome, Where, build, import_mergekit
 
 ROWS = 32_000
 ADDED = {"base": (), "math": ("[PAD]",), "chat": ("<|im_end|>", "<|im_start|>"), "code": (), "special": ("<|special_token|>",)}

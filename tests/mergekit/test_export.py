@@ -11,12 +11,12 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from modelbuild.build import Where, export_mergekit, import_mergekit
 from modelbuild.cli import main
 from modelbuild.errors import ModelbuildError
 from modelbuild.graph import Graph, bind
 from modelbuild.mergekit import read
 from modelbuild.modelfile.parse import parse
+from modelbuild.usecases import Where, export_mergekit, import_mergekit
 from tests.mergekit.configurations import configuration
 from tests.mergekit.meaning import DEPTH, meaning
 

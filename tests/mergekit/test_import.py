@@ -10,7 +10,6 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelbuild.build import import_mergekit
 from modelbuild.cli import main
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.graph import bind
@@ -18,6 +17,7 @@ from modelbuild.mergekit import read
 from modelbuild.mergekit.substrings import glob_of
 from modelbuild.modelfile.parse import parse
 from modelbuild.plan.resolve import pattern_of
+from modelbuild.usecases import import_mergekit
 
 HALVES = """\
 merge_method: passthrough

@@ -27,15 +27,15 @@ SETTLED = 2.1
 BUILD = """\
 import json, sys
 from pathlib import Path
-from modelbuild import build
-outcome = build.build(build.Where(Path("Modelfile.toml")))
+from modelbuild import usecases as use_cases
+outcome = use_cases.build(use_cases.Where(Path("Modelfile.toml")))
 print(json.dumps([outcome.targets[0].state, outcome.actions.run, outcome.exit_code]))
 """
 
 METHODS = """\
 import json
-from modelbuild import build
-print(json.dumps([[view.name, view.forms, view.text, view.source] for view in build.methods()]))
+from modelbuild import usecases as use_cases
+print(json.dumps([[view.name, view.forms, view.text, view.source] for view in use_cases.list_methods()]))
 """
 
 

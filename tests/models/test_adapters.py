@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelbuild.build import Where, build
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases import Where, build
 from tests.support.checkpoints import read_model, write_file
 from tests.support.projects import Project
 from tests.support.zoo import GROUPED
@@ -221,7 +221,7 @@ def test_a_missing_adapter_is_told_where_it_is_named(project: Project):
 
 
 def test_a_lock_holds_adapters_too(project: Project):
-    from modelbuild.build import Options, lock
+    from modelbuild.usecases import Options, lock
 
     loras(project)
     lock(project.where)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild.build import Where, build
 from modelbuild.errors import ModelbuildError
+from modelbuild.usecases import Where, build
 from tests.models.test_vocabularies import tokenizer
 from tests.support.checkpoints import random_tensors, read_model
 from tests.support.projects import Project

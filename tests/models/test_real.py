@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild.build import Where, build
+from modelbuild.usecases import Where, build
 from tests.support.checkpoints import read_model, write_file
 
 SENTENCES = ["A cat sits on the mat.", "A kitten is lying on a rug.", "The stock market fell by two percent."]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild.build import Where, build
 from modelbuild.errors import ModelbuildError
+from modelbuild.usecases import Where, build
 from tests.support.checkpoints import llama_config, random_tensors, read_model, write_file, write_model
 from tests.support.projects import Project
 from tests.support.zoo import GEMMA, GROUPED, ZOO, Kind, save

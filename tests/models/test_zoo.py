@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelbuild.build import Where, build
+from modelbuild.usecases import Where, build
 from tests.support.zoo import ZOO, page, reads, save, with_more_tokens
 
 MODELFILE = """\

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
 from tests.support.checkpoints import from_bfloat16, random_tensors, read_model, to_bfloat16, write_file, write_model
 from tests.support.hub import SMALL, Handler, Hub, Request
@@ -25,7 +25,7 @@ def test_a_merge_of_sources_on_the_hub_is_the_merge_of_the_same_files_here(famil
 
 
 def test_a_dry_run_reads_headers_and_fetches_no_weights(family: Project, hub: Hub):
-    from modelbuild.build import forecast
+    from modelbuild.usecases import forecast
 
     outcome = forecast(family.where)
 

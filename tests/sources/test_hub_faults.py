@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelbuild import build as use_cases
+from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
 from tests.support.hub import Fault, Handler, Hub, Request, git_sha1
 from tests.support.hubs import blobs

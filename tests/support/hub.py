@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.support import hubuploads
+from tests.support.hubuploads import Store
+
 SMALL = 4096
 """Files of at least so many bytes are large ones, known by sha256 and kept elsewhere; git's sha1 knows the others."""
 
@@ -29,6 +32,7 @@ class Repository:
     refs: dict[str, str] = field(default_factory=dict)
     gated: bool = False
     private: bool = False
+    messages: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: Mapping[str, bytes], ref: str = "main") -> str:
         """Add a commit and move a branch to it."""
@@ -46,6 +50,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 Fault = Callable[["Handler", "Request"], bool]
@@ -64,10 +69,21 @@ class Hub:
         self.url = ""
         self.elsewhere = ""
         """Where large files are, by another name of this machine: no token may go there."""
+        self.store, self.small = Store(), SMALL
 
     def repository(self, repo: str) -> Repository:
         """Return a repository, made at need."""
         return self.repositories.setdefault(repo, Repository())
+
+    def content(self, oid: str) -> bytes:
+        """Return a large file by its sha256, uploaded or of some repository."""
+        found = self.store.content.get(oid) or hubuploads.held_by(self, oid)
+        assert found is not None, oid
+        return found
+
+    def holds(self, oid: str) -> bool:
+        """Tell whether a large file need not be sent."""
+        return hubuploads.held_by(self, oid) is not None
 
     def put(self, repo: str, directory: Path, ref: str = "main") -> str:
         """Commit a directory."""
@@ -82,6 +98,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers as the hub does: its API's listing of a revision, and the files of one, the large ones by a redirect."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     hub: Hub
 
     def log_message(self, *_: object) -> None:
@@ -93,6 +111,19 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
+
+    git_sha1 = staticmethod(git_sha1)
+
+    @property
+    def token(self) -> str:
+        """What a request is authorised by."""
+        return str(self.headers.get("Authorization", "")).removeprefix("Bearer ")
+
     def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, *, send: int | None = None) -> None:
         """Answer; `send` cuts the body short of what its length says."""
         self.send_response(status)
@@ -101,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
         if "Content-Length" not in (headers or {}):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body if send is None else body[:send])
         if send is not None:
             self.wfile.flush()
@@ -113,36 +144,42 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, json.dumps({"error": message or code}).encode(), headers)
 
     def _serve(self) -> None:
-        request = Request(self.command, self.path, dict(self.headers))
+        request = Request(self.command, self.path, dict(self.headers), self._body())
         self.hub.requests.append(request)
         if self.hub.fault and self.hub.fault(self, request):
             return
         path = self.path.partition("?")[0]
+        if hubuploads.answer(self, self.command, path, request.body):
+            return
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(.+)", path):
             self._listing(match[1], match[2].replace("%2F", "/"))
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)", path):
+            self._listing(match[1], "main")
         elif match := re.fullmatch(r"/blobs/([0-9a-f]{64})", path):
-            self._bytes(
-                next(
-                    data
-                    for repo in self.hub.repositories.values()
-                    for files in repo.commits.values()
-                    for data in files.values()
-                    if hashlib.sha256(data).hexdigest() == match[1]
-                ),
-                {},
-            )
+            self._bytes(self.hub.content(match[1]), {})
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._file(match[1], match[2].replace("%2F", "/"), match[3])
         else:
             self.refuse(404, message="no such page")
 
+    def _body(self) -> bytes:
+        """Read what comes with a request: of a length that it says, or in chunks."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline().strip() or b"0", 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
     def _found(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Find a commit, or refuse."""
-        held, token = self.hub.repositories.get(repo), self.headers.get("Authorization", "").removeprefix("Bearer ")
-        known = bool(self.hub.token) and token == self.hub.token
+        held, token = self.hub.repositories.get(repo), self.token
+        known = bool(token) and (token == self.hub.token or token in self.hub.store.tokens)
         if held is None or (held.private and not known):
             self.refuse(401 if not known else 404, "RepoNotFound", "Repository not found")
-        elif held.gated and not known and "/resolve/" in self.path:
+        elif held.gated and token != (self.hub.token or None) and "/resolve/" in self.path:
             self.refuse(403 if token else 401, "GatedRepo", "Access to this model is restricted")
         elif (commit := held.refs.get(revision, revision)) not in held.commits:
             self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -168,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
                 "modelId": repo,
                 "sha": commit,
                 "siblings": siblings,
-                "private": False,
+                "private": self.hub.repositories[repo].private,
                 "tags": [],
                 "downloads": 0,
             }

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelbuild import build as use_cases
-from modelbuild.build import Options, Outcome, Where
+from modelbuild import usecases as use_cases
+from modelbuild.usecases import Options, Outcome, Where
 from tests.support.checkpoints import random_tensors, write_model
 
 DIAMOND = """\

@@ -81,17 +81,45 @@ def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int, found: I64s) -> N
 
 
 @kernel
-def bracket(x: Operand, n: int, low: np.int32, high: np.int32, found: I32s, counts: I64s) -> None:
-    """Collect patterns strictly between into found, n + 1 long; count those above high, at high, at low and between.
+def brackets(
+    x: Operand, n: int, lows: tuple[np.int32, ...], highs: tuple[np.int32, ...],
+    patterns: I32s, found: tuple[I32s, ...], counts: tuple[I64s, ...],
+) -> None:  # fmt: skip
+    """Look around several brackets; every element is read once.
+
+    Args:
+        x: the elements.
+        n: how many.
+        lows: the lower end of each bracket.
+        highs: its upper end.
+        patterns: a tile of room, which stays in the nearest cache.
+        found: takes the patterns strictly between, each n + 1 long.
+        counts: takes how many are above high, at high, at low and between.
+
+    """
+    for k in range(len(lows)):
+        for one in range(4):
+            counts[k][one] = 0
+    for start in range(0, n, patterns.size):
+        count = min(patterns.size, n - start)
+        for i in range(count):
+            patterns[i] = pattern(load(x, u64(start) + u64(i)))
+        for k in range(len(lows)):
+            look_around(patterns, count, lows[k], highs[k], found[k], counts[k])
+
+
+@kernel
+def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, found: I32s, counts: I64s) -> None:
+    """Go on with one bracket.
 
     Counting vectorises; collecting writes every pattern of a group and moves on where it belongs, without a branch.
     """
-    above, at_high, at_low, size = 0, 0, 0, u64(0)
+    above, at_high, at_low, size = counts[0], counts[1], counts[2], u64(counts[3])
     grouped = n // GROUP * GROUP
     for start in range(0, grouped, GROUP):
         over_high, from_high, over_low, from_low = u32(0), u32(0), u32(0), u32(0)
         for i in range(GROUP):
-            mine = pattern(load(x, u64(start) + u64(i)))
+            mine = patterns[u64(start) + u64(i)]
             over_high = u32(over_high + u32(mine > high))
             from_high = u32(from_high + u32(mine >= high))
             over_low = u32(over_low + u32(mine > low))
@@ -101,11 +129,11 @@ def bracket(x: Operand, n: int, low: np.int32, high: np.int32, found: I32s, coun
         at_low += from_low - over_low
         if over_low > from_high:
             for i in range(GROUP):
-                mine = pattern(load(x, u64(start) + u64(i)))
+                mine = patterns[u64(start) + u64(i)]
                 found[size] = mine
                 size += u64((mine > low) & (mine < high))
     for i in range(grouped, n):
-        mine = pattern(load(x, u64(i)))
+        mine = patterns[u64(i)]
         above += mine > high
         at_high += mine == high
         at_low += mine == low

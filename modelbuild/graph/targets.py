@@ -1,0 +1,94 @@
+"""Which merges the words of a command mean: names, sweeps, groups and globs of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+
+from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
+from modelbuild.modelfile.model import Modelfile
+from modelbuild.modelfile.sweep import MARK
+from modelbuild.names import plain
+
+_GLOB = frozenset("*?[")
+
+
+def select(modelfile: Modelfile, words: Iterable[str], way_out: Callable[[str], str] = lambda word: "") -> tuple[str, ...]:
+    """Return the merges that words mean, each once, in the order in which they are first meant.
+
+    A word is the name of a merge; of one with a matrix, which means all its variants; of a group, which means all its members; or a
+    glob (`*`, `?`, `[…]`) over the names of merges and their variants.
+
+    Args:
+        modelfile: what is declared.
+        words: any number.
+        way_out: the hint for a word that means nothing, where no name is near it.
+
+    Raises:
+        ModelbuildError: exit 2, for every word that means nothing.
+
+    """
+    found: dict[str, None] = {}
+    problems: dict[Problem, None] = {}
+    for word in words:
+        meant = dict.fromkeys(meaning(modelfile, word))
+        if not meant:
+            problems[Problem(*unknown(modelfile, word, way_out(word)))] = None
+        found |= meant
+    if problems:
+        raise ModelbuildError(problems)
+    return tuple(found)
+
+
+def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
+    """Yield the merges that a word means: none where it means nothing."""
+    pending, seen = [word], set[str]()
+    while pending:
+        one = pending.pop(0)
+        if one in seen:
+            continue
+        seen.add(one)
+        if one in modelfile.merges:
+            yield one
+        elif one in modelfile.sweeps:
+            yield from modelfile.sweeps[one]
+        elif one in modelfile.groups:
+            pending = [*modelfile.groups[one], *pending]
+        elif _GLOB.intersection(one):
+            names = [name for name in modelfile.merges if fnmatchcase(name, one) or fnmatchcase(modelfile.merges[name].sweep, one)]
+            yield from names
+
+
+def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, str, None, tuple[str, ...], str]:
+    """Return the words for a word that means nothing, as a problem takes them."""
+    declared = (*dict.fromkeys(merge.sweep or name for name, merge in modelfile.merges.items()), *modelfile.groups)
+    facts = (f"declared: {among(declared)}" if declared else f"{modelfile.path} declares none",)
+    if _GLOB.intersection(word):
+        known = (*declared, *(f"{name}{MARK}*" for name in modelfile.sweeps))
+        return f"no merge matches `{plain(word)}`", "", None, facts, did_you_mean(word, known) or way_out
+    sweep = modelfile.sweeps.get(word.partition(MARK)[0]) if MARK in word else None
+    if sweep:
+        facts = (f"variants: {among(sweep)}",)
+    hint = did_you_mean(word, sweep or (*declared, *modelfile.merges))
+    return f"no merge is called `{plain(word)}`", "", None, facts, hint or way_out
+
+
+def knots(modelfile: Modelfile) -> Iterator[tuple[str, ...]]:
+    """Yield the groups that are members of themselves: each as the way from the group back to it."""
+    settled: set[str] = set()
+    for start in modelfile.groups:
+        way: list[str] = []
+        pending: list[tuple[str, int]] = [(start, 0)]
+        while pending:
+            name, depth = pending.pop()
+            settled.update(way[depth:])
+            del way[depth:]
+            if name in way:
+                yield (*way[way.index(name) :], name)
+                settled.update(way)
+                break
+            if name in settled:
+                continue
+            way.append(name)
+            pending += [(one, depth + 1) for one in modelfile.groups[name] if one in modelfile.groups and one not in modelfile.merges]
+        settled.update(way)

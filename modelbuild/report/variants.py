@@ -1,0 +1,85 @@
+"""The variants of a sweep side by side: a row for each, a column for each parameter and for what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from modelbuild.modelfile.sweep import MARK, shown
+from modelbuild.names import human_bytes
+from modelbuild.report.page import Look, table
+
+if TYPE_CHECKING:
+    from modelbuild.usecases.freshness import TargetStatus
+    from modelbuild.usecases.outcome import BuiltTarget
+
+Columns = Mapping[str, str]
+"""What is told of a variant, by the column's head."""
+
+
+class Variant(Protocol):
+    """A target that may be a variant: its name, and what it has from the matrix."""
+
+    @property
+    def name(self) -> str:
+        """NAME, or NAME@POINT."""
+
+    @property
+    def point(self) -> Mapping[str, Any]:
+        """By parameter; empty where it is none."""
+
+
+One = TypeVar("One", bound=Variant)
+
+
+def built(targets: Sequence[BuiltTarget], look: Look) -> str:
+    """Show each sweep of a build as a table, or "" where none was built."""
+    columns = {
+        one.name: {
+            "state": one.state,
+            "run": str(one.run),
+            "reused": str(one.reused),
+            "merged": human_bytes(one.nbytes),
+        }
+        for one in targets
+    }
+    return "\n\n".join(sweep(name, group, columns, look) for name, group in sweeps(targets))
+
+
+def status(name: str, group: Sequence[TargetStatus], look: Look) -> str:
+    """Show the state of each variant of a sweep."""
+    columns = {
+        one.name: {"state": one.state, "to run": str(one.stale), "of": str(one.actions), "to merge": human_bytes(one.nbytes)}
+        for one in group
+    }
+    return sweep(name, group, columns, look)
+
+
+def sweeps(targets: Sequence[One]) -> Iterator[tuple[str, list[One]]]:
+    """Yield the sweeps of which several variants are among the targets, with these."""
+    groups: dict[str, list[One]] = {}
+    for one in targets:
+        if one.point:
+            groups.setdefault(one.name.partition(MARK)[0], []).append(one)
+    yield from ((name, group) for name, group in groups.items() if len(group) > 1)
+
+
+def sweep(name: str, group: Sequence[Variant], columns: Mapping[str, Columns], look: Look) -> str:
+    """Show a table: the sweep's name over its parameters, then what is known of each variant.
+
+    Args:
+        name: the merge whose matrix made them.
+        group: its variants.
+        columns: what is told of each, by name; all have the same columns.
+        look: how.
+
+    """
+    params = list(dict.fromkeys(key for one in group for key in one.point))
+    heads = list(dict.fromkeys(head for one in group for head in columns[one.name]))
+    rows = [(*params, *heads)]
+    rows += [
+        (*(shown(one.point[key]) if key in one.point else "-" for key in params), *(columns[one.name].get(head, "-") for head in heads))
+        for one in group
+    ]
+    first, *rest = table(rows, look, indent=2)
+    return "\n".join([f"{look.paint('bold', name)}: {len(group)} variants", look.paint("faint", first), *rest])

@@ -1,0 +1,137 @@
+"""What a build would do: counts and bytes from keys, headers and records alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from modelbuild.cache import Cache
+from modelbuild.cache.hashes import FileHashes
+from modelbuild.cache.outputs import OutputTable
+from modelbuild.cache.paces import PaceTable
+from modelbuild.cache.salvage import left_over
+from modelbuild.engine.budget import buffers, share_out
+from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.drawing import Drawing, draw
+from modelbuild.engine.publish import content_of, is_here
+from modelbuild.engine.sources import SourceFiles
+from modelbuild.engine.tally import costs_of
+from modelbuild.plan import Action, Leaf, Plan, Ref, Target
+from modelbuild.stale import Fresh
+from modelbuild.usecases.judging import Judged, copies, judge_plan
+from modelbuild.usecases.locking import Keeper
+from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.usecases.pace import Pace
+from modelbuild.usecases.project import Project
+from modelbuild.usecases.shares import with_shares
+from modelbuild.usecases.where import Where
+
+_BYTES_PER_SECOND = 400e6
+"""A cautious rate at which bytes are merged and written, for who never built: docs/performance.md has measured ones."""
+
+
+def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
+    """See `modelbuild.usecases.forecast`."""
+    started = time.perf_counter()
+    project = Project.open(where)
+    plan = project.plan(project.targets(targets))
+    cache = project.cache()
+    keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
+    try:
+        keeper.hold(locked=options.locked, frozen=options.frozen)
+        return Forecast(plan, cache, options).outcome(started)
+    finally:
+        cache.close()
+
+
+class Forecast:
+    """A plan judged, and what building it would cost."""
+
+    def __init__(self, plan: Plan, cache: Cache, options: Options, sources: SourceFiles | None = None) -> None:
+        """Judge a plan; reads no tensor."""
+        self.plan, self.cache = plan, cache
+        self.sources = sources or SourceFiles(cache)
+        device = choose(options.device)
+        self.pace = Pace(PaceTable(cache.index).of(device))
+        self.device = identity(device, plan.actions)
+        self.judged: Judged = judge_plan(plan, cache, self.sources, self.device, force=options.force)
+        self.budget = share_out(self.judged.running, options.memory, options.jobs, device)
+        self.drawing: Drawing = draw(plan, self.judged.running)
+        self.outputs = OutputTable(cache.index)
+        self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}
+        self.written = sum(layout.size for layout in self.drawing.kept)
+        self.linked = 0
+        for action in self.judged.running:
+            self.reads(action.needs)
+
+    def reads(self, refs: Sequence[Ref]) -> None:
+        """Count tensors that will be read from where they lie."""
+        self.read.update(ref for ref in refs if isinstance(ref, Leaf) or ref not in self.judged.running)
+
+    def digest(self, ref: Ref) -> str:
+        """Return a tensor's digest if it is known without computing, else ""."""
+        if isinstance(ref, Leaf):
+            return self.sources.known(ref)
+        judgement = self.judged.judgements[ref]
+        return judgement.digest if isinstance(judgement, Fresh) and ref not in self.judged.running else ""
+
+    def target(self, target: Target) -> BuiltTarget:
+        """Forecast one target, and count what its files cost."""
+        if not is_here(target):
+            self.written += sum(self.drawing.targets[target.name, file].size for file in target.files)
+            self.linked += sum(self.drawing.targets[target.name, file].size for file in target.files)
+            self.reads([ref for ref in target.tensors.values() if isinstance(ref, Leaf)])
+            return BuiltTarget(target.name, str(target.path), "stale", len(target.tensors))
+        content = content_of(target, self.digest)
+        if all(content.weights.values()) and self.outputs.stands(target.path, content.identity, content.names):
+            return BuiltTarget(target.name, str(target.path), "fresh", len(target.tensors))
+        self.written += sum(map(len, content.small.values()))
+        for file, pack in content.weights.items():
+            size = self.drawing.targets[target.name, file].size
+            self.linked += size
+            if not (target.kept and pack and self.cache.packs.has(pack)):
+                self.written += size
+                self.reads([ref for name in target.files[file] if not self.computed_in(target, file, ref := target.tensors[name])])
+        return BuiltTarget(target.name, str(target.path), "stale", len(target.tensors))
+
+    def computed_in(self, target: Target, file: str, ref: Ref) -> bool:
+        """Tell whether a tensor will be written to a file as it is computed, and not copied into it."""
+        return isinstance(ref, Action) and any(where == (target.name, file) for where, _ in self.drawing.places.get(ref, ()))
+
+    def outcome(self, started: float) -> Outcome:
+        """Return the forecast, its seconds and memory as estimates."""
+        targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.judged.running)
+        total, run = len(self.plan.actions), len(self.judged.running)
+        left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
+        read = sum(ref.nbytes for ref in self.read) + left
+        fresh = all(target.state == "fresh" for target in targets) and not run and not read
+        return Outcome(
+            targets,
+            Actions(total, run, total - run),
+            self.plan.aliased,
+            Bytes(read, self.written, self.linked),
+            time.perf_counter() - started + (0.0 if fresh else self.seconds(read)),
+            self.memory(),
+            (*self.plan.graph.notes, *self.plan.warnings),
+            exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
+            past_builds=len(self.pace.builds),
+        )
+
+    def seconds(self, read: int) -> float:
+        """Return how long the build will take, by how long others took."""
+        costs = {**costs_of(self.judged.running), "copying": sum(ref.nbytes for ref in copies(self.plan, self.judged, self.drawing))}
+        costs["reading"] = sum(ref.nbytes for ref in self.hashed())
+        known = self.pace.lasting(costs, self.budget.jobs, self.written)
+        return (read + self.written) / _BYTES_PER_SECOND if known is None else known
+
+    def hashed(self) -> set[Leaf]:
+        """Return the source tensors that are digested before they are merged: where nothing is known, that is done on the way."""
+        if not self.cache.records.any():
+            return set()
+        return {leaf for leaf in self.plan.leaves if not self.sources.known(leaf)}
+
+    def memory(self) -> int:
+        """Return the largest resident set that the build will have, by what others had beside their buffers."""
+        held = buffers(self.judged.running, self.budget)
+        known = self.pace.memory(held)
+        return peak_rss() + held if known is None else known

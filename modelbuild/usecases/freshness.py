@@ -1,0 +1,113 @@
+"""Whether targets are fresh: by the stamp of the last build where nothing has moved, else by planning."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelbuild.usecases import stamp
+from modelbuild.usecases.where import Where, cache_setting
+
+if TYPE_CHECKING:
+    from modelbuild.plan import Target
+    from modelbuild.stale import Change
+    from modelbuild.usecases.explaining import Explanation
+    from modelbuild.usecases.view import View
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """A target: fresh, or stale because.
+
+    Args:
+        name: the merge.
+        path: its output directory.
+        state: fresh or stale.
+        stale: how many actions would or may run for it.
+        actions: how many it rests on.
+        reasons: the distinct reasons, most frequent first.
+        point: of a variant, what it has from its matrix, by parameter.
+        nbytes: what the results of those that may run hold.
+
+    """
+
+    name: str
+    path: str
+    state: Literal["fresh", "stale"]
+    stale: int
+    actions: int
+    reasons: tuple[str, ...]
+    point: Mapping[str, Any] = field(default_factory=dict)
+    nbytes: int = 0
+
+
+def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
+    """See `modelbuild.usecases.status`."""
+    left = _standing(where, tuple(targets))
+    if left is not None:
+        held = {table["name"]: table for table in left["outcome"]["targets"]}
+        return tuple(_fresh(held[name], left["rests_on"][name]) for name in dict.fromkeys(targets or held))
+    from modelbuild.usecases.view import View
+
+    view = View(where, targets)
+    try:
+        return tuple(_judged(view, target) for target in view.plan.targets.values())
+    finally:
+        view.close()
+
+
+def _fresh(table: Mapping[str, Any], actions: int) -> TargetStatus:
+    return TargetStatus(table["name"], table["path"], "fresh", 0, actions, (), table.get("point", {}))
+
+
+def _standing(where: Where, targets: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the stamp of a build of these targets, or of the default ones with these among them, if nothing has moved since."""
+    text, lock = b"".join(map(stamp.read, where.files)), stamp.read(where.lock)
+    directory = where.cache_directory(cache_setting(where, text))
+    for words in dict.fromkeys((targets, ())):
+        left = stamp.standing(stamp.stamp_path(directory, where, words), text, lock)
+        if left and {*targets} <= {table["name"] for table in left["outcome"]["targets"]}:
+            return left
+    return None
+
+
+def _judged(view: View, target: Target) -> TargetStatus:
+    """Judge one target, and count why its tensors are stale."""
+    from modelbuild.schedule import chain
+    from modelbuild.usecases.explaining import Explainer
+    from modelbuild.usecases.unlike import output_changes
+
+    explainer = Explainer(view)
+    actions = chain(*target.tensors.values())
+    stale = [action for action in actions if action in view.judged.running]
+    reasons: Counter[str] = Counter()
+    for action in stale:
+        told = explainer.explained(action)
+        if told.state == "stale":
+            reasons[_reason(told)] += 1
+        elif explainer.unread(action):
+            reasons["a source has not been read yet"] += 1
+    if not stale and view.forecast.target(target).state == "stale":
+        unlike = output_changes(view, target)
+        reasons[_changes(unlike) if unlike else "its output is to be written again"] += 1
+    state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
+    by_count = tuple(reason for reason, _ in reasons.most_common())
+    point, nbytes = view.project.modelfile.merges[target.name].point, sum(action.nbytes for action in stale)
+    return TargetStatus(target.name, str(target.path), state, len(stale), len(actions), by_count, point, nbytes)
+
+
+def _reason(told: Explanation) -> str:
+    return _changes(told.changes) if told.changes else told.why
+
+
+def _changes(told: Sequence[Change]) -> str:
+    return "; ".join(f"{change.field}: {_short(change.old)} -> {_short(change.new)}" for change in told[:3])
+
+
+def _short(text: str) -> str:
+    return _DIGEST.sub(lambda found: found[0][:8], text) or "nothing"

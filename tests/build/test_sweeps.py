@@ -1,0 +1,161 @@
+"""Sweeps built: variants are merges like any other, share what they can, and are told apart side by side."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelbuild import usecases as use_cases
+from modelbuild.cache import stattable
+from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.lockfile import read as read_lock
+from tests.cli.conftest import Program, program
+from tests.support.projects import Project
+
+__all__ = ["program"]
+
+SWEPT = """\
+[source]
+base.from = "base"
+code.from = "code"
+math.from = "math"
+[merge.skills]
+method = "ties"
+base = "base"
+inputs = [{ model = "code", density = 0.5 }, { model = "math", density = 0.5 }]
+[merge.x]
+method = "dare_linear"
+base = "base"
+inputs = ["skills", { model = "math", weight = 0.4 }]
+[merge.x.matrix]
+density = [0.6, 0.8]
+inputs.skills.weight = [0.5, [0.1, 1.0]]
+exclude = [{ density = 0.8, "inputs.skills.weight" = 0.5 }]
+[merge.last]
+method = "linear"
+inputs = ["base", "x@density=0.6,inputs.skills.weight=0.5"]
+[group]
+release = ["last", "x@density=0.8*"]
+"""
+VARIANTS = (
+    "x@density=0.6,inputs.skills.weight=0.5",
+    "x@density=0.6,inputs.skills.weight=0.1_1",
+    "x@density=0.8,inputs.skills.weight=0.1_1",
+)
+
+
+def by_hand(name: str, density: float, weight: str) -> str:
+    """Write the merge of one point without a matrix."""
+    inputs = f'inputs = [{{ model = "skills", weight = {weight} }}, {{ model = "math", weight = 0.4 }}]'
+    return f'[merge.{name}]\nmethod = "dare_linear"\nbase = "base"\n{inputs}\ndensity = {density}\n'
+
+
+@pytest.fixture
+def swept(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Sources are trusted to be what they were although they are young."""
+    monkeypatch.setattr(stattable, "RACY_NS", 0)
+    project.family()
+    project.write(SWEPT)
+    return project
+
+
+def test_a_variant_has_the_keys_and_the_bytes_of_the_same_merge_written_by_hand(swept: Project) -> None:
+    """The masks of `dare_linear` are random: a name in a key or a seed would move them."""
+    points = {"one": (0.6, "0.5"), "two": (0.6, "[0.1, 1.0]"), "three": (0.8, "[0.1, 1.0]")}
+    swept.write(SWEPT + "".join(by_hand(name, *point) for name, point in points.items()))
+    swept.build("x")
+    built = {name: swept.hashes(name) for name in VARIANTS}
+    keys = {name: [one.key for one in use_cases.show(swept.where, (name,))[0].tensors] for name in VARIANTS}
+
+    outcome = swept.build(*points)
+
+    assert 0 == outcome.actions.run
+    for variant, name in zip(VARIANTS, points, strict=True):
+        assert built[variant] == swept.hashes(name)
+        assert keys[variant] == [one.key for one in use_cases.show(swept.where, (name,))[0].tensors]
+        assert all(keys[variant])
+
+
+def test_variants_share_what_is_upstream_and_the_work_of_each_sums_up_to_all(swept: Project) -> None:
+    outcome = swept.build("x@*")
+
+    assert VARIANTS == tuple(one.name for one in outcome.targets)
+    assert {"out/" + name for name in VARIANTS} == {str(path.relative_to(swept.root)) for path in (swept.root / "out").iterdir()}
+    assert outcome.actions.run == outcome.actions.total == sum(one.run for one in outcome.targets) == 4 * 30
+    assert [(60, 0), (30, 30), (30, 30)] == [(one.run, one.reused) for one in outcome.targets]
+    assert [(0, 60)] * 3 == [(one.run, one.reused) for one in swept.build("x@*").targets]
+    assert {"density": 0.8, "inputs.skills.weight": (0.1, 1.0)} == outcome.targets[2].point
+
+    swept.edit("density = [0.6, 0.8]", "density = [0.6, 0.7, 0.8]")
+    assert {"x@density=0.7,inputs.skills.weight=0.5": 30, "x@density=0.7,inputs.skills.weight=0.1_1": 30} == {
+        one.name: one.run for one in swept.build("x").targets if one.run
+    }
+
+
+def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> None:
+    where = swept.where
+
+    assert ["last", VARIANTS[2]] == [one.name for one in use_cases.forecast(where, ("release",)).targets]
+    assert [*VARIANTS, "skills"] == [one.name for one in use_cases.status(where, ("x", "skill?", "x@*"))]
+    assert [*VARIANTS] == [one.name for one in use_cases.show(where, ("x",))]
+    assert {"x", "skills"} == {one.tensor.partition("::")[0].partition("@")[0] for one in use_cases.explain(where, "x@*0.8*")}
+    assert [*VARIANTS[:1], "last"] == [
+        one.name for one in use_cases.view_graph(where, "last").nodes if one.name not in ("base", "code", "math", "skills")
+    ]
+    exported, _ = use_cases.export_mergekit(where, ("x@*=0.5", "skills"), swept.root / "exported")
+    assert [f"{VARIANTS[0]}.yml", "skills.yml"] == [path.rpartition("/")[2] for path, _ in exported]
+    swept.build("release")
+    assert {"last": "out/last", VARIANTS[2]: f"out/{VARIANTS[2]}"} == {
+        one.target: one.path.removeprefix(f"{swept.root}/") for one in use_cases.clean(where, ("release",)).removed
+    }
+    with pytest.raises(ModelbuildError) as caught:
+        swept.build("y@*", "x@density=0.60,inputs.skills.weight=0.5", "relaese")
+    assert [
+        ("no merge matches `y@*`", "did you mean `x@*`?"),
+        ("no merge is called `x@density=0.60,inputs.skills.weight=0.5`", f"did you mean `{VARIANTS[0]}`?"),
+        ("no merge is called `relaese`", "did you mean `release`?"),
+    ] == [(problem.what, problem.hint) for problem in caught.value.problems]
+
+
+def test_a_lock_holds_variants_apart(swept: Project) -> None:
+    use_cases.lock(swept.where)
+    swept.build("x")
+    lock = read_lock(swept.where.lock)
+    assert lock is not None
+    assert {*VARIANTS, "skills", "last"} == {*lock.merges}
+    assert 3 == len({lock.merges[name].root for name in VARIANTS})
+
+    assert Exit.DONE == swept.build("x@*", locked=True).exit_code
+    swept.write(SWEPT.replace("0.8", "0.9"))
+    with pytest.raises(ModelbuildError) as caught:
+        swept.build("x@*", locked=True)
+    assert Exit.LOCK == caught.value.exit_code
+
+
+def test_a_sweep_is_told_as_a_table_by_build_and_by_status(program: Program, swept: Project) -> None:
+    ended = program("build", "-C", swept.root, "x")
+
+    assert (
+        """\
+x: 3 variants
+  density  inputs.skills.weight  state  run  reused  merged
+  0.6      0.5                   built  60   0       31.7 kB
+  0.6      0.1_1                 built  30   30      15.8 kB
+  0.8      0.1_1                 built  30   30      15.8 kB
+built 3 variants of x in """
+        in ended.err
+    )
+    swept.write(SWEPT.replace("0.8", "0.9"))
+    told = program("status", "-C", swept.root, "x@*", "skills")
+    assert (
+        f"""\
+skills  stale  {swept.root}/out/skills  only to be written
+        its output is not there, or was touched
+x: 3 variants
+  density  inputs.skills.weight  state  to run  of  to merge
+  0.6      0.5                   fresh  0       60  0 B
+  0.6      0.1_1                 fresh  0       60  0 B
+  0.9      0.1_1                 stale  30      60  15.8 kB
+  not built before
+"""
+        == told.out
+    )
