@@ -173,6 +173,15 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A check was run on a model."""
+
+    check: str
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Uploading:
     """So many files, of so many bytes, are about to be sent to a repository."""
 
@@ -200,6 +209,7 @@ Event = (
     | Fetching
     | Fetched
     | Uploading
+    | Evaluated
 )
 Report = Callable[[Event], None]
 

@@ -67,6 +67,35 @@ class LockedMerge:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedTrial:
+    """A candidate of a search: what was set, and its score in each objective."""
+
+    edits: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSearch:
+    """What a search came to.
+
+    Args:
+        definition: hash of what was searched, and by what.
+        winner: the number of the trial that won.
+        trail: every trial, in order.
+
+    """
+
+    definition: str
+    winner: int
+    trail: tuple[LockedTrial, ...]
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """What the winner sets."""
+        return self.trail[self.winner].edits
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A whole lock.
 
@@ -74,12 +103,14 @@ class Lock:
         methods: revision and numerics class, by name.
         sources: by name.
         merges: by name.
+        searches: by name, those of soups by the name of their merge.
 
     """
 
     methods: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     sources: Mapping[str, LockedSource] = field(default_factory=dict)
     merges: Mapping[str, LockedMerge] = field(default_factory=dict)
+    searches: Mapping[str, LockedSearch] = field(default_factory=dict)
 
 
 def read(path: Path) -> Lock | None:
@@ -128,13 +159,14 @@ def _unsound(path: Path, fact: str) -> ModelbuildError:
 
 
 def _lock(table: Mapping[str, Any]) -> Lock:
-    _only(table, "version", "method", "source", "merge")
+    _only(table, "version", "method", "source", "merge", "search")
     if _of(int, table["version"]) != VERSION:
         raise ValueError(f"`version` is {table['version']}")
     return Lock(
         {name: _method(entry) for name, entry in _section(table, "method").items()},
         {name: _source(entry) for name, entry in _section(table, "source").items()},
         {name: _merge(entry) for name, entry in _section(table, "merge").items()},
+        {name: _search(entry) for name, entry in _section(table, "search").items()},
     )
 
 
@@ -151,6 +183,21 @@ def _source(entry: Mapping[str, Any]) -> LockedSource:
 def _merge(entry: Mapping[str, Any]) -> LockedMerge:
     _only(entry, "graph", "seed", "root", "files")
     return LockedMerge(_digest(entry["graph"]), _of(int, entry.get("seed", -1)), _digest(entry.get("root", "")), _files(entry))
+
+
+def _search(entry: Mapping[str, Any]) -> LockedSearch:
+    _only(entry, "definition", "winner", "trail")
+    trail = tuple(_trial(one) for one in _of(list, entry["trail"]))
+    winner = _of(int, entry["winner"])
+    if not 0 <= winner < len(trail):
+        raise ValueError(f"`winner` is {winner}, of {len(trail)} trials")
+    return LockedSearch(_digest(entry["definition"]), winner, trail)
+
+
+def _trial(entry: Mapping[str, Any]) -> LockedTrial:
+    _only(entry, "scores", "set")
+    scores = tuple(float(_of(float, score)) for score in _of(list, entry["scores"]))
+    return LockedTrial(tuple(_of(str, one) for one in _of(list, entry["set"])), scores)
 
 
 def _files(entry: Mapping[str, Any]) -> Mapping[str, LockedFile]:
@@ -221,6 +268,16 @@ def _lines(lock: Lock) -> Iterator[str]:
             yield f"seed = {merge.seed}"
         yield from _given(merge, "root")
         yield from _file_lines(f"merge.{_key(name)}", merge.files)
+    for name, search in sorted(lock.searches.items()):
+        yield ""
+        yield f"[search.{_key(name)}]"
+        yield f"definition = {_text(search.definition)}"
+        yield f"winner = {search.winner}"
+        yield "trail = ["
+        for trial in search.trail:
+            scores = ", ".join(repr(float(score)) for score in trial.scores)
+            yield f"  {{ scores = [{scores}], set = [{', '.join(map(_text, trial.edits))}] }},"
+        yield "]"
 
 
 def _given(one: LockedSource | LockedMerge, *names: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ __all__ = [
     "Description",
     "Index",
     "Location",
+    "Measurements",
     "Packs",
     "Record",
     "Records",

@@ -94,7 +94,7 @@ def _remove_leftovers(cache_directory: Path, packs: Packs) -> Iterator[Path]:
         files.remove_tree(directory)
         lock.release()
         yield directory
-    for pattern in (".verify-*", ".*.tmp", f"{STAMPS}/.*.tmp", f"{CONVERTED}/*/*.unfinished"):
+    for pattern in (".verify-*", ".check-*", ".*.tmp", f"{STAMPS}/.*.tmp", f"{CONVERTED}/*/*.unfinished"):
         for left in sorted(cache_directory.glob(pattern)):
             if _is_forsaken(left):
                 files.remove_tree(left)

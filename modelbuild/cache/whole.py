@@ -9,6 +9,7 @@ from pathlib import Path
 from modelbuild.cache import upkeep
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import INDEX, STAMPS
+from modelbuild.cache.measurements import Measurements
 from modelbuild.cache.packs import Packs
 from modelbuild.cache.records import Records
 from modelbuild.cache.salvage import Salvage
@@ -36,6 +37,11 @@ class Cache:
     def stamps(self) -> Path:
         """The directory of stamps, by which a null build knows that there is nothing to do; it may not be there."""
         return self.directory / STAMPS
+
+    @property
+    def measurements(self) -> Measurements:
+        """What checks found of models."""
+        return Measurements(self.index)
 
     def staging(self) -> Staging:
         """Make a locked directory for the packs of a build."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelbuild.errors import did_you_mean
 from modelbuild.graph.model import Node
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
+from modelbuild.modelfile.evaluation import SOUP
 from modelbuild.modelfile.model import Merge
 from modelbuild.modelfile.schema import MergeTable, keys_of
 
@@ -60,5 +62,20 @@ def adapter(binder: Binder, merge: Merge) -> Node | None:
     return binder.bound_node(merge, ()) if len(binder.problems) == before else None
 
 
-PRODUCTS = {MIXTURE: mixture, EXTRACTION: adapter, COMBINATION: adapter}
+def soup(binder: Binder, merge: Merge) -> Node | None:
+    """Bind a greedy soup as the mean of all its inputs: which of them are in it stands in the lock, and is for the build to say."""
+    before = len(binder.problems)
+    if merge.slices or merge.base:
+        key = "slices" if merge.slices else "base"
+        binder.say(f"`{SOUP}` has no `{key}`", (*merge.path, key), key=True, hint="it has `inputs`, whole models")
+    for name in (name for name in merge.params if name != "check"):
+        facts, hint = ("known here: check",), did_you_mean(name, ("check", *keys_of(MergeTable)))
+        binder.say(f"unknown key `{name}`", (*merge.path, name), key=True, facts=facts, hint=hint)
+    for one in merge.inputs:
+        for name in one.params:
+            binder.say(f"unknown key `{name}`", (*one.path, name), key=True, facts=("all that is in a soup counts the same",))
+    return binder.node(replace(merge, method="linear", params={})) if len(binder.problems) == before else None
+
+
+PRODUCTS = {MIXTURE: mixture, EXTRACTION: adapter, COMBINATION: adapter, SOUP: soup}
 """What binds a node, by what it has for a method."""

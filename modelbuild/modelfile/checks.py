@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelbuild.errors import Problem
+from modelbuild.modelfile.check_keys import check_checks
 from modelbuild.modelfile.locate import Locator
+from modelbuild.modelfile.search_keys import check_searches
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath
@@ -41,6 +43,9 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
             where = f"the source stands at {other.place}" if other.place else "the source comes from `--set`"
             report.add(path, f"`{plain(name)}` is both a source and a merge", key=True, facts=(where,), hint="rename one of them")
         _check_merge(merge, path, report)
+    checks = _tables(document.get("check"))
+    check_checks(checks, sources, merges, report)
+    check_searches(_tables(document.get("search")), merges, checks, report)
     _check_groups(document, sources, merges, report)
     groups = document.get("group")
     groups = groups if isinstance(groups, dict) else {}

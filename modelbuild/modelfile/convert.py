@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
 from modelbuild.modelfile import schema
+from modelbuild.modelfile.convert_checks import read_check, read_search
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.matrix import Variant
 from modelbuild.modelfile.model import (
@@ -47,6 +48,8 @@ def convert(
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
         notes=notes,
+        checks={name: read_check(name, check) for name, check in table.check.items()},
+        searches={name: read_search(name, search) for name, search in table.search.items()},
         groups={name: tuple(members) for name, members in table.group.items()},
         exports={name: _export(name, export) for name, export in table.export.items()},
     )

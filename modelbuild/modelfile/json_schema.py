@@ -9,6 +9,7 @@ from typing import Any
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
+from modelbuild.modelfile.evaluation import SOUP
 from modelbuild.modelfile.schema import ExpertTable, ModelfileTable
 from modelbuild.modelfile.sweep import EXCLUDE, INCLUDE
 
@@ -137,7 +138,13 @@ def _products(keys: Schema) -> dict[str, Schema]:
     extracting["method"] = _method(EXTRACTION, "The LoRA adapter that makes of a base what its input is.")
     combining = {**adapters, "inputs": weighed, "rank": rank, "combine": {"enum": ["cat", "svd"]}}
     combining["method"] = _method(COMBINATION, "One adapter of several.")
+    soup = {**{key: base[key] for key in ("dtype", "keep", "nonfinite", "output", "tokenizer")}, "inputs": models}
+    soup |= {
+        "check": {"type": "string"},
+        "method": _method(SOUP, "The mean of those inputs that a check likes: `modelbuild search` finds them."),
+    }
     return {
+        SOUP: _table(soup, ["method", "inputs", "check"]),
         MIXTURE: _table(mixing, ["method", "base", "experts"]),
         EXTRACTION: _table(extracting, ["method", "base", "inputs"]),
         COMBINATION: _table(combining, ["method", "inputs"]),

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from modelbuild.modelfile.evaluation import Check, Search
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
 
@@ -253,6 +254,8 @@ class Modelfile:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Targets that can be built by one name: names of merges and groups, and globs."""
     exports: Mapping[str, Export] = field(default_factory=dict)
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    searches: Mapping[str, Search] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The tables as written, after `--set` and with variables replaced."""
 

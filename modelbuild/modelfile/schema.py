@@ -88,10 +88,29 @@ def _named(value: object) -> object:
     return {"model": value} if isinstance(value, str) else value
 
 
+def _told(value: object) -> object:
+    """Read a bare prompt as { text = PROMPT }."""
+    return {"text": value} if isinstance(value, str) else value
+
+
+def _values(value: object) -> object:
+    """Read a list as { values = LIST }."""
+    return {"values": value} if isinstance(value, list) else value
+
+
+def _listed(value: object) -> object:
+    """Read a single name as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 def _number_kind(value: object) -> str | None:
     if isinstance(value, bool):
         return None
     return "int" if isinstance(value, int) else "float" if isinstance(value, float) else None
+
+
+def _bound_kind(value: object) -> str | None:
+    return "str" if isinstance(value, str) else _number_kind(value)
 
 
 def _value_kind(value: object) -> str | None:
@@ -141,6 +160,11 @@ _Value = (
     | Annotated[list[Number], Tag("gradient")]
 )
 Value = Annotated[_Value, Discriminator(_value_kind, custom_error_type="value", custom_error_message="not a value")]
+Bound = Annotated[
+    Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")] | Annotated[Text, Tag("str")],
+    Discriminator(_bound_kind, custom_error_type="bound", custom_error_message="not a bound"),
+]
+Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
 class Table(BaseModel):
@@ -291,6 +315,73 @@ class ExportTable(Table):
     path: PathText | None = None
 
 
+class PromptTable(Table):
+    """A prompt, with patterns that its answer alone is held against."""
+
+    text: Text
+    require: list[Text] = []
+    forbid: list[Text] = []
+
+
+class CheckTable(Table):
+    """What is measured of models, and the bounds; which keys go with which kind is in `check_keys`."""
+
+    kind: Literal["loads", "finite", "generate", "perplexity", "lm_eval", "command"]
+    of: Names | None = None
+    parents: list[Text] | None = None
+    min: Bound | None = None
+    max: Bound | None = None
+    retention: Bound | None = None
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    metric: Text | None = None
+    prompts: (
+        Annotated[
+            list[Annotated[PromptTable, BeforeValidator(_told, json_schema_input_type=str | PromptTable)]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    require: list[Text] = []
+    forbid: list[Text] = []
+    max_repetition: Number | None = None
+    max_new_tokens: Count = 64
+    chat: bool = False
+    text: Names | None = None
+    tensors: list[Text] = []
+    window: Count = 1024
+    stride: Count | None = None
+    tasks: Names | None = None
+    limit: Count | None = None
+    shots: Row | None = None
+    batch_size: Count = 8
+    unsafe: bool = False
+    run: Names | None = None
+    files: list[Text] = []
+    timeout: Count = 3600
+    better: Literal["higher", "lower"] = "higher"
+
+
+class RangeTable(Table):
+    """What a search may set a key to: one of `values`, or what lies between `low` and `high`."""
+
+    values: Annotated[list[Value], Field(min_length=1)] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    step: Number | None = None
+    log: bool = False
+
+
+class SearchTable(Table):
+    """A search for the values of a merge's keys that some checks like best."""
+
+    of: Text
+    objective: Names
+    space: Annotated[dict[Text, Annotated[RangeTable, BeforeValidator(_values)]], Field(min_length=1)]
+    sampler: Literal["grid", "random", "tpe", "nsga2"] = "random"
+    trials: Count = 30
+    seed: Seed = 0
+
+
 class CacheTable(Table):
     """Where the cache is and how large it may grow."""
 
@@ -307,6 +398,8 @@ class ModelfileTable(Table):
     vars: dict[str, Any] = {}
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
+    check: dict[NodeName, CheckTable] = {}
+    search: dict[NodeName, SearchTable] = {}
     group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
     export: dict[NodeName, ExportTable] = {}
     cache: CacheTable | None = None

@@ -30,6 +30,7 @@ _EXPECTED = {
     "greater_than": "at least 1",
     "span_length": "two integers: the first layer, and the last + 1",
     "span_negative": "layers counted from 0",
+    "bound": 'a number, or an expression such as "1.05 * best(parents)"',
     "hub": "a place on the hub: hf://namespace/name, or hf://namespace/name@branch",
     "size": 'a size such as "5GB" or "512 MiB"',
     "value": "a number, a string, true, false, or a list of numbers",
@@ -44,8 +45,16 @@ _MISSING = {
     "model": "add `model = NAME`",
     "layers": "add `layers = [first, last + 1]`",
     "value": "add `value = …`",
-    "of": "add `of = NAME`: the merge that is exported",
     "format": 'add `format = "gguf"`; docs/exports.md lists the others',
+    "kind": "add `kind = KIND`: loads, finite, generate, perplexity, lm_eval or command",
+    "text": "add `text = PATH`: what is to be predicted",
+    "prompts": "add `prompts = [PROMPT, …]`",
+    "tasks": "add `tasks = [NAME, …]`: tasks of lm-eval, or YAML files",
+    "check": "add `check = NAME`: a check that gives a score",
+    "of": "add `of = NAME`: the merge that is meant",
+    "objective": "add `objective = NAME`: a check that gives a score",
+    "space": 'add `space = { "merge.NAME.KEY" = { low = 0.0, high = 1.0 } }`',
+    "run": "add `run = COMMAND`, which writes its score as JSON into {scores}",
     "source": 'add `source = "base"` or the name of a source or merge',
 }
 
@@ -63,6 +72,10 @@ _TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
     (("merge", "*", "experts", "*"), schema.ExpertTable),
     (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
     (("export", "*"), schema.ExportTable),
+    (("check", "*"), schema.CheckTable),
+    (("check", "*", "prompts", "*"), schema.PromptTable),
+    (("search", "*"), schema.SearchTable),
+    (("search", "*", "space", "*"), schema.RangeTable),
     (("cache",), schema.CacheTable),
 )
 """The tables of the format by where they stand; any other is a rule of a parameter."""
@@ -133,7 +146,7 @@ def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPat
 
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
-    if len(path) == 2 and path[0] in ("source", "merge", "group", "export"):
+    if len(path) == 2 and path[0] in ("source", "merge", "group", "export", "check", "search"):
         return plain(dotted(path))
     last = max((index for index, part in enumerate(path) if isinstance(part, str)), default=0)
     return plain(dotted(path[last:]))

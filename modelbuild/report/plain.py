@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from modelbuild.events import Event, Exporting, Fetched, Hashed, Kept, Merged, Noted, Published, Started, Uploading, Warned
+from modelbuild.events import Evaluated, Event, Exporting, Fetched, Hashed, Kept, Merged, Noted, Published, Started, Uploading, Warned
 from modelbuild.names import human_bytes
 from modelbuild.report.board import Board
 from modelbuild.report.page import Page
@@ -88,7 +88,7 @@ class Plain:
                 return [f"exporting {event.of} as {event.name} ({event.form})"]
             case Published():
                 return [f"wrote {event.path} ({counted(event.files, 'file')})"]
-            case Merged() | Hashed() if self.verbose:
+            case Merged() | Hashed() | Evaluated() if self.verbose or isinstance(event, Evaluated):
                 return [_done(event)]
         return []
 
@@ -116,7 +116,9 @@ def _carried(event: Fetched | Uploading) -> str:
     return f"sending {counted(event.files, 'file')} ({human_bytes(event.nbytes)}) to {event.repo}"
 
 
-def _done(event: Merged | Hashed) -> str:
+def _done(event: Merged | Hashed | Evaluated) -> str:
+    if isinstance(event, Evaluated):
+        return f"ran {event.check} on {event.model} ({seconds(event.seconds)})"
     if isinstance(event, Hashed):
         return f"hashed {event.source}::{event.tensor} ({human_bytes(event.nbytes)})"
     return f"merged {event.node}::{event.tensor} ({human_bytes(event.nbytes)} in {seconds(event.seconds)}): {event.reason}"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modelbuild.usecases.catalogue import MethodView
     from modelbuild.usecases.cleaning import Cleaned
     from modelbuild.usecases.completing import Kind
+    from modelbuild.usecases.contrasting import Contrasts
     from modelbuild.usecases.diffing import Comparison
     from modelbuild.usecases.doctoring import Diagnosis
     from modelbuild.usecases.explaining import Explanation
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from modelbuild.usecases.reaching import Reach
     from modelbuild.usecases.reporting import ReportView
     from modelbuild.usecases.restoring import Restored
+    from modelbuild.usecases.searching import Found
+    from modelbuild.usecases.testing import Checked
     from modelbuild.usecases.verifying import Verification
 
 __all__ = [
@@ -52,12 +55,14 @@ __all__ = [
     "card",
     "checkout",
     "clean",
+    "compare",
     "diagnose",
     "diff",
     "explain",
     "export_mergekit",
     "fetch",
     "forecast",
+    "gate",
     "import_mergekit",
     "init",
     "list_methods",
@@ -68,8 +73,10 @@ __all__ = [
     "push",
     "restore",
     "schema",
+    "search",
     "show",
     "status",
+    "test",
     "verify",
     "view_graph",
     "view_report",
@@ -206,6 +213,111 @@ def verify(
     from modelbuild.usecases.verifying import verify as use_case
 
     return use_case(at(file, place), words(targets), report, full=full, rebuild=rebuild, sample=sample)
+
+
+def test(
+    file: Where | File,
+    targets: Words = (),
+    options: Options | None = None,
+    report: Report = silent,
+    *,
+    only: Words = (),
+    again: bool = False,
+    **place: Unpack[Place],
+) -> Checked:
+    """Build what is not fresh, and run its checks; what a record holds is not run again.
+
+    Args:
+        file: the Modelfile.
+        targets: names of merges and groups, and globs; none means the default ones.
+        options: how to build; the device also runs the models.
+        report: told of everything that happens.
+        only: names and globs of checks; none means all.
+        again: run all checks, whatever is known.
+        place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
+
+    Raises:
+        ModelbuildError: exit 2 if a check makes no sense, 8 if one would run what a model writes, or what the build ends with.
+
+    """
+    from modelbuild.usecases.testing import test as use_case
+
+    return use_case(at(file, place), words(targets), options or Options(), report, only=words(only), again=again)
+
+
+def gate(
+    file: Where | File,
+    targets: Words = (),
+    options: Options | None = None,
+    report: Report = silent,
+    *,
+    no_check: bool = False,
+    **place: Unpack[Place],
+) -> Checked | None:
+    """Let models out of the house only when their checks pass: what hands models on calls this first, as `push` does.
+
+    Args:
+        file: the Modelfile.
+        targets: names of merges and groups, and globs; what they mean is built where it is stale.
+        options: how to build, and the device that runs the models.
+        report: told of everything, and warned where checks are left out.
+        no_check: run none, and say so even to who wants quiet.
+        place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
+
+    Returns:
+        What the checks said, or None where none were run.
+
+    Raises:
+        ModelbuildError: exit 1, with every check that fails, or as `test`.
+
+    """
+    from modelbuild.usecases.testing import gate as use_case
+
+    return use_case(at(file, place), words(targets), options or Options(), report, no_check=no_check)
+
+
+def compare(
+    file: Where | File,
+    models: Words = (),
+    options: Options | None = None,
+    report: Report = silent,
+    *,
+    only: Words = (),
+    **place: Unpack[Place],
+) -> Contrasts:
+    """Put models side by side by the scores of the Modelfile's checks, with 95 % intervals of scores and of differences.
+
+    Args:
+        file: the Modelfile.
+        models: sources and merges, the one that others are held against first; a single merge is compared with its parents.
+        options: how to build the merges; the device also runs the models.
+        report: told of everything that happens.
+        only: names and globs of checks; none means all that give a score.
+        place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
+
+    """
+    from modelbuild.usecases.contrasting import compare as use_case
+
+    return use_case(at(file, place), words(models), options or Options(), report, only=words(only))
+
+
+def search(file: Where | File, name: str, options: Options | None = None, report: Report = silent, **place: Unpack[Place]) -> Found:
+    """Choose the values of a merge's keys, or the ingredients of a soup, by checks; the winner and its trail go into the lock.
+
+    Args:
+        file: the Modelfile.
+        name: a search, or a merge of method `greedy_soup`.
+        options: how to compute candidates; the device also runs the models.
+        report: told of everything that happens.
+        place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
+
+    Raises:
+        ModelbuildError: as `test`; or what a candidate ends with that cannot be computed or measured.
+
+    """
+    from modelbuild.usecases.searching import search as use_case
+
+    return use_case(at(file, place), name, options or Options(), report)
 
 
 def fetch(file: Where | File, targets: Words = (), report: Report = silent, **place: Unpack[Place]) -> tuple[FetchedSource, ...]:

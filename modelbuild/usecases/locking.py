@@ -199,7 +199,8 @@ class Keeper:
             merges[name] = replace(before, graph=graph, seed=seed)
         for name in built:
             merges[name] = self._merge(name, merges[name])
-        return Lock(self._methods_of(merges) | self.methods(), sources, merges)
+        searches = {name: one for name, one in self.lock.searches.items() if name in declared.searches or name in declared.merges}
+        return Lock(self._methods_of(merges) | self.methods(), sources, merges, searches)
 
     @property
     def is_complete(self) -> bool:

@@ -127,6 +127,11 @@ class Outcome:
     whole: Saved = Saved()
     past_builds: int = 0
 
+    @classmethod
+    def nothing(cls) -> Outcome:
+        """Return that of a build of nothing."""
+        return cls((), Actions(), 0, Bytes(), 0.0, 0)
+
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
         table = asdict(self)

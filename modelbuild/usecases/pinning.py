@@ -105,7 +105,7 @@ def _unpinned(project: Project, names: Sequence[str]) -> Lock:
         address = parse_address(hub[name].location)
         found = open_hub(Address(address.repo, wanted.get(name) or address.revision), "", offline=False)
         sources[name] = LockedSource(hub[name].location, found.commit)
-    return Lock(held.methods, sources, held.merges)
+    return replace(held, sources=sources)
 
 
 def _moved(project: Project, plan: Plan, before: Lock, sources: SourceFiles, report: Report) -> Iterator[Moved]:

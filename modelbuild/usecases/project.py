@@ -24,6 +24,7 @@ from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
 from modelbuild.sources.local import open_local
+from modelbuild.usecases.soups import refuse_unchosen, with_soups
 from modelbuild.usecases.where import Where, modelfile_at
 
 
@@ -37,9 +38,16 @@ class Project:
     lock: Lock | None
 
     @classmethod
-    def open(cls, where: Where) -> Project:
-        """Read and bind the Modelfile, and read the lock if there is one; opens no source."""
-        modelfile = modelfile_at(where)
+    def open(cls, where: Where, chosen: Mapping[str, Sequence[str]] | None = None) -> Project:
+        """Read and bind the Modelfile, and read the lock if there is one; opens no source.
+
+        Args:
+            where: what to read.
+            chosen: the ingredients of soups, by merge, where the lock is not to say.
+
+        """
+        lock = lockfile.read(where.lock)
+        modelfile = with_soups(modelfile_at(where), lock, chosen or {})
         problems = [
             Problem(
                 f"no source is called `{name}`",
@@ -51,7 +59,7 @@ class Project:
         ]
         if problems:
             raise ModelbuildError(problems)
-        return cls(where, modelfile, bind(modelfile), lockfile.read(where.lock))
+        return cls(where, modelfile, bind(modelfile), lock)
 
     def _elsewhere(self, name: str) -> str:
         """Return the hint for who gives a directory after a configuration, as mergekit-yaml takes it."""
@@ -103,11 +111,12 @@ class Project:
     def plan(self, targets: Iterable[str]) -> Plan:
         """Open the sources that `targets` rest on, and plan them."""
         targets = tuple(targets)
+        refuse_unchosen(self.modelfile, self.graph.upstream(targets))
         sources = self.modelfile.sources
         named = [model for name in self.graph.upstream(targets) for model in self.graph.nodes[name].models if model in sources]
         needed = dict.fromkeys(name for model in named for name in (model, *sources[model].adapters))
         with _all_alive():
-            return make_plan(self.graph, self._checkpoints(needed), targets, self.where.root, self.cache_directory)
+            return make_plan(self.graph, self.checkpoints(needed), targets, self.where.root, self.cache_directory)
 
     def remember(self, cache: Cache, keys: Mapping[str, Mapping[str, str]], seconds: Mapping[tuple[str, str], float]) -> None:
         """Note the keys of a build, for `explain` to compare the next with, and how long it took over each (node, tensor) that ran."""
@@ -122,7 +131,13 @@ class Project:
         if cache.packs.total_size() > limit:
             cache.collect(limit, keep)
 
-    def _checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
+    def checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
+        """Open sources and adapters, by name.
+
+        Raises:
+            ModelbuildError: with everything that is wrong with them.
+
+        """
         opened, problems, exit_code = {}, [], Exit.SOURCE
         for name in names:
             source = self.modelfile.read[name]
