@@ -24,6 +24,7 @@ def push(
     message: Annotated[str, _MESSAGE] = "",
     recipe: Annotated[bool, typer.Option("--recipe", help="Publish Modelfile, lock and card, and no weights.")] = False,
     card: Annotated[Path | None, _CARD] = None,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Publish it unchecked, and say so.")] = False,
     mirrors: Mirrors = None,
     progress: Progress = "auto",
     json: Json = False,
@@ -37,7 +38,16 @@ def push(
     own = common.directory / card if card else None
     with common.reporter(progress) as report:
         pushed = use_cases.push(
-            where, "".join(names), report, to=to, dry_run=dry_run, private=private, message=message, recipe=recipe, card=own
+            where,
+            "".join(names),
+            report,
+            to=to,
+            dry_run=dry_run,
+            private=private,
+            message=message,
+            recipe=recipe,
+            card=own,
+            no_check=no_check,
         )
     if json:
         from modelbuild.report.json_document import document

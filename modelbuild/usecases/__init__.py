@@ -401,6 +401,7 @@ def push(
     message: str = "",
     recipe: bool = False,
     card: File | None = None,
+    no_check: bool = False,
     **place: Unpack[Place],
 ) -> Pushed:
     """Publish a target on a hub in one commit: what the repository lacks of its files, with card, Modelfile and lock.
@@ -415,17 +416,18 @@ def push(
         message: of the commit; "" for one that names target and digest.
         recipe: send Modelfile, lock and card, and no weights.
         card: a card to send in place of the one that is made, or None.
+        no_check: leave out the checks of the target, and say so.
         place: `cache`, `sources`: see `modelbuild.usecases.where.Place`; `set` and `offline` are refused.
 
     Raises:
-        ModelbuildError: exit 7 if the hub does not take it, with what to do; 8 if it would tell what is this machine's alone, or
-            would replace what modelbuild did not publish; 4 if an output is not what the lock says.
+        ModelbuildError: exit 1 if a check fails; 7 if the hub does not take it, with what to do; 8 if it would tell what is this machine's
+            alone, or would replace what modelbuild did not publish; 4 if an output is not what the lock says.
 
     """
     from modelbuild.usecases.pushing import Manner
     from modelbuild.usecases.pushing import push as use_case
 
-    manner = Manner(to, dry_run, private, message, recipe, None if card is None else Path(card))
+    manner = Manner(to, dry_run, private, message, recipe, None if card is None else Path(card), no_check)
     return use_case(at(file, place), target, manner, report)
 
 

@@ -34,11 +34,11 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check of the target came to."""
+    """What a check of the target came to; one without a bound has neither passed nor failed: None."""
 
     name: str
     value: str
-    passed: bool
+    passed: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from modelbuild.usecases.licences import UNKNOWN
 from modelbuild.usecases.published import LOCK, MODELFILE
 
 _MARK = re.compile(r"\n<!-- card by modelbuild, sha256 ([0-9a-f]{64}) of what stands above -->\n?\Z")
+_VERDICTS = {True: "passed", False: "failed", None: "measured"}
 _PIPELINES = {
     "ForCausalLM": ("text-generation", "AutoModelForCausalLM"),
     "ForConditionalGeneration": ("", "AutoModel"),
@@ -93,7 +94,7 @@ def _body(facts: CardFacts) -> Iterator[str]:
         yield from _merge(merge)
     if facts.checks:
         yield from ("", "## Checks", "", "| check | result | |", "|---|---|---|")
-        yield from (f"| {_words(one.name)} | {_words(one.value)} | {'passed' if one.passed else 'failed'} |" for one in facts.checks)
+        yield from (f"| {_words(one.name)} | {_words(one.value)} | {_VERDICTS[one.passed]} |" for one in facts.checks)
     if not facts.alone:
         yield from ("", "## Use", "")
         yield from _use(facts)

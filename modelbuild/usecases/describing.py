@@ -19,6 +19,7 @@ from modelbuild.usecases.graphing import GraphNode, GraphView, graph_of
 from modelbuild.usecases.licences import joined, licence_of
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, recipe_of, refuse_private
+from modelbuild.usecases.recorded import recorded
 from modelbuild.usecases.where import Where
 
 
@@ -27,7 +28,9 @@ def card(where: Where, target: str, report: Report, *, to: str, output: Path | N
     project = Project.open(where)
     target = project.target(target)
     address = destination(project, target, to)
-    text = written(project, project.plan((target,)), target, address, project.lock, report, alone=recipe)
+    plan = project.plan((target,))
+    checks = recorded(project, plan, target, project.lock)
+    text = written(project, plan, target, address, project.lock, report, alone=recipe, checks=checks)
     if project.lock is None:
         report(Noted("there is no lock yet: what is published holds one, which `push` writes"))
     if output is not None:

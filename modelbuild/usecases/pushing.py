@@ -28,6 +28,8 @@ from modelbuild.usecases.locking import Keeper
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
+from modelbuild.usecases.recorded import recorded
+from modelbuild.usecases.testing import gate
 from modelbuild.usecases.where import Where
 
 _PUBLISHED = (".safetensors", ".json", ".txt", ".model", ".jinja")
@@ -83,6 +85,7 @@ class Manner:
         message: of the commit; "" for one that names target and digest.
         recipe: send Modelfile, lock and card, and no weights.
         card: a card to send in place of the one that is made, or None.
+        no_check: leave out the checks of the target.
 
     """
 
@@ -92,6 +95,7 @@ class Manner:
     message: str = ""
     recipe: bool = False
     card: Path | None = None
+    no_check: bool = False
 
 
 def push(where: Where, target: str, manner: Manner, report: Report) -> Pushed:
@@ -110,6 +114,7 @@ def push(where: Where, target: str, manner: Manner, report: Report) -> Pushed:
             return Pushed(target, _place(address), "would build")
         if not manner.dry_run:
             _built(where, target, report)
+            gate(where, (target,), Options(), report, no_check=manner.no_check)
     return _Pusher(Project.open(where), target, address, manner, report).pushed()
 
 
@@ -192,7 +197,10 @@ class _Pusher:
             page = read_small(given).decode()
             refuse_private(page, str(given), self.project.where.root)
         else:
-            page = describing.written(self.project, plan, self.target, self.address, lock, self.report, alone=self.manner.recipe)
+            checks = recorded(self.project, plan, self.target, lock)
+            page = describing.written(
+                self.project, plan, self.target, self.address, lock, self.report, alone=self.manner.recipe, checks=checks
+            )
         texts = {**recipe.beside, CARD: page.encode(), MODELFILE: recipe.modelfile.encode(), LOCK: recipe.lock_text.encode()}
         return [_parcel(name, data) for name, data in texts.items()]
 

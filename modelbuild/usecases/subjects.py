@@ -60,7 +60,7 @@ class Subjects:
 
         """
         if name not in self._found:
-            self._found[name] = _output(name, self._outputs[name]) if name in self._outputs else self._source(name)
+            self._found[name] = output_at(name, self._outputs[name]) if name in self._outputs else self._source(name)
         return self._found[name]
 
     def _source(self, name: str) -> Subject:
@@ -100,7 +100,8 @@ class Subjects:
         return digest_of(merkle_root(leaves), {name: read_small(path) for name, path in checkpoint.carried.items()})
 
 
-def _output(name: str, path: Path) -> Subject:
+def output_at(name: str, path: Path) -> Subject:
+    """Return the output that stands in a directory."""
     manifest = read_manifest(path)
     along = {file: read_small(path / file) for file in manifest.files if file in _ALONG}
     return Subject(name, path, digest_of(manifest.root, along), ADAPTER_CONFIG in along and "config.json" not in along)

@@ -111,7 +111,7 @@ def test(
     _refuse_unknown(only, chosen)
     device = choose(options.device)
     measures = prepared(project, {check.name: check for checks in chosen.values() for check in checks}.values(), device)
-    others = {name: {check.name: _others(project, check, name) for check in checks} for name, checks in chosen.items()}
+    others = {name: {check.name: others_of(project, check, name) for check in checks} for name, checks in chosen.items()}
     merges = [
         model for by_check in others.values() for models in by_check.values() for model in models if model in project.modelfile.merges
     ]
@@ -169,7 +169,7 @@ def _refuse_unknown(only: Sequence[str], chosen: Mapping[str, Sequence[Check]]) 
         )
 
 
-def _others(project: Project, check: Check, target: str) -> tuple[str, ...]:
+def others_of(project: Project, check: Check, target: str) -> tuple[str, ...]:
     """Return the models whose scores the bounds of a check need."""
     parents = parents_of(project, check, target) if check.needs_parents else ()
     return tuple(dict.fromkeys([*parents, *(model for bound in check.bounds for model in bound.models)]))

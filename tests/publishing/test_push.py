@@ -12,6 +12,7 @@ import pytest
 
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
+from modelbuild.events import Event, Warned
 from modelbuild.lockfile import read
 from modelbuild.usecases import Options
 from tests.publishing.conftest import Push, files_of, refused
@@ -61,6 +62,33 @@ def test_a_second_push_sends_nothing_and_makes_no_commit(family: Project, hub: H
     assert [("GET", "/api/whoami-v2"), ("GET", "/api/models/lab/release/revision/main?blobs=true")] == [
         (request.method, request.path) for request in hub.requests[asked:]
     ]
+
+
+def test_what_fails_a_check_is_not_sent_unless_that_is_said_and_the_card_has_the_results(family: Project, hub: Hub, push: Push):
+    score = """run = ["sh", "-c", "printf '{\\"score\\": 2}' > {scores}"]\n"""
+    family.write(
+        family.where.file.read_text() + f'[check.taste]\nkind = "command"\n{score}min = 3\n[check.smell]\nkind = "command"\n{score}'
+    )
+    told: list[Event] = []
+    taken = hub.store.taken
+
+    error = refused(lambda: push(family))
+
+    assert Exit.ACTION_FAILED == error.exit_code
+    assert ["`release` fails its check `taste`"] == [one.what for one in error.problems]
+    assert (taken, False) == (hub.store.taken, "lab/release" in hub.repositories)
+    pushed = push(family, report=told.append, no_check=True)
+    assert "pushed" == pushed.state
+    assert Warned("--no-check: nothing was checked of release") in told
+    card = files_of(hub)["README.md"].decode()
+    rows = card[card.index("## Checks") :].splitlines()[4:7]
+    assert "| taste | score 2; not at least 3 | failed |" in rows
+    assert "| smell | score 2 | measured |" in rows
+    assert rows[0].startswith("| finite | ")
+    family.edit("min = 3", "min = 2")
+    assert ("pushed", {"README.md", "Modelfile.toml"}) == ((again := push(family)).state, {name for name, _ in again.sent})
+    assert "| taste | score 2; at least 2 | passed |" in files_of(hub)["README.md"].decode()
+    assert "| taste | score 2; at least 2 | passed |" in use_cases.card(family.where, "release")
 
 
 @pytest.mark.slow
