@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild import build
+from modelbuild import usecases
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.report.svg import svg
@@ -51,7 +51,7 @@ def decisions() -> str:
 
 def picture() -> str:
     """Return the graph of the example, as `modelbuild graph --format svg` draws it."""
-    return svg(build.graph(build.Where(EXAMPLE))) + "\n"
+    return svg(usecases.view_graph(EXAMPLE)) + "\n"
 
 
 def pages() -> dict[str, str]:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME, TerminalTheme
 from rich.text import Text
 
-from modelbuild import build
+from modelbuild import usecases
 from modelbuild.events import Began
 from modelbuild.report.board import Board
 from modelbuild.report.frame import frame
@@ -70,11 +70,11 @@ def screen() -> str:
         shutil.copy(ROOT / MODELFILE, root)
         time.sleep(_YOUNG)
         recorder = Recorder()
-        first = build.build(Where(root / MODELFILE), (), Options(jobs=1), recorder)
+        first = usecases.build(Where(root / MODELFILE), (), Options(jobs=1), recorder)
         changed = "vars.blend=0.45"
-        again = build.build(Where(root / MODELFILE, overrides=(changed,)), (), Options(jobs=1))
+        again = usecases.build(Where(root / MODELFILE, overrides=(changed,)), (), Options(jobs=1))
         other = "vars.blend=0.5"
-        foretold = build.forecast(Where(root / MODELFILE, overrides=(other,)), (), Options(jobs=1))
+        foretold = usecases.forecast(Where(root / MODELFILE, overrides=(other,)), (), Options(jobs=1))
     lines = [
         _typed(""),
         *recorder.frame,
