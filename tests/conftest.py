@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.hubprojects import family, hub
 from tests.support.projects import DIAMOND, Project
+
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)  # readline, where pytest imports it, tells them to workers: what is printed would go by them
 
 __all__ = ["diamond", "family", "hub", "project"]
 

@@ -57,7 +57,7 @@ hint: did you mean `density`?
         f"""\
 error: no merge method is called `tie`
   --> Modelfile.toml:8:10, at `merge.skills.method`
-  installed: {", ".join(sorted(installed()))}, moe, extract_lora, merge_loras
+  installed: {", ".join(sorted(installed()))}, moe, extract_lora, merge_loras, greedy_soup
 hint: did you mean `ties`?
 """,
     ),

@@ -73,15 +73,15 @@ KEYS = {
         """\
 error: unknown key `sede`
   --> Modelfile.toml:1:1, at `sede`
-  known here: version, default, seed, vars, source, merge, group, check, search, cache
+  known here: version, default, seed, vars, source, merge, check, search, group, export, cache
 hint: did you mean `seed`?""",
     ),
     "unknown table": (
-        "[export]\nformat = 'gguf'\n",
+        "[deploy]\nformat = 'gguf'\n",
         """\
-error: unknown key `export`
-  --> Modelfile.toml:1:2, at `export`
-  known here: version, default, seed, vars, source, merge, group, check, search, cache""",
+error: unknown key `deploy`
+  --> Modelfile.toml:1:2, at `deploy`
+  known here: version, default, seed, vars, source, merge, check, search, group, export, cache""",
     ),
     "fetch of a source that lies here": (
         '[source.a]\nfrom = "a"\nfetch = "ranges"\n',
