@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,11 @@ class Said:
     start: int
 
 
+_FROM = re.compile(r'from = "([^"]+)"')
+_YOUNG = 2.2
+"""Seconds; see `modelbuild.usecases.stamp`."""
+
+
 @dataclass(frozen=True)
 class Written:
     """A file that a page has as a block."""
@@ -85,8 +91,16 @@ def furnish(home: Path) -> None:
     (home / ".venv").symlink_to(sys.prefix)
 
 
+def settle(home: Path) -> None:
+    """Wait until what Modelfiles read is old enough to be believed: what was written just now is read anew, as a reader's would not be."""
+    read = {home / place for file in home.glob("*.toml") for place in _FROM.findall(file.read_text())}
+    times = [file.stat().st_mtime for place in read if place.is_dir() for file in place.iterdir()]
+    time.sleep(max(0.0, max(times, default=0.0) + _YOUNG - time.time()))
+
+
 def perform(command: str, home: Path) -> tuple[int, str]:
     """Run a command as somebody whose output goes to a file; return how it ends and what it prints."""
+    settle(home)
     if command.startswith("make "):
         command = f"make --dry-run -C {ROOT} {command.removeprefix('make ').partition('#')[0]} >{os.devnull}"
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("MODELBUILD_", "HF_", "COV_")) and name != "CI"}
