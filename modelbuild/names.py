@@ -12,6 +12,9 @@ LIMIT = 60
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a Modelfile: ("merge", "skills", "inputs", 0, "weight")."""
 
+VARIANT = "@"
+"""What stands between the name of a merge and the point of its matrix: no name that is written has it."""
+
 _NUMBERS = re.compile(r"(\d+)")
 _NODE = re.compile(r"[A-Za-z0-9_.-]+")
 LONGEST_NODE = 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.util import find_spec
 
 
@@ -40,5 +39,7 @@ FORMS = {
 
 def maker(form: str) -> str:
     """Return what changes when a form does: its revision, and the versions of what it rests on."""
+    from importlib import metadata
+
     made = FORMS[form]
     return " ".join([str(made.revision), *(f"{name} {metadata.version(name)}" for name in made.packages if find_spec(name))])

@@ -7,8 +7,7 @@ from fnmatch import fnmatchcase
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.modelfile.sweep import MARK
-from modelbuild.names import plain
+from modelbuild.names import VARIANT, plain
 
 _GLOB = frozenset("*?[")
 
@@ -70,9 +69,9 @@ def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, st
     declared = (*dict.fromkeys(merge.sweep or name for name, merge in modelfile.merges.items()), *modelfile.groups, *modelfile.exports)
     facts = (f"declared: {among(declared)}" if declared else f"{modelfile.path} declares none",)
     if _GLOB.intersection(word):
-        known = (*declared, *(f"{name}{MARK}*" for name in modelfile.sweeps))
+        known = (*declared, *(f"{name}{VARIANT}*" for name in modelfile.sweeps))
         return f"no merge matches `{plain(word)}`", "", None, facts, did_you_mean(word, known) or way_out
-    sweep = modelfile.sweeps.get(word.partition(MARK)[0]) if MARK in word else None
+    sweep = modelfile.sweeps.get(word.partition(VARIANT)[0]) if VARIANT in word else None
     if sweep:
         facts = (f"variants: {among(sweep)}",)
     hint = did_you_mean(word, sweep or (*declared, *modelfile.merges))

@@ -11,9 +11,9 @@ from modelbuild.errors import Problem
 from modelbuild.modelfile.edits import EditError, put
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.shown import found, nearest, plain
-from modelbuild.modelfile.sweep import EXCLUDE, INCLUDE, MARK, Point, axes, flat, label, matching, points, shown, size, variant
+from modelbuild.modelfile.sweep import EXCLUDE, INCLUDE, Point, axes, flat, label, matching, points, shown, size, variant
 from modelbuild.modelfile.wording import Report
-from modelbuild.names import LONGEST_NODE, KeyPath, dotted, is_node_name
+from modelbuild.names import LONGEST_NODE, VARIANT, KeyPath, dotted, is_node_name
 
 MOST_VARIANTS = 2_000
 """Variants of all merges of a Modelfile."""
@@ -145,7 +145,7 @@ class _Expansion:
         for name, merge in self.made.items():
             values = {key: shown(value) for key, value in self.variants[name].values.items()}
             filled = written
-            for hole, value in {_WHOLE: name.partition(MARK)[2], **dict.fromkeys(known[1:], ""), **values}.items():
+            for hole, value in {_WHOLE: name.partition(VARIANT)[2], **dict.fromkeys(known[1:], ""), **values}.items():
                 filled = filled.replace(f"{{{hole}}}", value)
             if filled in taken:
                 facts = (f"`{plain(taken[filled])}` and `{plain(name)}` both get `{plain(filled)}`",)

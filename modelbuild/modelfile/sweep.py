@@ -10,13 +10,10 @@ from math import prod
 from typing import Any
 
 from modelbuild.modelfile.scan import LostError, key_path
-from modelbuild.names import KeyPath
+from modelbuild.names import VARIANT, KeyPath
 
 INCLUDE, EXCLUDE = "include", "exclude"
 """Keys of a matrix that are no parameters."""
-
-MARK = "@"
-"""What stands between the name of a merge and the point of its matrix: no name that is written has it."""
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.,=@+-]+")
 _WHOLE = re.compile(r"\.0$")
@@ -57,7 +54,7 @@ def label(key: KeyPath) -> str:
 
 def variant(name: str, point: Point) -> str:
     """Return the name of a variant: x@density=0.5,t=0.3."""
-    return name + MARK + ",".join(f"{one.label}={shown(one.value)}" for one in point)
+    return name + VARIANT + ",".join(f"{one.label}={shown(one.value)}" for one in point)
 
 
 def shown(value: object) -> str:

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.modelfile.sweep import MARK
-from modelbuild.names import human_bytes
+from modelbuild.names import VARIANT, human_bytes
 from modelbuild.report import variants
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ANY_NUMBER, are, counted, listed
@@ -34,7 +33,7 @@ _STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
 def status(found: Sequence[TargetStatus], look: Look) -> str:
     """Show each target with its state and, where it is stale, why."""
     tables = dict(variants.sweeps(found))
-    apart = [one for one in found if one.name.partition(MARK)[0] not in tables]
+    apart = [one for one in found if one.name.partition(VARIANT)[0] not in tables]
     name = max((len(one.name) for one in apart), default=0)
     lines = []
     for one in apart:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from modelbuild.modelfile.sweep import MARK, shown
-from modelbuild.names import human_bytes
+from modelbuild.modelfile.sweep import shown
+from modelbuild.names import VARIANT, human_bytes
 from modelbuild.report.page import Look, table
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def sweeps(targets: Sequence[One]) -> Iterator[tuple[str, list[One]]]:
     groups: dict[str, list[One]] = {}
     for one in targets:
         if one.point:
-            groups.setdefault(one.name.partition(MARK)[0], []).append(one)
+            groups.setdefault(one.name.partition(VARIANT)[0], []).append(one)
     yield from ((name, group) for name, group in groups.items() if len(group) > 1)
 
 

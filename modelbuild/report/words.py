@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from modelbuild.modelfile.sweep import MARK
+from modelbuild.names import VARIANT
 
 ANY_NUMBER = 1 << 20
 """A limit as high as this is none."""
@@ -23,9 +23,9 @@ def listed(names: Sequence[str]) -> str:
 
 def gathered(names: Sequence[str]) -> list[str]:
     """Write many variants of one merge as one: `5 variants of x`."""
-    counts = Counter(name.partition(MARK)[0] for name in names if MARK in name)
+    counts = Counter(name.partition(VARIANT)[0] for name in names if VARIANT in name)
     words = [
-        f"{counts[merge]} variants of {merge}" if counts.get(merge := name.partition(MARK)[0], 0) >= _MANY and MARK in name else name
+        f"{counts[merge]} variants of {merge}" if counts.get(merge := name.partition(VARIANT)[0], 0) >= _MANY and VARIANT in name else name
         for name in names
     ]
     return list(dict.fromkeys(words))

@@ -20,7 +20,6 @@ import modelbuild
 from modelbuild import files
 from modelbuild.cache.layout import STAMPS, prepare
 from modelbuild.cache.outputs import stat_of
-from modelbuild.exports.forms import maker
 from modelbuild.methods import installed
 from modelbuild.names import real
 from modelbuild.reading import LOCK, parse_object, read_small
@@ -80,7 +79,7 @@ def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and stamp["lock"] == blake3(lock).hexdigest()
             and all(_source(Path(name)) == stat for name, stat in stamp["sources"].items())
             and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
-            and all(maker(form) == made for form, made in stamp["makers"].items())
+            and all(_maker(form) == made for form, made in stamp["makers"].items())
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
         )
         from_stamp(stamp["outcome"], 0.0, 0)  # a stamp that is damaged is none
@@ -151,6 +150,12 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
 def _check(stamp: Mapping[str, Any]) -> str:
     """Return what tells whether a stamp is still the one that was left."""
     return blake3(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _maker(form: str) -> str:
+    from modelbuild.exports.forms import maker
+
+    return maker(form)
 
 
 def _source(path: Path) -> list[int]:

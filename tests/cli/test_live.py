@@ -23,6 +23,7 @@ from modelbuild.events import (
     Fetching,
     Hashed,
     Merged,
+    Noted,
     Published,
     Sealing,
     Spared,
@@ -30,6 +31,7 @@ from modelbuild.events import (
     Uploading,
     Warned,
 )
+from modelbuild.report import Reporter
 from modelbuild.report.live import Live
 from modelbuild.report.page import Look, Page
 from tests.cli.screens import Screens
@@ -207,7 +209,12 @@ def test_a_terminal_is_drawn_on_unless_it_cannot_be_or_nobody_looks(said: dict[s
     monkeypatch.setattr(stream, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", stream)
 
-    assert live == isinstance(Common().reporter(), Live)
-    assert not isinstance(Common().reporter("lines"), Live)
-    assert isinstance(Common().reporter("live"), Live)
+    def draws(report: Reporter) -> bool:
+        with report:
+            report(Noted("there is something to show"))
+            return isinstance(report._made, Live)
+
+    assert live == draws(Common().reporter())
+    assert not draws(Common().reporter("lines"))
+    assert draws(Common().reporter("live"))
     assert Common().err.look.colour == ("NO_COLOR" not in said and "TERM" not in said)
