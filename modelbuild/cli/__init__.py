@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts one per core, which wait by turning round
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read what every installed package declares, and run it
     gc.set_threshold(_GARBAGE)
     atexit.register(gc.freeze)  # what is left at the end is not searched once more: with numba that takes 0.2 s
     from modelbuild.cli import endings

@@ -17,7 +17,8 @@ from modelbuild.graph.targets import knots, meaning, unknown
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
-from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable, keys_of
+from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable
+from modelbuild.modelfile.values import keys_of
 from modelbuild.names import KeyPath
 
 _MOST_TOLD = 1_000

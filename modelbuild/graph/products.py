@@ -10,7 +10,8 @@ from modelbuild.graph.model import Node
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
 from modelbuild.modelfile.evaluation import SOUP
 from modelbuild.modelfile.model import Merge
-from modelbuild.modelfile.schema import MergeTable, keys_of
+from modelbuild.modelfile.schema import MergeTable
+from modelbuild.modelfile.values import keys_of
 
 if TYPE_CHECKING:
     from modelbuild.graph.bind import Binder

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
-from modelbuild.modelfile import schema
+from modelbuild.modelfile import after, schema, values
 from modelbuild.modelfile.convert_checks import read_check, read_search
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.matrix import Variant
@@ -95,7 +95,7 @@ def _merge(name: str, table: schema.MergeTable, variant: Variant | None) -> Merg
     )
 
 
-def _export(name: str, table: schema.ExportTable) -> Export:
+def _export(name: str, table: after.ExportTable) -> Export:
     return Export(
         name,
         table.of,
@@ -156,7 +156,7 @@ def _rule(table: schema.RuleTable, path: KeyPath) -> Rule:
     return Rule(_value(table.value), table.filter or "", _span(table.layers), path, outside)
 
 
-def _value(value: schema.Value) -> Scalar | Gradient:
+def _value(value: values.Value) -> Scalar | Gradient:
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
+from modelbuild.modelfile.after import CheckTable, RangeTable, SearchTable
 from modelbuild.modelfile.bounds import Bound, read_bound
 from modelbuild.modelfile.evaluation import Axis, Check, Command, Generation, Harness, Prediction, Prompt, Search
-from modelbuild.modelfile.schema import CheckTable, RangeTable, SearchTable
 
 Settings = Generation | Prediction | Harness | Command | None
 

@@ -2,79 +2,32 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    ValidationInfo,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from modelbuild.names import is_node_name, parse_size
-from modelbuild.sources.hub import is_address
+from modelbuild.modelfile.after import CheckTable, ExportTable, SearchTable
+from modelbuild.modelfile.values import (
+    AnyValue,
+    Count,
+    HubText,
+    Integer,
+    NodeName,
+    Number,
+    PathText,
+    Row,
+    Seed,
+    Size,
+    Span,
+    Table,
+    Text,
+    Value,
+    value_kind,
+)
 
 FORMAT_VERSION = 1
 """The version of the format that this program reads."""
-
-
-def _fitting(value: int) -> int:
-    if not -(2**63) <= value < 2**64:
-        raise PydanticCustomError("integer_size", "beyond 64 bits")
-    return value
-
-
-def _finite(value: float) -> float:
-    if not isfinite(value):
-        raise PydanticCustomError("finite", "not finite")
-    return value
-
-
-def _node_name(name: str, info: ValidationInfo) -> str:
-    made = name in (info.context or ())
-    if not made and not is_node_name(name):
-        raise PydanticCustomError("node_name", "not a name")
-    return name
-
-
-def _path(text: str) -> str:
-    if "\0" in text:
-        raise PydanticCustomError("path_nul", "not a path")
-    return text
-
-
-def _hub(text: str) -> str:
-    if not is_address(text):
-        raise PydanticCustomError("hub", "no place on the hub")
-    return text
-
-
-def _span(layers: list[int]) -> list[int]:
-    if len(layers) != 2:
-        raise PydanticCustomError("span_length", "not two integers")
-    first, stop = layers
-    if first < 0 or stop < 0:
-        raise PydanticCustomError("span_negative", "negative")
-    if first >= stop:
-        raise PydanticCustomError("span_empty", "holds no layer")
-    return layers
-
-
-def _size(text: object) -> int:
-    try:
-        if isinstance(text, str):
-            return parse_size(text)
-    except (ValueError, OverflowError):
-        pass  # worded below, as what is no text at all
-    raise PydanticCustomError("size", "not a size")
 
 
 def _version(version: int) -> int:
@@ -88,89 +41,13 @@ def _named(value: object) -> object:
     return {"model": value} if isinstance(value, str) else value
 
 
-def _told(value: object) -> object:
-    """Read a bare prompt as { text = PROMPT }."""
-    return {"text": value} if isinstance(value, str) else value
-
-
-def _values(value: object) -> object:
-    """Read a list as { values = LIST }."""
-    return {"values": value} if isinstance(value, list) else value
-
-
-def _listed(value: object) -> object:
-    """Read a single name as a list of it."""
-    return [value] if isinstance(value, str) else value
-
-
-def _number_kind(value: object) -> str | None:
-    if isinstance(value, bool):
-        return None
-    return "int" if isinstance(value, int) else "float" if isinstance(value, float) else None
-
-
-def _bound_kind(value: object) -> str | None:
-    return "str" if isinstance(value, str) else _number_kind(value)
-
-
-def _value_kind(value: object) -> str | None:
-    if isinstance(value, list):
-        return "gradient" if any(map(_number_kind, value)) else None
-    if isinstance(value, bool):
-        return "bool"
-    return "str" if isinstance(value, str) else _number_kind(value)
-
-
 def _setting_kind(value: object) -> str | None:
     if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
         return "rules"
-    return _value_kind(value)
+    return value_kind(value)
 
 
-Text = Annotated[str, Field(min_length=1)]
-PathText = Annotated[Text, AfterValidator(_path)]
-HubText = Annotated[Text, AfterValidator(_hub), WithJsonSchema({"type": "string", "pattern": "^hf://[^/@]+/[^/@]+(@.+)?$"})]
-Integer = Annotated[int, AfterValidator(_fitting)]
-Float = Annotated[float, AfterValidator(_finite)]
-Seed = Annotated[int, Field(ge=0, lt=2**64)]
-Count = Annotated[Integer, Field(gt=0), WithJsonSchema({"type": "integer", "minimum": 1})]
-Row = Annotated[int, Field(ge=0, lt=2**31)]
-Size = Annotated[
-    int,
-    PlainValidator(_size),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"}),
-]
-Span = Annotated[
-    list[Integer],
-    AfterValidator(_span),
-    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}),
-]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
-NodeName = Annotated[str, AfterValidator(_node_name)]
-
-Number = Annotated[
-    Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")],
-    Discriminator(_number_kind, custom_error_type="number", custom_error_message="not a number"),
-]
-_Value = (
-    Annotated[bool, Tag("bool")]
-    | Annotated[Integer, Tag("int")]
-    | Annotated[Float, Tag("float")]
-    | Annotated[str, Tag("str")]
-    | Annotated[list[Number], Tag("gradient")]
-)
-Value = Annotated[_Value, Discriminator(_value_kind, custom_error_type="value", custom_error_message="not a value")]
-Bound = Annotated[
-    Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")] | Annotated[Text, Tag("str")],
-    Discriminator(_bound_kind, custom_error_type="bound", custom_error_message="not a bound"),
-]
-Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=str | list[str])]
-
-
-class Table(BaseModel):
-    """A table of the Modelfile: no value is converted to fit, no key is ignored."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class RuleTable(Table):
@@ -183,7 +60,7 @@ class RuleTable(Table):
 
 
 Setting = Annotated[
-    _Value | Annotated[list[RuleTable], Tag("rules")],
+    AnyValue | Annotated[list[RuleTable], Tag("rules")],
     Discriminator(_setting_kind, custom_error_type="setting", custom_error_message="not a setting"),
 ]
 
@@ -303,85 +180,6 @@ class MergeTable(ParameterTable):
     """Never here when it is read: see `modelbuild.modelfile.matrix`."""
 
 
-class ExportTable(Table):
-    """A target in another form."""
-
-    of: Text
-    format: Literal["gguf", "fp8", "int8", "int4", "command"]
-    type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "tq2_0", "tq1_0"] | None = None
-    pre_tokenizer: Text | None = None
-    scales: Literal["channel", "tensor"] | None = None
-    converter: Annotated[list[Text], Field(min_length=1)] | None = None
-    path: PathText | None = None
-
-
-class PromptTable(Table):
-    """A prompt, with patterns that its answer alone is held against."""
-
-    text: Text
-    require: list[Text] = []
-    forbid: list[Text] = []
-
-
-class CheckTable(Table):
-    """What is measured of models, and the bounds; which keys go with which kind is in `check_keys`."""
-
-    kind: Literal["loads", "finite", "generate", "perplexity", "lm_eval", "command"]
-    of: Names | None = None
-    parents: list[Text] | None = None
-    min: Bound | None = None
-    max: Bound | None = None
-    retention: Bound | None = None
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    metric: Text | None = None
-    prompts: (
-        Annotated[
-            list[Annotated[PromptTable, BeforeValidator(_told, json_schema_input_type=str | PromptTable)]],
-            Field(min_length=1),
-        ]
-        | None
-    ) = None
-    require: list[Text] = []
-    forbid: list[Text] = []
-    max_repetition: Number | None = None
-    max_new_tokens: Count = 64
-    chat: bool = False
-    text: Names | None = None
-    tensors: list[Text] = []
-    window: Count = 1024
-    stride: Count | None = None
-    tasks: Names | None = None
-    limit: Count | None = None
-    shots: Row | None = None
-    batch_size: Count = 8
-    unsafe: bool = False
-    run: Names | None = None
-    files: list[Text] = []
-    timeout: Count = 3600
-    better: Literal["higher", "lower"] = "higher"
-
-
-class RangeTable(Table):
-    """What a search may set a key to: one of `values`, or what lies between `low` and `high`."""
-
-    values: Annotated[list[Value], Field(min_length=1)] | None = None
-    low: Number | None = None
-    high: Number | None = None
-    step: Number | None = None
-    log: bool = False
-
-
-class SearchTable(Table):
-    """A search for the values of a merge's keys that some checks like best."""
-
-    of: Text
-    objective: Names
-    space: Annotated[dict[Text, Annotated[RangeTable, BeforeValidator(_values)]], Field(min_length=1)]
-    sampler: Literal["grid", "random", "tpe", "nsga2"] = "random"
-    trials: Count = 30
-    seed: Seed = 0
-
-
 class CacheTable(Table):
     """Where the cache is and how large it may grow."""
 
@@ -403,8 +201,3 @@ class ModelfileTable(Table):
     group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
     export: dict[NodeName, ExportTable] = {}
     cache: CacheTable | None = None
-
-
-def keys_of(table: type[Table]) -> tuple[str, ...]:
-    """Return the keys of a table as the Modelfile spells them, in the order of the schema."""
-    return tuple(field.alias or name for name, field in table.model_fields.items())

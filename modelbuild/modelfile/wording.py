@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from modelbuild.errors import Problem
-from modelbuild.modelfile import schema
+from modelbuild.modelfile import after, schema, values
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.shown import LIMIT, found, nearest, plain
 from modelbuild.names import KeyPath, dotted
@@ -58,7 +58,7 @@ _MISSING = {
     "source": 'add `source = "base"` or the name of a source or merge',
 }
 
-_TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
+_TABLES: tuple[tuple[tuple[str, ...], type[values.Table]], ...] = (
     ((), schema.ModelfileTable),
     (("source", "*"), schema.SourceTable),
     (("source", "*", "adapters", "*"), schema.AdapterTable),
@@ -71,11 +71,11 @@ _TABLES: tuple[tuple[tuple[str, ...], type[schema.Table]], ...] = (
     (("merge", "*", "slices", "*", "inputs", "*"), schema.SliceInputTable),
     (("merge", "*", "experts", "*"), schema.ExpertTable),
     (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
-    (("export", "*"), schema.ExportTable),
-    (("check", "*"), schema.CheckTable),
-    (("check", "*", "prompts", "*"), schema.PromptTable),
-    (("search", "*"), schema.SearchTable),
-    (("search", "*", "space", "*"), schema.RangeTable),
+    (("export", "*"), after.ExportTable),
+    (("check", "*"), after.CheckTable),
+    (("check", "*", "prompts", "*"), after.PromptTable),
+    (("search", "*"), after.SearchTable),
+    (("search", "*", "space", "*"), after.RangeTable),
     (("cache",), schema.CacheTable),
 )
 """The tables of the format by where they stand; any other is a rule of a parameter."""
@@ -159,7 +159,7 @@ def _keys(path: KeyPath) -> tuple[str, ...]:
         for known, table in _TABLES
         if len(known) == len(path) and all(word in ("*", key) for word, key in zip(known, path, strict=True))
     )
-    return schema.keys_of(next(found, schema.RuleTable))
+    return values.keys_of(next(found, schema.RuleTable))
 
 
 def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) -> None:

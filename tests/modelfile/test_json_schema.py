@@ -33,8 +33,8 @@ from modelbuild.modelfile.schema import (
     SourceTable,
     TokenizerTable,
     TokenTable,
-    keys_of,
 )
+from modelbuild.modelfile.values import keys_of
 from modelbuild.usecases.starter import starter
 from modelbuild.usecases.templates import TEMPLATES
 from tests.cli.conftest import Program, program

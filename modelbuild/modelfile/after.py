@@ -1,0 +1,98 @@
+"""The keys of what comes after a merge, as pydantic models: exports, checks, searches.  What spans several: `checks`, `check_keys`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from modelbuild.modelfile.values import Bound, Count, Names, Number, PathText, Row, Seed, Table, Text, Value
+
+
+def _told(value: object) -> object:
+    """Read a bare prompt as { text = PROMPT }."""
+    return {"text": value} if isinstance(value, str) else value
+
+
+def _values(value: object) -> object:
+    """Read a list as { values = LIST }."""
+    return {"values": value} if isinstance(value, list) else value
+
+
+class ExportTable(Table):
+    """A target in another form."""
+
+    of: Text
+    format: Literal["gguf", "fp8", "int8", "int4", "command"]
+    type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "tq2_0", "tq1_0"] | None = None
+    pre_tokenizer: Text | None = None
+    scales: Literal["channel", "tensor"] | None = None
+    converter: Annotated[list[Text], Field(min_length=1)] | None = None
+    path: PathText | None = None
+
+
+class PromptTable(Table):
+    """A prompt, with patterns that its answer alone is held against."""
+
+    text: Text
+    require: list[Text] = []
+    forbid: list[Text] = []
+
+
+class CheckTable(Table):
+    """What is measured of models, and the bounds; which keys go with which kind is in `check_keys`."""
+
+    kind: Literal["loads", "finite", "generate", "perplexity", "lm_eval", "command"]
+    of: Names | None = None
+    parents: list[Text] | None = None
+    min: Bound | None = None
+    max: Bound | None = None
+    retention: Bound | None = None
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    metric: Text | None = None
+    prompts: (
+        Annotated[
+            list[Annotated[PromptTable, BeforeValidator(_told, json_schema_input_type=str | PromptTable)]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    require: list[Text] = []
+    forbid: list[Text] = []
+    max_repetition: Number | None = None
+    max_new_tokens: Count = 64
+    chat: bool = False
+    text: Names | None = None
+    tensors: list[Text] = []
+    window: Count = 1024
+    stride: Count | None = None
+    tasks: Names | None = None
+    limit: Count | None = None
+    shots: Row | None = None
+    batch_size: Count = 8
+    unsafe: bool = False
+    run: Names | None = None
+    files: list[Text] = []
+    timeout: Count = 3600
+    better: Literal["higher", "lower"] = "higher"
+
+
+class RangeTable(Table):
+    """What a search may set a key to: one of `values`, or what lies between `low` and `high`."""
+
+    values: Annotated[list[Value], Field(min_length=1)] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    step: Number | None = None
+    log: bool = False
+
+
+class SearchTable(Table):
+    """A search for the values of a merge's keys that some checks like best."""
+
+    of: Text
+    objective: Names
+    space: Annotated[dict[Text, Annotated[RangeTable, BeforeValidator(_values)]], Field(min_length=1)]
+    sampler: Literal["grid", "random", "tpe", "nsga2"] = "random"
+    trials: Count = 30
+    seed: Seed = 0
