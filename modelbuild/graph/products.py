@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelbuild.errors import did_you_mean
 from modelbuild.graph.model import Node
-from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
-from modelbuild.modelfile.evaluation import SOUP
+from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE, SOUP
 from modelbuild.modelfile.model import Merge
 from modelbuild.modelfile.schema import MergeTable
 from modelbuild.modelfile.values import keys_of

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from modelbuild.modelfile.values import Bound, Count, Names, Number, PathText, Row, Seed, Table, Text, Value
+from modelbuild.modelfile.schema import GraphTable
+from modelbuild.modelfile.values import Bound, Count, Names, NodeName, Number, PathText, Row, Seed, Table, Text, Value
 
 
 def _told(value: object) -> object:
@@ -96,3 +97,11 @@ class SearchTable(Table):
     sampler: Literal["grid", "random", "tpe", "nsga2"] = "random"
     trials: Count = 30
     seed: Seed = 0
+
+
+class ModelfileTable(GraphTable):
+    """The whole Modelfile."""
+
+    check: dict[NodeName, CheckTable] = {}
+    search: dict[NodeName, SearchTable] = {}
+    export: dict[NodeName, ExportTable] = {}

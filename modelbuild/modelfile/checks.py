@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelbuild.errors import Problem
-from modelbuild.modelfile.check_keys import check_checks
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.search_keys import check_searches
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath
@@ -18,6 +16,9 @@ MIXTURE = "moe"
 
 EXTRACTION, COMBINATION = "extract_lora", "merge_loras"
 """The methods whose results are LoRA adapters."""
+
+SOUP = "greedy_soup"
+"""The method whose inputs are chosen by a check: Wortsman et al., "Model soups", 2022, https://arxiv.org/abs/2203.05482, recipe 1."""
 
 _MIXTURE = ("experts", "shared_experts", "gate", "experts_per_token")
 
@@ -44,8 +45,14 @@ def check(document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Proble
             report.add(path, f"`{plain(name)}` is both a source and a merge", key=True, facts=(where,), hint="rename one of them")
         _check_merge(merge, path, report)
     checks = _tables(document.get("check"))
-    check_checks(checks, sources, merges, report)
-    check_searches(_tables(document.get("search")), merges, checks, report)
+    if checks:
+        from modelbuild.modelfile.check_keys import check_checks
+
+        check_checks(checks, sources, merges, report)
+    if searches := _tables(document.get("search")):
+        from modelbuild.modelfile.search_keys import check_searches
+
+        check_searches(searches, merges, checks, report)
     _check_groups(document, sources, merges, report)
     groups = document.get("group")
     groups = groups if isinstance(groups, dict) else {}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelbuild.checkpoint.dtypes import BY_TORCH_NAME
-from modelbuild.modelfile import after, schema, values
-from modelbuild.modelfile.convert_checks import read_check, read_search
+from modelbuild.modelfile import schema, values
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.matrix import Variant
 from modelbuild.modelfile.model import (
     AdapterSource,
     CacheSettings,
     Expert,
-    Export,
     Gradient,
     Input,
     Merge,
@@ -31,14 +29,17 @@ from modelbuild.modelfile.model import (
 )
 from modelbuild.names import KeyPath
 
+if TYPE_CHECKING:
+    from modelbuild.modelfile.matrix import Variant
+
 
 def convert(
-    table: schema.ModelfileTable, path: Path, locator: Locator, notes: tuple[str, ...] = (), variants: Mapping[str, Variant] | None = None
+    table: schema.GraphTable, path: Path, locator: Locator, notes: tuple[str, ...] = (), variants: Mapping[str, Variant] | None = None
 ) -> Modelfile:
     """Return the Modelfile that a valid table describes; `variants` are those of its merges that a matrix made."""
     variants = variants or {}
     cache = table.cache or schema.CacheTable()
-    return Modelfile(
+    modelfile = Modelfile(
         path=path,
         default=tuple(table.default or ()),
         seed=table.seed,
@@ -48,11 +49,13 @@ def convert(
         cache=CacheSettings(cache.path or "", cache.max_size or 0),
         locator=locator,
         notes=notes,
-        checks={name: read_check(name, check) for name, check in table.check.items()},
-        searches={name: read_search(name, search) for name, search in table.search.items()},
         groups={name: tuple(members) for name, members in table.group.items()},
-        exports={name: _export(name, export) for name, export in table.export.items()},
     )
+    if type(table) is schema.GraphTable:
+        return modelfile
+    from modelbuild.modelfile.convert_after import with_after
+
+    return with_after(modelfile, table)
 
 
 def _source(name: str, table: schema.SourceTable) -> Source:
@@ -92,20 +95,6 @@ def _merge(name: str, table: schema.MergeTable, variant: Variant | None) -> Merg
         mixture=_mixture(table, path),
         sweep=variant.merge if variant else "",
         point={key: tuple(value) if isinstance(value, list) else value for key, value in variant.values.items()} if variant else {},
-    )
-
-
-def _export(name: str, table: after.ExportTable) -> Export:
-    return Export(
-        name,
-        table.of,
-        table.format,
-        ("export", name),
-        table.type or "",
-        table.pre_tokenizer or "",
-        table.scales or "",
-        tuple(table.converter or ()),
-        table.path or "",
     )
 
 

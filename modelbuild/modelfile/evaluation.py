@@ -156,10 +156,6 @@ class Check:
         return self.retention is not None or any(bound.of_parents for bound in self.bounds)
 
 
-SOUP = "greedy_soup"
-"""The method whose inputs are chosen by a check: Wortsman et al., "Model soups", 2022, https://arxiv.org/abs/2203.05482, recipe 1."""
-
-
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A key of the Modelfile that a search sets: to one of `values`, else to a number from `low` to `high`."""

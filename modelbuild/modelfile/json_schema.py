@@ -8,9 +8,9 @@ from typing import Any
 
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
-from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE
-from modelbuild.modelfile.evaluation import SOUP
-from modelbuild.modelfile.schema import ExpertTable, ModelfileTable
+from modelbuild.modelfile.after import ModelfileTable
+from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE, SOUP
+from modelbuild.modelfile.schema import ExpertTable
 from modelbuild.modelfile.sweep import EXCLUDE, INCLUDE
 
 Schema = dict[str, Any]

@@ -49,16 +49,14 @@ def expand(document: Mapping[str, Any], locator: Locator) -> Expanded:
     """Replace each merge that has a matrix by its variants.
 
     Args:
-        document: its tables, with variables replaced.
+        document: its tables, with variables replaced; a merge has a matrix.
         locator: learns which key of the file each key of a variant comes from.
 
     Returns:
         The document with a merge for each variant, and what is wrong; a merge whose matrix is wrong stands without it.
 
     """
-    merges = document.get("merge")
-    if not isinstance(merges, dict) or not any(isinstance(merge, dict) and "matrix" in merge for merge in merges.values()):
-        return Expanded(document, {}, {})
+    merges = document["merge"]
     report, left = Report(locator), MOST_VARIANTS
     made: dict[str, Variant] = {}
     notes: dict[str, None] = {}

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelbuild.modelfile.evaluation import Check, Search
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
+
+if TYPE_CHECKING:
+    from modelbuild.modelfile.evaluation import Check, Search
 
 Scalar = bool | int | float | str
 Gradient = tuple[int | float, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli
 from pydantic import ValidationError
@@ -15,20 +15,25 @@ from modelbuild.modelfile.checks import check
 from modelbuild.modelfile.convert import convert
 from modelbuild.modelfile.edits import edit
 from modelbuild.modelfile.locate import Locator
-from modelbuild.modelfile.matrix import expand
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.modelfile.schema import ModelfileTable
+from modelbuild.modelfile.schema import GraphTable
 from modelbuild.modelfile.syntax import syntax_problem
 from modelbuild.modelfile.variables import substitute
 from modelbuild.modelfile.wording import refusals
 from modelbuild.names import KeyPath
 from modelbuild.reading import TEXT, Unfit, read_small
 
+if TYPE_CHECKING:
+    from modelbuild.modelfile.matrix import Variant
+
 MOST_MODELS = 2_000
 """Sources and merges of a Modelfile."""
 
 MOST_ENTRIES = 30_000
 """Keys and entries of lists of a Modelfile: a rule for every tensor of a large model, for each of several inputs, is a third of it."""
+
+_AFTER = frozenset({"check", "search", "export"})
+"""Sections of what comes after merges."""
 
 _MOST_TOLD = 1_000
 """Of what is wrong with keys and values: nobody reads more."""
@@ -113,17 +118,41 @@ def validated(
         ModelbuildError: with every problem, in the order of the file.
 
     """
-    expanded = expand(document, locator)
-    document, notes = expanded.document, (*notes, *expanded.notes)
-    problems = check(document, locator) | {**expanded.problems} | {**problems}
+    variants: Mapping[str, Variant] = {}
+    if _sweeps(document):
+        from modelbuild.modelfile.matrix import expand
+
+        expanded = expand(document, locator)
+        document, variants, problems, notes = (
+            expanded.document,
+            expanded.variants,
+            {**expanded.problems} | {**problems},
+            (*notes, *expanded.notes),
+        )
+    problems = check(document, locator) | {**problems}
     try:
-        table = ModelfileTable.model_validate(document, context=expanded.variants)
+        table = _table_of(document).model_validate(document, context=variants)
     except ValidationError as error:
         problems = refusals(error.errors(include_url=False)[:_MOST_TOLD], document, locator) | problems
         table = None
     if table is None or problems or edit_problems:
         raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
-    return replace(convert(table, path, locator, notes, expanded.variants), document=document)
+    return replace(convert(table, path, locator, notes, variants), document=document)
+
+
+def _sweeps(document: Mapping[str, Any]) -> bool:
+    """Tell whether a merge has a matrix."""
+    merges = document.get("merge")
+    return isinstance(merges, dict) and any(isinstance(merge, dict) and "matrix" in merge for merge in merges.values())
+
+
+def _table_of(document: Mapping[str, Any]) -> type[GraphTable]:
+    """Return what a document is held against; what comes after merges is only known where something is said of it."""
+    if _AFTER.isdisjoint(document):
+        return GraphTable
+    from modelbuild.modelfile.after import ModelfileTable
+
+    return ModelfileTable
 
 
 def _refuse_many(file: str, document: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from modelbuild.modelfile.after import CheckTable, ExportTable, SearchTable
 from modelbuild.modelfile.values import (
     AnyValue,
     Count,
@@ -187,8 +186,8 @@ class CacheTable(Table):
     max_size: Size | None = None
 
 
-class ModelfileTable(Table):
-    """The whole Modelfile."""
+class GraphTable(Table):
+    """A Modelfile that says nothing of what comes after merges: see `modelbuild.modelfile.after` for one that does."""
 
     version: Annotated[Integer, AfterValidator(_version), WithJsonSchema({"const": FORMAT_VERSION})] = FORMAT_VERSION
     default: Annotated[list[Text], Field(min_length=1)] | None = None
@@ -196,8 +195,5 @@ class ModelfileTable(Table):
     vars: dict[str, Any] = {}
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
-    check: dict[NodeName, CheckTable] = {}
-    search: dict[NodeName, SearchTable] = {}
     group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
-    export: dict[NodeName, ExportTable] = {}
     cache: CacheTable | None = None

@@ -7,7 +7,8 @@ from math import prod
 from typing import Any
 
 from modelbuild.errors import among, did_you_mean
-from modelbuild.modelfile.evaluation import IN_MEMORY, SOUP
+from modelbuild.modelfile.checks import SOUP
+from modelbuild.modelfile.evaluation import IN_MEMORY
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath

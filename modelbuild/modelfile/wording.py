@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from modelbuild.errors import Problem
-from modelbuild.modelfile import after, schema, values
+from modelbuild.modelfile import schema, values
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.shown import LIMIT, found, nearest, plain
 from modelbuild.names import KeyPath, dotted
@@ -57,28 +58,6 @@ _MISSING = {
     "run": "add `run = COMMAND`, which writes its score as JSON into {scores}",
     "source": 'add `source = "base"` or the name of a source or merge',
 }
-
-_TABLES: tuple[tuple[tuple[str, ...], type[values.Table]], ...] = (
-    ((), schema.ModelfileTable),
-    (("source", "*"), schema.SourceTable),
-    (("source", "*", "adapters", "*"), schema.AdapterTable),
-    (("merge", "*"), schema.MergeTable),
-    (("merge", "*", "tokenizer"), schema.TokenizerTable),
-    (("merge", "*", "tokenizer", "tokens", "*"), schema.TokenTable),
-    (("merge", "*", "output"), schema.OutputTable),
-    (("merge", "*", "inputs", "*"), schema.InputTable),
-    (("merge", "*", "slices", "*"), schema.SliceTable),
-    (("merge", "*", "slices", "*", "inputs", "*"), schema.SliceInputTable),
-    (("merge", "*", "experts", "*"), schema.ExpertTable),
-    (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
-    (("export", "*"), after.ExportTable),
-    (("check", "*"), after.CheckTable),
-    (("check", "*", "prompts", "*"), after.PromptTable),
-    (("search", "*"), after.SearchTable),
-    (("search", "*", "space", "*"), after.RangeTable),
-    (("cache",), schema.CacheTable),
-)
-"""The tables of the format by where they stand; any other is a rule of a parameter."""
 
 _BARE = {
     "bool_type": re.compile("true|false"),
@@ -152,11 +131,38 @@ def short(path: KeyPath) -> str:
     return plain(dotted(path[last:]))
 
 
+@cache
+def _tables() -> tuple[tuple[tuple[str, ...], type[values.Table]], ...]:
+    """Return the tables of the format by where they stand; any other is a rule of a parameter."""
+    from modelbuild.modelfile import after
+
+    return (
+        ((), after.ModelfileTable),
+        (("source", "*"), schema.SourceTable),
+        (("source", "*", "adapters", "*"), schema.AdapterTable),
+        (("merge", "*"), schema.MergeTable),
+        (("merge", "*", "tokenizer"), schema.TokenizerTable),
+        (("merge", "*", "tokenizer", "tokens", "*"), schema.TokenTable),
+        (("merge", "*", "output"), schema.OutputTable),
+        (("merge", "*", "inputs", "*"), schema.InputTable),
+        (("merge", "*", "slices", "*"), schema.SliceTable),
+        (("merge", "*", "slices", "*", "inputs", "*"), schema.SliceInputTable),
+        (("merge", "*", "experts", "*"), schema.ExpertTable),
+        (("merge", "*", "shared_experts", "*"), schema.ExpertTable),
+        (("export", "*"), after.ExportTable),
+        (("check", "*"), after.CheckTable),
+        (("check", "*", "prompts", "*"), after.PromptTable),
+        (("search", "*"), after.SearchTable),
+        (("search", "*", "space", "*"), after.RangeTable),
+        (("cache",), schema.CacheTable),
+    )
+
+
 def _keys(path: KeyPath) -> tuple[str, ...]:
     """Return our own keys in the table at `path`; parameters of methods are not among them."""
     found = (
         table
-        for known, table in _TABLES
+        for known, table in _tables()
         if len(known) == len(path) and all(word in ("*", key) for word, key in zip(known, path, strict=True))
     )
     return values.keys_of(next(found, schema.RuleTable))

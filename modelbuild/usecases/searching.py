@@ -18,7 +18,8 @@ from modelbuild.engine.devices import choose
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.events import Noted, Report
 from modelbuild.lockfile import LockedSearch, LockedTrial
-from modelbuild.modelfile.evaluation import SOUP, Search
+from modelbuild.modelfile.checks import SOUP
+from modelbuild.modelfile.evaluation import Search
 from modelbuild.modelfile.model import Merge, Modelfile
 from modelbuild.usecases.candidates import Candidate
 from modelbuild.usecases.evaluating import Measurer, prepared

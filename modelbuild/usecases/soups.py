@@ -9,7 +9,7 @@ from dataclasses import replace
 from modelbuild.digest import KeyHasher
 from modelbuild.errors import ModelbuildError
 from modelbuild.lockfile import Lock
-from modelbuild.modelfile.evaluation import SOUP
+from modelbuild.modelfile.checks import SOUP
 from modelbuild.modelfile.model import Merge, Modelfile
 
 

@@ -16,6 +16,7 @@ from jsonschema import Draft7Validator
 from modelbuild.errors import ModelbuildError
 from modelbuild.graph import bind
 from modelbuild.methods import installed, load
+from modelbuild.modelfile.after import ModelfileTable
 from modelbuild.modelfile.checks import MIXTURE
 from modelbuild.modelfile.json_schema import json_schema
 from modelbuild.modelfile.locate import Locator
@@ -26,7 +27,6 @@ from modelbuild.modelfile.schema import (
     ExpertTable,
     InputTable,
     MergeTable,
-    ModelfileTable,
     OutputTable,
     RuleTable,
     SliceTable,

@@ -73,7 +73,7 @@ KEYS = {
         """\
 error: unknown key `sede`
   --> Modelfile.toml:1:1, at `sede`
-  known here: version, default, seed, vars, source, merge, check, search, group, export, cache
+  known here: version, default, seed, vars, source, merge, group, cache, check, search, export
 hint: did you mean `seed`?""",
     ),
     "unknown table": (
@@ -81,7 +81,7 @@ hint: did you mean `seed`?""",
         """\
 error: unknown key `deploy`
   --> Modelfile.toml:1:2, at `deploy`
-  known here: version, default, seed, vars, source, merge, check, search, group, export, cache""",
+  known here: version, default, seed, vars, source, merge, group, cache, check, search, export""",
     ),
     "fetch of a source that lies here": (
         '[source.a]\nfrom = "a"\nfetch = "ranges"\n',

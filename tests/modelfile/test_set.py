@@ -140,7 +140,7 @@ hint: did you mean `blend`?""",
     "mrge.x.t=1": """\
 error: unknown key `mrge`
   --> `mrge`
-  known here: version, default, seed, vars, source, merge, check, search, group, export, cache
+  known here: version, default, seed, vars, source, merge, group, cache, check, search, export
   from: `--set mrge.x.t=1`
 hint: did you mean `merge`?""",
     "seed=one": """\

@@ -1,18 +1,31 @@
-"""From validated tables to checks."""
+"""From validated tables to what comes after merges: checks, searches, exports."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
-from modelbuild.modelfile.after import CheckTable, RangeTable, SearchTable
+from modelbuild.modelfile.after import CheckTable, ExportTable, ModelfileTable, RangeTable, SearchTable
 from modelbuild.modelfile.bounds import Bound, read_bound
 from modelbuild.modelfile.evaluation import Axis, Check, Command, Generation, Harness, Prediction, Prompt, Search
+from modelbuild.modelfile.model import Export, Modelfile
+from modelbuild.modelfile.schema import GraphTable
 
 Settings = Generation | Prediction | Harness | Command | None
 
 
-def read_check(name: str, table: CheckTable) -> Check:
-    """Return the check that a valid table describes."""
+def with_after(modelfile: Modelfile, table: GraphTable) -> Modelfile:
+    """Return a Modelfile with what its table says of checks, searches and exports."""
+    assert isinstance(table, ModelfileTable)
+    return replace(
+        modelfile,
+        checks={name: _check(name, one) for name, one in table.check.items()},
+        searches={name: _search(name, one) for name, one in table.search.items()},
+        exports={name: _export(name, one) for name, one in table.export.items()},
+    )
+
+
+def _check(name: str, table: CheckTable) -> Check:
     return Check(
         name,
         table.kind,
@@ -50,8 +63,7 @@ def _how(table: CheckTable) -> Settings:
     return None
 
 
-def read_search(name: str, table: SearchTable) -> Search:
-    """Return the search that a valid table describes."""
+def _search(name: str, table: SearchTable) -> Search:
     space = tuple(_axis(key, one) for key, one in table.space.items())
     return Search(name, table.of, tuple(table.objective), space, table.sampler, table.trials, table.seed, ("search", name))
 
@@ -68,3 +80,17 @@ def _axis(key: str, table: RangeTable) -> Axis:
 
 def _rounded(value: float) -> float:
     return value if isinstance(value, int) else round(value, 10)
+
+
+def _export(name: str, table: ExportTable) -> Export:
+    return Export(
+        name,
+        table.of,
+        table.format,
+        ("export", name),
+        table.type or "",
+        table.pre_tokenizer or "",
+        table.scales or "",
+        tuple(table.converter or ()),
+        table.path or "",
+    )
