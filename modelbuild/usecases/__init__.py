@@ -5,21 +5,17 @@ Importing it is cheap; each use case imports what it needs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from modelbuild.errors import Exit
-from modelbuild.usecases import stamp
-from modelbuild.usecases.outcome import Options, Outcome, from_stamp, peak_rss
-from modelbuild.usecases.where import File, Place, Where, Words, at, cache_setting, words
+from modelbuild.usecases.outcome import Options, Outcome
+from modelbuild.usecases.where import File, Place, Where, Words, at, words
 
 if TYPE_CHECKING:
     from modelbuild.cache.builds import PastBuild
     from modelbuild.cache.upkeep import Collected, Verified
     from modelbuild.events import Event, Report
-    from modelbuild.plan import Plan
     from modelbuild.usecases.catalogue import MethodView
     from modelbuild.usecases.cleaning import Cleaned
     from modelbuild.usecases.completing import Kind
@@ -108,67 +104,9 @@ def build(
         ModelbuildError: if nothing could be begun, with the exit code that fits.
 
     """
-    options, started = options or Options(), time.perf_counter()
-    where, targets = at(file, place), words(targets)
-    texts = tuple(map(stamp.read, where.files))
-    text, lock, now = b"".join(texts), stamp.read(where.lock), time.time()
-    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
-    known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
-    if known is not None:
-        return from_stamp(known, time.perf_counter() - started, peak_rss())
-    from modelbuild.cache.hashes import FileHashes
-    from modelbuild.engine.sources import SourceFiles
-    from modelbuild.events import Noted, timed
-    from modelbuild.usecases.delivering import Delivery
-    from modelbuild.usecases.fetching import bring
-    from modelbuild.usecases.locking import Keeper
-    from modelbuild.usecases.project import Project
-    from modelbuild.usecases.recording import Asked, record
-    from modelbuild.usecases.run import Run
-    from modelbuild.usecases.timing import Clock
+    from modelbuild.usecases.building import build as use_case
 
-    with timed(report, "plan"):
-        project = Project.open(where)
-        plan = project.plan(project.targets(targets))
-    _say(plan, report)
-    cache = project.cache()
-    sources = SourceFiles(cache)
-    keeper = Keeper(project, plan, FileHashes(cache.index), sources)
-    try:
-        keeper.hold(locked=options.locked, frozen=options.frozen)
-        with timed(report, "fetch"):
-            bring(plan, report)
-        keeper.refuse_others()
-        delivery = Delivery(project, plan, cache, targets, options, report)
-        delivery.refuse()
-        clock = Clock(report)
-        run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {})
-        outcome = run.run(started)
-        with timed(report, "record"):
-            project.remember(cache, run.keys(), clock.seconds)
-        if outcome.exit_code == Exit.DONE:
-            project.collect(cache, run.used_packs)
-            if keeper.settle(outcome, run.device, locked=options.locked, frozen=options.frozen):
-                report(Noted(f"wrote {where.lock}"))
-        asked = Asked(now, targets, texts, stamp.read(where.lock), run.device)
-        record(project, plan, cache, sources, asked, outcome, run.contents)
-        outcome = delivery.deliver(outcome, started)
-        if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
-            stamp.leave(left, text, asked.lock, plan, outcome, delivery.made)
-    finally:
-        sources.close()
-        cache.close()
-    return outcome
-
-
-def _say(plan: Plan, report: Report) -> None:
-    """Tell what a plan has to say."""
-    from modelbuild.events import Noted, Warned
-
-    for note in plan.graph.notes:
-        report(Noted(note))
-    for warning in plan.warnings:
-        report(Warned(warning))
+    return use_case(at(file, place), words(targets), options or Options(), report)
 
 
 def forecast(file: Where | File, targets: Words = (), options: Options | None = None, **place: Unpack[Place]) -> Outcome:
