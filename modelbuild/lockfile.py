@@ -112,6 +112,10 @@ class Lock:
     merges: Mapping[str, LockedMerge] = field(default_factory=dict)
     searches: Mapping[str, LockedSearch] = field(default_factory=dict)
 
+    def root_of(self, merge: str) -> str:
+        """Return the digest over a merge's tensors; "" where the lock does not tell."""
+        return self.merges[merge].root if merge in self.merges else ""
+
 
 def read(path: Path) -> Lock | None:
     """Read the lock at `path`; None where there is none.

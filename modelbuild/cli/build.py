@@ -35,6 +35,7 @@ def build(
     check: Annotated[bool, typer.Option("--check", help="Write nothing: compute everything again, and compare.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="Go by the lock, which has to be right, and come out as it says.")] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Go by the pins of the lock, and leave it as it is.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Make exports of what is unchecked, and say so.")] = False,
     offline: Offline = False,
     mirrors: Mirrors = None,
     progress: Progress = "auto",
@@ -50,7 +51,7 @@ def build(
     published = bool(targets) and (targets or [""])[0].startswith("hf://")
     find = common.received if published else common.aimed
     where, names = find(targets or (), overrides, offline=offline, mirrors=mirrors)
-    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked or (published and not frozen), frozen)
+    options = use_cases.Options(jobs, force, keep_going, device, memory or 0, locked or (published and not frozen), frozen, no_check)
     if explain:
         _explain(common, where, names, force=force, talk=json)
     if check:

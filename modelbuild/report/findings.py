@@ -9,6 +9,8 @@ from math import prod
 import modelbuild
 from modelbuild.cache.figures import Figures
 from modelbuild.checkpoint.dtypes import nbytes
+from modelbuild.checks.intervals import Interval
+from modelbuild.checks.verdicts import shown
 from modelbuild.names import human_bytes
 from modelbuild.report import heat
 from modelbuild.report.heat import Cell
@@ -27,6 +29,8 @@ _MOST_ROWS = 2000
 """Of a table of tensors: a page with more of them is slow."""
 _MAPS = "In the maps, - heads what is outside of the layers. In a dashed cell there is nothing to measure: it is handed on."
 _TIMED = "Seconds of all threads together, each tensor when it was last merged here, with the hashing of what was not known yet."
+_CHECKED = "Of the output as it stands, as far as they were run; in brackets are 95 % intervals."
+_VERDICTS = {True: "passed", False: "<b>failed</b>", None: "measured"}
 _SLOWEST = 5
 _DIGITS = 12
 
@@ -84,7 +88,7 @@ QUANTITIES = (
 
 def report(view: ReportView) -> str:
     """Return the page."""
-    body = [*_head(view), "<section><h2>Graph</h2>", figure(view.graph), "</section>", *_lineage(view)]
+    body = [*_head(view), "<section><h2>Graph</h2>", figure(view.graph), "</section>", *_lineage(view), *_checks(view)]
     for merge in view.merges:
         body += _merge(merge)
     body += _time(view)
@@ -124,6 +128,29 @@ def _lineage(view: ReportView) -> Iterator[str]:
     yield "<section><h2>Lineage</h2>"
     yield table(("source", "from", "commit", "digest", "licence"), rows)
     yield "</section>"
+
+
+def _checks(view: ReportView) -> Iterator[str]:
+    """Yield what the checks came to, and beside it the scores of the models that the target was made of."""
+    if not view.checks:
+        return
+    rows = [
+        [
+            f"<b>{text(one.name)}</b>",
+            _VERDICTS[one.passed],
+            "<br>".join(map(text, one.said)),
+            "<br>".join(f"{text(name)} {_score(span)}" for name, span in one.scores),
+        ]
+        for one in view.checks
+    ]
+    yield "<section><h2>Checks</h2>"
+    yield f'<p class="faint">{_CHECKED}</p>'
+    yield table(("check", "", "result", "scores"), rows)
+    yield "</section>"
+
+
+def _score(span: Interval) -> str:
+    return shown(span.value) + (f" ({shown(span.low)} to {shown(span.high)})" if span.how else "")
 
 
 def _merge(merge: MergeReport) -> Iterator[str]:

@@ -192,7 +192,7 @@ def gate(
     no_check: bool = False,
     **place: Unpack[Place],
 ) -> Checked | None:
-    """Let models out of the house only when their checks pass: what hands models on calls this first, as `push` does.
+    """Let models out of the house only when their checks pass: what hands models on calls this first, as `push` and exports do.
 
     Args:
         file: the Modelfile.

@@ -10,6 +10,7 @@ from modelbuild.modelfile.model import Merge
 from modelbuild.usecases.graphing import GraphView
 from modelbuild.usecases.licences import Joined
 from modelbuild.usecases.published import Recipe
+from modelbuild.usecases.recorded import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,6 @@ class Parent:
     commit: str
     root: str
     licence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What a check of the target came to; one without a bound has neither passed nor failed: None."""
-
-    name: str
-    value: str
-    passed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +78,4 @@ class CardFacts:
     locked: bool
     imported: bool
     alone: bool = False
-    checks: tuple[Checked, ...] = ()
+    checks: tuple[Recorded, ...] = ()

@@ -94,7 +94,7 @@ def _body(facts: CardFacts) -> Iterator[str]:
         yield from _merge(merge)
     if facts.checks:
         yield from ("", "## Checks", "", "| check | result | |", "|---|---|---|")
-        yield from (f"| {_words(one.name)} | {_words(one.value)} | {_VERDICTS[one.passed]} |" for one in facts.checks)
+        yield from (f"| {_words(one.name)} | {_words('; '.join(one.said))} | {_VERDICTS[one.passed]} |" for one in facts.checks)
     if not facts.alone:
         yield from ("", "## Use", "")
         yield from _use(facts)

@@ -86,6 +86,7 @@ class Delivery:
         self._outputs = OutputTable(cache.index)
         self.exports = project.exports(names)
         self.warnings: list[str] = []
+        self._passed: set[str] = set()
 
     def path(self, export: Export) -> Path:
         """Return where an export stands."""
@@ -150,7 +151,7 @@ class Delivery:
                     built = replace(built, state="built" if nbytes else "fresh")
                     written += nbytes
                 except ModelbuildError as error:
-                    problems += error.problems
+                    problems += (problem for problem in error.problems if problem not in problems)
                     exit_code = exit_code or error.exit_code
             targets.append(built)
         count = Bytes(outcome.bytes.read, outcome.bytes.written + written, outcome.bytes.linked)
@@ -179,6 +180,7 @@ class Delivery:
         identity = identity_of(export, root, small, self._project.where.root)
         if not self.options.force and self._stands(export, identity):
             return 0
+        self._gate(export.of)
         self._report(Exporting(export.name, export.of, f"{export.format} {export.type}".strip()))
         files.make_directory(path.parent, durable=True)
         files.recover_directory(path)
@@ -195,6 +197,14 @@ class Delivery:
         self._outputs.remember(path, identity, names, {})
         self._report(Published(export.name, str(path), len(names)))
         return sum((path / name).stat().st_size for name in names)
+
+    def _gate(self, target: str) -> None:
+        """Have the checks of a target pass before the first of its exports is made."""
+        from modelbuild.usecases.testing import gate
+
+        if target not in self._passed:
+            gate(self._project.where, (target,), replace(self.options, force=False), self._report, no_check=self.options.no_check)
+            self._passed.add(target)
 
     def _write(self, export: Export, standing: Standing, root: str, staged: Path) -> None:
         jobs = self.options.jobs or os.cpu_count() or 1

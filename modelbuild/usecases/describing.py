@@ -14,12 +14,12 @@ from modelbuild.plan import Plan
 from modelbuild.sources.asking import Address
 from modelbuild.sources.hub import HubFolder, is_hub, parse_address
 from modelbuild.usecases import cardtext
-from modelbuild.usecases.cardfacts import CardFacts, Checked, Parent
+from modelbuild.usecases.cardfacts import CardFacts, Parent
 from modelbuild.usecases.graphing import GraphNode, GraphView, graph_of
 from modelbuild.usecases.licences import joined, licence_of
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, recipe_of, refuse_private
-from modelbuild.usecases.recorded import recorded
+from modelbuild.usecases.recorded import Recorded, recorded
 from modelbuild.usecases.where import Where
 
 
@@ -29,7 +29,7 @@ def card(where: Where, target: str, report: Report, *, to: str, output: Path | N
     target = project.target(target)
     address = destination(project, target, to)
     plan = project.plan((target,))
-    checks = recorded(project, plan, target, project.lock)
+    checks = recorded(project, plan, target, project.lock.root_of(target) if project.lock else "")
     text = written(project, plan, target, address, project.lock, report, alone=recipe, checks=checks)
     if project.lock is None:
         report(Noted("there is no lock yet: what is published holds one, which `push` writes"))
@@ -59,7 +59,7 @@ def written(
     report: Report,
     *,
     alone: bool = False,
-    checks: tuple[Checked, ...] = (),
+    checks: tuple[Recorded, ...] = (),
 ) -> str:
     """Return the text of a target's card, and tell of its licences.
 
@@ -86,7 +86,7 @@ def written(
 
 
 def facts_of(
-    project: Project, plan: Plan, target: str, address: Address | None, lock: Lock | None, checks: tuple[Checked, ...], *, alone: bool
+    project: Project, plan: Plan, target: str, address: Address | None, lock: Lock | None, checks: tuple[Recorded, ...], *, alone: bool
 ) -> CardFacts:
     """Gather what a card says."""
     held = lock or Lock()
@@ -107,7 +107,7 @@ def facts_of(
         len(planned.tensors),
         sum(ref.nbytes for ref in planned.tensors.values()),
         tuple(sorted({ref.dtype for ref in planned.tensors.values()})),
-        held.merges[target].root if target in held.merges else "",
+        held.root_of(target),
         recipe_of(project, target, held),
         lock is not None,
         project.where.imports or _was_imported(project.where.file),

@@ -24,6 +24,7 @@ class Options:
         memory: bytes for buffers and intermediates, 0 for half of what is available.
         locked: go by the lock, which has to be right, and come out as it says.
         frozen: go by the pins of the lock, right or not, and leave it as it is.
+        no_check: make exports of targets whose checks were not run, and say so.
 
     """
 
@@ -34,6 +35,7 @@ class Options:
     memory: int = 0
     locked: bool = False
     frozen: bool = False
+    no_check: bool = False
 
 
 State = Literal["built", "fresh", "failed", "stale"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from modelbuild.cache import Cache
+from modelbuild.checks.intervals import Interval, interval
 from modelbuild.checks.loading import Subject
 from modelbuild.checks.measured import Measured, from_json
 from modelbuild.checks.measures import Measure, prepare
@@ -14,29 +17,44 @@ from modelbuild.engine.devices import choose
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import ModelbuildError
-from modelbuild.lockfile import Lock
 from modelbuild.modelfile.evaluation import Check
 from modelbuild.plan import Leaf, Plan
 from modelbuild.reading import read_small
-from modelbuild.usecases.cardfacts import Checked
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.subjects import digest_of, output_at
 from modelbuild.usecases.testing import checks_of, others_of, parents_of
 
 
-def recorded(project: Project, plan: Plan, target: str, lock: Lock | None) -> tuple[Checked, ...]:
-    """Return what the checks of a target came to, those of which everything is recorded: of the locked output, as it stands.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a check of a target came to.
+
+    Args:
+        name: of the check.
+        said: the verdict in words.
+        passed: None where it has no bound, and has neither passed nor failed.
+        scores: of the target, and of the models that it was made of as far as they are recorded; none where the check gives none.
+
+    """
+
+    name: str
+    said: tuple[str, ...]
+    passed: bool | None
+    scores: tuple[tuple[str, Interval], ...] = ()
+
+
+def recorded(project: Project, plan: Plan, target: str, root: str) -> tuple[Recorded, ...]:
+    """Return what the checks of a target came to, those of which everything is recorded: of its output, as it stands.
 
     Args:
         project: the Modelfile.
         plan: of the target.
         target: the merge.
-        lock: says what its output is, or None.
+        root: over the tensors that its output should have; "" where that is not known.
 
     """
-    locked = lock.merges.get(target) if lock else None
     path = plan.targets[target].path
-    if locked is None or not locked.root or read_manifest(path).root != locked.root:
+    if not root or read_manifest(path).root != root:
         return ()
     cache = project.cache()
     try:
@@ -49,18 +67,19 @@ def recorded(project: Project, plan: Plan, target: str, lock: Lock | None) -> tu
         cache.close()
 
 
-def _result(project: Project, plan: Plan, cache: Cache, check: Check, own: Subject, device: str) -> Checked | None:
+def _result(project: Project, plan: Plan, cache: Cache, check: Check, own: Subject, device: str) -> Recorded | None:
     try:
         measure = prepare(check, project.where.root, device)
     except ModelbuildError:  # a file that it reads is gone, and with it what is known
         return None
-    subjects = {own.name: own, **_others(project, plan, cache, check, own.name)}
-    found = _found(cache, measure, subjects)
-    others = others_of(project, check, own.name)
-    if not found.keys() >= {own.name, *others}:
+    needed, parents = others_of(project, check, own.name), parents_of(project, check, own.name)
+    asked = dict.fromkeys([*needed, *(parents if check.is_scored else ())])
+    found = _found(cache, measure, {own.name: own, **_others(plan, cache, asked, own.path)})
+    if not found.keys() >= {own.name, *needed}:
         return None
-    verdict = judge(check, found[own.name], found.__getitem__, parents_of(project, check, own.name) if check.needs_parents else ())
-    return Checked(check.name, "; ".join(verdict.said), None if verdict.state == "measured" else verdict.state == "passed")
+    verdict = judge(check, found[own.name], found.__getitem__, parents if check.needs_parents else ())
+    scores = tuple((name, interval(found[name])) for name in (own.name, *asked) if name in found and found[name].parts)
+    return Recorded(check.name, verdict.said, None if verdict.state == "measured" else verdict.state == "passed", scores)
 
 
 def _found(cache: Cache, measure: Measure, subjects: Mapping[str, Subject]) -> dict[str, Measured]:
@@ -69,19 +88,19 @@ def _found(cache: Cache, measure: Measure, subjects: Mapping[str, Subject]) -> d
     return {name: measured for name, key in keys.items() if (measured := from_json(stored.get(key)))}
 
 
-def _others(project: Project, plan: Plan, cache: Cache, check: Check, target: str) -> dict[str, Subject]:
-    """Return the sources that a check holds a target against, as far as their digests are known; merges are not among them."""
+def _others(plan: Plan, cache: Cache, names: Iterable[str], stand_in: Path) -> dict[str, Subject]:
+    """Return sources as far as their digests are known, none of which is to be loaded from where it is said to stand."""
     found: dict[str, Subject] = {}
     sources = SourceFiles(cache)
     try:
-        for name in others_of(project, check, target):
+        for name in names:
             checkpoint = plan.checkpoints.get(name)
             if checkpoint is None or not all(path.is_file() for path in checkpoint.carried.values()):
                 continue
             leaves = [(info.name, info.dtype, info.shape, sources.known(Leaf(name, info))) for info in checkpoint.tensors.values()]
             if all(digest for *_, digest in leaves):
                 along = {file: read_small(path) for file, path in checkpoint.carried.items()}
-                found[name] = Subject(name, plan.targets[target].path, digest_of(merkle_root(leaves), along))
+                found[name] = Subject(name, stand_in, digest_of(merkle_root(leaves), along))
     finally:
         sources.close()
     return found

@@ -25,6 +25,7 @@ from modelbuild.usecases.judging import judge_plan
 from modelbuild.usecases.licences import licence_of
 from modelbuild.usecases.measuring import Measurements
 from modelbuild.usecases.project import Project
+from modelbuild.usecases.recorded import Recorded, recorded
 from modelbuild.usecases.where import Where
 
 
@@ -101,6 +102,7 @@ class ReportView:
         graph: what it rests on.
         merges: itself, then those that it reads, nearest first.
         sources: in the order they are first read.
+        checks: what its checks came to, as far as that is recorded.
         unbuilt: tensors of these merges that are not built as the Modelfile is now.
 
     """
@@ -111,6 +113,7 @@ class ReportView:
     graph: GraphView
     merges: tuple[MergeReport, ...]
     sources: tuple[SourceReport, ...]
+    checks: tuple[Recorded, ...]
     unbuilt: int
 
 
@@ -168,6 +171,7 @@ class _Reporter:
             graph_of(self.project, (target,)),
             tuple(self.merge(name, live) for name in names),
             tuple(self.lineage()),
+            recorded(self.project, self.plan, target, root),
             sum(not self.digest(action) for action in set(self.own)),
         )
 

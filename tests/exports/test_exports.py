@@ -11,6 +11,8 @@ import pytest
 
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.events import Event, Warned
+from modelbuild.usecases import Options
 from tests.cli.test_start_up import HEAVY, imported
 from tests.support.projects import Project
 
@@ -19,6 +21,17 @@ EXPORT = """\
 of = "release"
 format = "command"
 converter = ["python", "convert.py", "{model}", "{out}"]
+[check.loads]
+kind = "loads"
+of = "blend"
+"""
+"""What it is made of need not load, which takes seconds."""
+
+FIT = """[check.fit]
+kind = "command"
+run = ["sh", "-c", "cp {root}/score.json {scores}"]
+files = ["score.json"]
+min = 1
 """
 
 CONVERT = """\
@@ -117,6 +130,31 @@ def test_a_converter_that_fails_is_quoted_and_the_old_file_stands(exported: Proj
     assert ("no such tensor",) == outcome.problems[0].facts
     assert before == (exported.root / "out/copy").read_bytes()
     assert [] == [path.name for path in (exported.root / "out").glob(".*")]
+
+
+def test_no_export_is_made_of_what_fails_its_checks(exported: Project):
+    """Unless it is asked for, and then that is said; what stands is not asked about again."""
+    told: list[Event] = []
+    exported.write((exported.root / "Modelfile.toml").read_text() + FIT)
+    (exported.root / "score.json").write_text('{"score": 1}')
+    passed = states(exported, "copy")
+    before = (exported.root / "out/copy").read_bytes()
+    (exported.root / "score.json").write_text('{"score": 0}')
+    stands = states(exported, "copy")
+    (exported.root / "convert.py").write_text(CONVERT + "# another\n")
+
+    refused = exported.build("copy")
+
+    assert (["built", "built"], ["fresh", "fresh"]) == (passed, stands)
+    assert Exit.ACTION_FAILED == refused.exit_code
+    assert ["fresh", "failed"] == [target.state for target in refused.targets]
+    assert ["`release` fails its check `fit`"] == [problem.what for problem in refused.problems]
+    assert before == (exported.root / "out/copy").read_bytes()
+
+    unchecked = use_cases.build(exported.where, ("copy",), Options(no_check=True), told.append)
+
+    assert Exit.DONE == unchecked.exit_code
+    assert Warned("--no-check: nothing was checked of release") in told
 
 
 def test_a_converter_that_leaves_nothing_has_failed(exported: Project):
