@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from modelbuild.plan import Action, Plan, Ref
 
@@ -38,6 +38,8 @@ def chain(*refs: Ref) -> tuple[Action, ...]:
     return tuple(done.values())
 
 
-def uses(actions: Iterable[Action]) -> Mapping[Action, int]:
-    """Count how many actions read each action's result."""
-    return Counter(need for action in actions for need in action.needs if isinstance(need, Action))
+def uses(plan: Plan) -> Mapping[Ref, int]:
+    """Count how many actions and targets read each tensor; doubles are read as, and read with, the first of their kind."""
+    read = Counter(plan.first(need) for action in plan.firsts(plan.actions) for need in action.needs)
+    read.update(plan.first(ref) for target in plan.targets.values() for ref in target.tensors.values())
+    return read

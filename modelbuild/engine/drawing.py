@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelbuild.checkpoint.header import Layout, lay_out
-from modelbuild.plan import Action, Plan
+from modelbuild.plan import Action, Plan, Ref
 from modelbuild.plan.layout import packs
 
 Place = tuple[tuple[str, str] | int, str]
@@ -20,14 +20,19 @@ class Drawing:
     Args:
         targets: the weight files of targets, by (target, file name).
         kept: the packs of intermediates that are kept.
-        places: for each action, the files that its result is written to as it is computed, all in one pass, and its name in
-            each.  The first is where those who need it read it.  What is in no target and of a node that is not kept has none.
+        places: for each action that is no double of another, the files that its result is written to as it is computed, all in
+            one pass, and its name in each.  The first is where those who need it read it.  What is in no target and of a node
+            that is not kept has none.
 
     """
 
     targets: Mapping[tuple[str, str], Layout]
     kept: tuple[Layout, ...]
     places: Mapping[Action, tuple[Place, ...]]
+
+    def has(self, ref: Ref, file: tuple[str, str]) -> bool:
+        """Tell whether a tensor is written to a target's file as it is computed, and not copied into it."""
+        return isinstance(ref, Action) and any(where == file for where, _ in self.places.get(ref, ()))
 
 
 def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
@@ -42,15 +47,18 @@ def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
             for name in names:
                 ref = target.tensors[name]
                 if isinstance(ref, Action) and ref in running:
-                    is_own = target.linked and ref.node in target.own_nodes and ref not in own_files
-                    places.setdefault(ref, []).insert(0 if is_own else len(places[ref]), ((target.name, file), name))
-                    own_files.update((ref,) if is_own else ())
+                    first = plan.doubles.get(ref, ref)
+                    is_own = target.linked and ref.node in target.own_nodes and first not in own_files
+                    places.setdefault(first, []).insert(0 if is_own else len(places[first]), ((target.name, file), name))
+                    own_files.update((first,) if is_own else ())
     for node, model in plan.models.items():
         if node not in plan.graph.nodes or not plan.graph.nodes[node].merge.keep:
             continue
         results = {name: ref for name, ref in model.tensors.items() if isinstance(ref, Action) and ref.node == node}
         for table in (results, model.aside):
-            own = {name: ref for name, ref in table.items() if ref in running and ref not in own_files}
+            own = {name: plan.doubles.get(ref, ref) for name, ref in table.items() if ref in running}
+            own = {name: first for name, first in own.items() if first not in own_files}
+            own_files.update(own.values())
             for group in packs({name: ref.nbytes for name, ref in own.items()}, model.anatomy, frozenset()):
                 for name in group:
                     places.setdefault(own[name], []).insert(0, (len(kept), name))

@@ -23,7 +23,8 @@ from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import Tally, cost_of, telling
 from modelbuild.engine.workspace import Interrupted, Job, Workspace, Write
 from modelbuild.events import Began, Hashed, Merged, Report, Spared, Warned
-from modelbuild.plan import Action, Leaf, Ref
+from modelbuild.plan import Action, Leaf, Plan, Ref
+from modelbuild.schedule import uses
 from modelbuild.stale import description_of, key_of
 
 
@@ -43,6 +44,7 @@ class Engine:
     """Settles actions.
 
     Args:
+        plan: says which actions compute the same thing, and how often a result is read.
         cache: where records and packs are kept.
         shelves: where the results of actions are to be written.
         sources: the source files of the build.
@@ -50,7 +52,6 @@ class Engine:
         told: what keys say of it; see `devices.identity`.
         stale: the actions that may have to run because their results are not known.
         budget: chunk size, and memory for intermediates that are not kept.
-        uses: how many actions read each action's result.
         force: take nothing from records.
         report: told of what happens.
 
@@ -58,6 +59,7 @@ class Engine:
 
     def __init__(
         self,
+        plan: Plan,
         cache: Cache,
         shelves: Shelves,
         sources: SourceFiles,
@@ -65,7 +67,6 @@ class Engine:
         told: str,
         stale: Collection[Action],
         budget: Budget,
-        uses: Mapping[Action, int],
         report: Report,
         *,
         force: bool,
@@ -73,7 +74,8 @@ class Engine:
         self.counts = Tally()
         self.ran: set[Action] = set()
         self._cache, self._shelves, self._sources, self._device, self._report = cache, shelves, sources, device, report
-        self._chunk, self._scratch, self._uses, self._force = budget.chunk, budget.scratch, uses, force
+        self._chunk, self._scratch, self._force = budget.chunk, budget.scratch, force
+        self._plan, self._uses = plan, uses(plan)
         self._told, self._stale = told, stale
         self._opened: Device | None = None
         self._opening = threading.Lock()
@@ -101,6 +103,7 @@ class Engine:
 
     def digest(self, ref: Ref) -> str:
         """Settle a tensor and return its digest."""
+        ref = self._plan.first(ref)
         if isinstance(ref, Leaf):
             self.check()
             return self._sources.known(ref) or self._read(ref)
@@ -124,6 +127,7 @@ class Engine:
 
     def region(self, ref: Ref) -> Region:
         """Return a tensor's bytes, verified; they are computed if they are nowhere."""
+        ref = self._plan.first(ref)
         if isinstance(ref, Leaf):
             return self._sources.region(ref)
         state = self._state(ref)
@@ -139,6 +143,7 @@ class Engine:
 
     def let_go(self, ref: Ref) -> None:
         """Give back the memory of a tensor that is not read again."""
+        ref = self._plan.first(ref)
         state = self._states.get(ref) if isinstance(ref, Action) else None
         with self._lock:
             if state and isinstance(state.region, MemoryRegion):
@@ -147,18 +152,20 @@ class Engine:
 
     def is_settled(self, ref: Ref) -> bool:
         """Tell whether a tensor's digest is known."""
+        ref = self._plan.first(ref)
         return isinstance(ref, Leaf) or (ref in self._states and bool(self._states[ref].digest))
 
-    def key(self, action: Action) -> str:
-        """Return the key of a settled action."""
-        return self._states[action].key
+    def key(self, ref: Ref) -> str:
+        """Return the key of a settled action; "" of what is none."""
+        ref = self._plan.first(ref)
+        return self._states[ref].key if isinstance(ref, Action) else ""
 
     def keys(self) -> Mapping[str, Mapping[str, str]]:
         """Return the keys of everything settled, by node and tensor."""
         table: dict[str, dict[str, str]] = {}
-        for action, state in self._states.items():
-            if state.digest:
-                table.setdefault(action.node, {})[action.tensor] = state.key
+        for action in (*self._states, *self._plan.doubles):
+            if self.is_settled(action):
+                table.setdefault(action.node, {})[action.tensor] = self.key(action)
         return table
 
     def flush(self) -> None:
@@ -262,7 +269,7 @@ class Engine:
         """Give back the memory of intermediates that nobody reads any more."""
         for need in action.needs:
             if isinstance(need, Action):
-                state = self._state(need)
+                state = self._states[self._plan.doubles.get(need, need)]
                 with self._lock:
                     state.left -= 1
                     if state.left <= 0 and isinstance(state.region, MemoryRegion):

@@ -17,6 +17,7 @@ from modelbuild.names import real
 from modelbuild.plan import layout
 from modelbuild.plan.actions import Action, Leaf, Ref, rounded
 from modelbuild.plan.adapters import adapted
+from modelbuild.plan.doubles import doubles
 from modelbuild.plan.lints import lints
 from modelbuild.plan.lowrank import plan_combination, plan_extraction
 from modelbuild.plan.mixture import plan_mixture
@@ -80,6 +81,19 @@ class Plan:
     aliased: int
     equal: tuple[tuple[str, tuple[Ref, ...]], ...]
     warnings: tuple[str, ...]
+
+    @cached_property
+    def doubles(self) -> Mapping[Action, Action]:
+        """The actions that compute what an earlier one does, which runs for both."""
+        return doubles(self.actions)
+
+    def first(self, ref: Ref) -> Ref:
+        """Return what is computed for a tensor: itself, unless it is a double."""
+        return self.doubles.get(ref, ref) if isinstance(ref, Action) else ref
+
+    def firsts(self, actions: Iterable[Action]) -> frozenset[Action]:
+        """Return actions without those that are doubles."""
+        return frozenset(action for action in actions if action not in self.doubles)
 
     @cached_property
     def leaves(self) -> frozenset[Leaf]:

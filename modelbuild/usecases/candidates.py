@@ -22,8 +22,7 @@ from modelbuild.engine.sealing import Sealer
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.events import Report
-from modelbuild.plan import Action, Leaf, Plan, Ref, Target
-from modelbuild.schedule import uses
+from modelbuild.plan import Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh
 from modelbuild.usecases.fetching import bring
 from modelbuild.usecases.judging import judge_plan
@@ -104,11 +103,7 @@ class Candidate:
         budget = share_out(running, options.memory, options.jobs, device)
         sealer = Sealer(self.cache.close)
         shelves = Shelves(self.cache, draw(unwritten, running), sealer)
-        reads = {**uses(self.plan.actions)}
-        for ref in self.target.tensors.values():
-            if isinstance(ref, Action):
-                reads[ref] = reads.get(ref, 0) + 1
-        engine = Engine(self.cache, shelves, sources, device, told, judged.stale, budget, reads, lambda event: None, force=False)
+        engine = Engine(self.plan, self.cache, shelves, sources, device, told, judged.stale, budget, lambda event: None, force=False)
         found: dict[str, tuple[str, Sequence[int], bytearray]] = {}
         complete = False
         try:

@@ -17,7 +17,7 @@ from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
-from modelbuild.plan import Action, Leaf, Plan, Ref, Target
+from modelbuild.plan import Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh
 from modelbuild.usecases import silent
 from modelbuild.usecases.delivering import Delivery
@@ -82,6 +82,7 @@ class Forecast:
         self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}
         self.written = sum(layout.size for layout in self.drawing.kept)
         self.linked = 0
+        self.computed = plan.firsts(self.judged.running)
         for action in self.judged.running:
             self.reads(action.needs)
 
@@ -112,17 +113,14 @@ class Forecast:
             self.linked += size
             if not (target.kept and pack and self.cache.packs.has(pack)):
                 self.written += size
-                self.reads([ref for name in target.files[file] if not self.computed_in(target, file, ref := target.tensors[name])])
+                refs = map(target.tensors.__getitem__, target.files[file])
+                self.reads([ref for ref in refs if not self.drawing.has(self.plan.first(ref), (target.name, file))])
         return BuiltTarget(target.name, str(target.path), "stale", len(target.tensors))
-
-    def computed_in(self, target: Target, file: str, ref: Ref) -> bool:
-        """Tell whether a tensor will be written to a file as it is computed, and not copied into it."""
-        return isinstance(ref, Action) and any(where == (target.name, file) for where, _ in self.drawing.places.get(ref, ()))
 
     def outcome(self, started: float) -> Outcome:
         """Return the forecast, its seconds and memory as estimates."""
-        targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.judged.running)
-        total, run = len(self.plan.actions), len(self.judged.running)
+        targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.computed)
+        total, run = len(self.plan.actions), len(self.computed)
         left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
         read = sum(ref.nbytes for ref in self.read) + left
         fresh = all(target.state == "fresh" for target in targets) and not run and not read
@@ -140,7 +138,7 @@ class Forecast:
 
     def seconds(self, read: int) -> float:
         """Return how long the build will take, by how long others took."""
-        costs = {**costs_of(self.judged.running), "copying": sum(ref.nbytes for ref in copies(self.plan, self.judged, self.drawing))}
+        costs = {**costs_of(self.computed), "copying": sum(ref.nbytes for ref in copies(self.plan, self.judged, self.drawing))}
         costs["reading"] = sum(ref.nbytes for ref in self.hashed())
         known = self.pace.lasting(costs, self.budget.jobs, self.written)
         return (read + self.written) / _BYTES_PER_SECOND if known is None else known

@@ -20,7 +20,7 @@ class Judged:
 
     Args:
         judgements: of every action.
-        running: the actions that may run: those that are not fresh, and those whose bytes are needed and gone.
+        running: the actions that may run: those that are not fresh, and those whose bytes are needed and gone; of doubles all.
         writing: the weight files that have to be written, by (target, file name).
         exact: whether all judgements are final: none waits for another.
 
@@ -54,6 +54,8 @@ def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, f
             running.add(action)
         if action in running:
             wanted.update(action.needs)
+            if action in plan.doubles:
+                running.add(plan.doubles[action])
     exact = not any(isinstance(judgement, Pending) for judgement in judgements.values())
     return Judged(judgements, frozenset(running), writing, exact)
 
@@ -63,7 +65,7 @@ def copies(plan: Plan, judged: Judged, drawn: Drawing) -> Iterator[Ref]:
     for file in judged.writing:
         for name in plan.targets[file[0]].files[file[1]]:
             ref = plan.targets[file[0]].tensors[name]
-            if not (isinstance(ref, Action) and any(where == file for where, _ in drawn.places.get(ref, ()))):
+            if not drawn.has(plan.first(ref), file):
                 yield ref
 
 

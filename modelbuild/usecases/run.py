@@ -24,8 +24,8 @@ from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Began, Copied, Kept, Published, Report, Sealing, Settled, Started, timed
-from modelbuild.plan import Action, Leaf, Plan, Ref, Target
-from modelbuild.schedule import order, uses
+from modelbuild.plan import Action, Leaf, Plan, Target
+from modelbuild.schedule import order
 from modelbuild.usecases import preflight
 from modelbuild.usecases.judging import copies, judge_plan
 from modelbuild.usecases.outcome import Actions, Bytes, Options, Outcome, Saved, State, peak_rss
@@ -73,21 +73,16 @@ class Run:
         told = identity(self.device, plan.actions)
         with timed(report, "judge"):
             judged = judge_plan(plan, cache, self._sources, told, force=options.force)
-        running = judged.running
+        running, computed = judged.running, plan.firsts(judged.running)
         force_all = options.force or not cache.records.any()
         self._budget = share_out(running, options.memory, options.jobs, self.device)
         self._sealer = Sealer(cache.close)
         drawn = draw(plan, running)
         preflight.refuse_doomed(plan, drawn, preflight.certain(judged, forced=force_all), cache.directory)
         self._shelves = Shelves(cache, drawn, self._sealer)
-        reads = {**uses(plan.actions)}
-        for target in plan.targets.values():
-            for ref in target.tensors.values():
-                if isinstance(ref, Action):
-                    reads[ref] = reads.get(ref, 0) + 1
         self._buffers = buffers(running, self._budget)
         self._engine = Engine(
-            cache, self._shelves, self._sources, self.device, told, judged.stale, self._budget, reads, report, force=options.force
+            plan, cache, self._shelves, self._sources, self.device, told, judged.stale, self._budget, report, force=options.force
         )
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
@@ -95,9 +90,9 @@ class Run:
             Started(
                 tuple(plan.targets),
                 len(plan.actions),
-                len(plan.actions) - len(running),
+                len(plan.actions) - len(computed),
                 sum(len(target.tensors) for target in plan.targets.values()),
-                sum(action.nbytes for action in running),
+                sum(action.nbytes for action in computed),
                 sum(ref.nbytes for ref in copies(plan, judged, drawn)),
                 self._budget.jobs,
             )
@@ -258,9 +253,6 @@ class Run:
             facts = (f"its identity is {content.identity}", f"{identity} is recorded")
             raise ModelbuildError(Problem(f"`{target.name}` came out other than it was", facts=facts), Exit.DIGEST)
 
-    def _key(self, ref: Ref) -> str:
-        return self._engine.key(ref) if isinstance(ref, Action) else ""
-
     def _kept(self, target: Target, pack: str) -> bool:
         """Tell whether a file's pack is in the cache, so that nothing is to be written for it."""
         return target.kept and self._cache.packs.trusted(pack)
@@ -274,7 +266,7 @@ class Run:
             if name not in shelf.filled:  # it was computed there just now, because its bytes were nowhere
                 self._report(Began("copying", target.name, name, ref.nbytes))
                 started = time.perf_counter()
-                shelf.copy(name, self._key(ref), digest, region)
+                shelf.copy(name, self._engine.key(ref), digest, region)
                 self._engine.counts.add(read=self._sources.first_read(ref) if isinstance(ref, Leaf) else 0)
                 self._engine.counts.spend("copying", ref.nbytes, time.perf_counter() - started)
                 self._report(Copied(target.name, name, ref.nbytes))
@@ -324,5 +316,5 @@ class Run:
 
     def _saved(self, ran: frozenset[Action], read: int) -> Saved:
         """Return what a build that ran those actions, and read so many bytes, did not do."""
-        pace, costs = Pace(self._paces.of(self.device)), costs_of(frozenset(self._plan.actions) - ran)
+        pace, costs = Pace(self._paces.of(self.device)), costs_of(self._plan.firsts(self._plan.actions) - ran)
         return Saved(max(0, sum(leaf.nbytes for leaf in self._plan.leaves) - read), pace.merging(costs, self._budget.jobs))

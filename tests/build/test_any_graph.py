@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +128,16 @@ class Graphs(RuleBasedStateMachine):
 
     def drawn(self, names: list[str], number: int) -> str:
         return names[number % len(names)]
+
+    @rule(number=numbers, share=st.none() | shares, keep=st.booleans())
+    def repeat(self, number: int, share: float | None, keep: bool) -> None:
+        """Add a merge that is like another, in all or in some of its tensors."""
+        node = self.written.nodes[self.drawn([*self.written.nodes], number)]
+        self.names += 1
+        self.written.nodes[f"like.{self.names}"] = replace(
+            node, inputs=[*node.inputs], share=node.share if share is None else share, keep=keep
+        )
+        self.unchanged = False
 
     @rule(method=st.sampled_from(METHODS), one=numbers, two=numbers, share=shares, keep=st.booleans())
     def add(self, method: str, one: int, two: int, share: float, keep: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from modelbuild import usecases as use_cases
@@ -160,3 +162,61 @@ x: 3 variants
 """
         == told.out
     )
+
+
+ALIKE = """\
+[source]
+base.from = "base"
+code.from = "code"
+math.from = "math"
+[merge.skills]
+method = "ties"
+base = "base"
+inputs = ["code", "math"]
+[merge.x]
+method = "slerp"
+inputs = ["base", "skills"]
+t = [{ filter = "self_attn", value = 0.3 }, { value = 0.5 }]
+[merge.x.matrix]
+"t[0].value" = [0.1, 0.2, 0.3]
+"""
+ATTENTION, ALL = 12, 30
+"""Tensors of a model of three layers: of its attention, and in all."""
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_variants_have_in_common_is_merged_once_and_as_if_each_were_built_alone(swept: Project, jobs: int) -> None:
+    swept.write(ALIKE)
+    forecast = use_cases.forecast(swept.where, ["x"])
+    outcome = swept.build("x", jobs=jobs)
+    together = {target.name: swept.hashes(target.name) for target in outcome.targets}
+    again = swept.build("x", jobs=jobs, force=True)
+    told = [use_cases.explain(swept.where, name) for name in together]
+    swept.edit("value = 0.5", "value = 0.6")
+    changed = swept.build("x", jobs=jobs)
+
+    assert ALL + ALL + 2 * ATTENTION == outcome.actions.run == forecast.actions.run == again.actions.run
+    assert [ALL + ALL, ATTENTION, ATTENTION] == [target.run for target in outcome.targets] == [target.run for target in forecast.targets]
+    assert {"fresh"} == {one.state for explanations in told for one in explanations}
+    assert ALL - ATTENTION == changed.actions.run
+    for name, hashes in together.items():
+        shutil.rmtree(swept.root / "cache")
+        shutil.rmtree(swept.root / "out")
+        swept.write(ALIKE)
+        swept.build(name)
+        assert hashes == swept.hashes(name)
+
+
+def test_an_intermediate_that_is_like_another_is_neither_merged_nor_kept_twice(swept: Project) -> None:
+    """One that is not kept is kept all the same where the other is."""
+    alike = '[merge.{0}]\nmethod = "linear"\ninputs = ["base", "code"]\nkeep = {1}\n'
+    head = SWEPT[: SWEPT.index("[merge")]
+    last = '[merge.last]\nmethod = "slerp"\ninputs = ["one", "two"]\nt = 0.5\n'
+    swept.write(head + alike.format("one", "false") + alike.format("two", "true") + last)
+    first = swept.build("last")
+    swept.edit("t = 0.5", "t = 0.25")
+
+    second = swept.build("last")
+
+    assert ALL + ALL == first.actions.run
+    assert ALL == second.actions.run
