@@ -92,6 +92,7 @@ def artefacts(root: Path) -> Iterator[Path]:
         yield from (path for path in directory.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_no_artefact_and_nothing_printed_gives_away_who_built_it_and_where(place: Path):
     """Outputs, lock, manifest, environment, packs; and what each command prints of them, where the project is named by no path."""
     printed = b""

@@ -29,10 +29,26 @@ def graph_of(path: Path, documents: list[dict[str, Any]]) -> Graph:
     return bind(read([path], path.parent))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=[Phase.generate])
+DRAWN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=[Phase.generate])
+
+
+@settings(DRAWN, max_examples=40)
 @given(st.randoms(use_true_random=False))
 def test_what_is_imported_and_exported_means_the_same(tmp_path: Path, draw: Random):
     """Values of every tensor's parameters, models, layers, types and tokens; of the Modelfile's text as well, and exported again."""
+    means_the_same(tmp_path, draw)
+
+
+@pytest.mark.slow
+@settings(DRAWN, max_examples=400)
+@given(st.randoms(use_true_random=False))
+def test_what_is_imported_and_exported_means_the_same_of_many(tmp_path: Path, draw: Random):
+    """Other ones each time."""
+    means_the_same(tmp_path, draw)
+
+
+def means_the_same(tmp_path: Path, draw: Random) -> None:
+    """Read a configuration, write it as a Modelfile, and write that as a configuration again."""
     drawn = configuration(draw, MODELS, DEPTH)
     path, again = tmp_path / "one.yml", tmp_path / "again" / "one.yml"
     graph = graph_of(path, drawn)

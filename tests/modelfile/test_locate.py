@@ -253,7 +253,7 @@ def value_at(document: object, path: KeyPath) -> object:
     return document
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(documents())
 def test_in_any_document_every_place_points_at_its_value(written: Emitter):
     """What stands at the place is the very token that was written there, and it reads as the value at the path."""
