@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
+from math import isfinite
 
 from modelbuild.checks.intervals import Interval
 from modelbuild.checks.verdicts import shown
+from modelbuild.report import variants
 from modelbuild.report.page import Look
 from modelbuild.report.words import counted, seconds
 from modelbuild.usecases.contrasting import Compared, Contrast, Contrasts
@@ -27,11 +29,23 @@ def tested(found: Checked, look: Look) -> str:
         lines.append(look.paint("bold", target))
         for one in group:
             lines += _rows(one, width, look)
+    lines += _side_by_side(found, look)
     counts: Counter[str] = Counter(one.verdict.state for one in found.results)
     told = ", ".join(f"{counts[state]} {state}" for state in _WORDS if counts[state])
     ran = f"{found.evaluated} evaluated, {found.cached} cached ({seconds(found.seconds)})"
     lines.append(f"{counted(len(found.results), 'check')}: {told or 'none'}; {ran}")
     return "\n".join(lines)
+
+
+def _side_by_side(found: Checked, look: Look) -> list[str]:
+    """Show the variants of each sweep as a table: the score of each check that gives one, else its verdict."""
+    columns: dict[str, dict[str, str]] = {}
+    for one in found.results:
+        word, _ = _WORDS[one.verdict.state]
+        score = shown(one.verdict.score) if isfinite(one.verdict.score) else ""
+        columns.setdefault(one.target, {})[one.check] = f"{score} {word}" if score and one in found.failed else score or word
+    points = [variants.At(name, point) for name, point in found.points.items()]
+    return [variants.sweep(name, group, columns, look) for name, group in variants.sweeps(points)]
 
 
 def _rows(one: Result, width: int, look: Look) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from modelbuild.modelfile.sweep import shown
@@ -27,6 +28,14 @@ class Variant(Protocol):
     @property
     def point(self) -> Mapping[str, Any]:
         """By parameter; empty where it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A variant of which no more is told than where it stands in its sweep."""
+
+    name: str
+    point: Mapping[str, Any]
 
 
 One = TypeVar("One", bound=Variant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -46,6 +46,7 @@ class Checked:
         evaluated: measurements that were made, of targets and of the models that they are compared with.
         cached: measurements that a record had.
         seconds: wall clock, the build left out.
+        points: of the targets that are variants, what each has from its matrix, by parameter.
 
     """
 
@@ -53,6 +54,7 @@ class Checked:
     evaluated: int
     cached: int
     seconds: float
+    points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[Result, ...]:
@@ -71,6 +73,7 @@ class Checked:
             "evaluated": self.evaluated,
             "cached": self.cached,
             "seconds": self.seconds,
+            "points": {name: dict(point) for name, point in self.points.items()},
             "checks": [
                 {"target": one.target, "check": one.check, "kind": one.kind, "cached": one.cached, **one.verdict.to_json()}
                 for one in self.results
@@ -139,7 +142,8 @@ def test(
         )
     finally:
         cache.close()
-    return Checked(results, len(measurer.evaluated), len(measurer.cached), time.perf_counter() - started)
+    points = {target.name: target.point for target in outcome.targets if target.point and target.name in chosen}
+    return Checked(results, len(measurer.evaluated), len(measurer.cached), time.perf_counter() - started, points)
 
 
 def gate(where: Where, targets: Sequence[str], options: Options, report: Report, *, no_check: bool) -> Checked | None:

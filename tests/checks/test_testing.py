@@ -297,3 +297,24 @@ def test_a_text_that_is_missing_is_said_before_anything_is_built(checked: Projec
     assert 2 == ended.code
     assert "held/out.txt` cannot be read as text" in ended.err
     assert not (Path(checked.root) / "out").exists()
+
+
+def test_variants_stand_side_by_side_with_their_scores(checked: Project, program: Program) -> None:
+    text = MODELFILE.replace("[merge.two]", "[merge.one.matrix]\ninputs.code.weight = [0.5, 1.0, 2.0]\n[merge.two]").replace(
+        "max = 3", "max = 2"
+    )
+    checked.write(text)
+
+    ended = program("-q", "-C", checked.root, "test", "one", "--check", "finite", "--check", "sum")
+
+    assert 1 == ended.code
+    assert (
+        """\
+one: 3 variants
+  inputs.code.weight  finite  sum
+  0.5                 ok      2.5 FAILED
+  1                   ok      2.5 FAILED
+  2                   ok      2.5 FAILED
+6 checks: 3 passed, 3 failed; 6 evaluated, 0 cached"""
+        in ended.out
+    )
