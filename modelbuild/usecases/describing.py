@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelbuild import files
+from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Noted, Report, Warned
 from modelbuild.lockfile import Lock, LockedSource
@@ -29,7 +30,7 @@ def card(where: Where, target: str, report: Report, *, to: str, output: Path | N
     target = project.target(target)
     address = destination(project, target, to)
     plan = project.plan((target,))
-    checks = recorded(project, plan, target, project.lock.root_of(target) if project.lock else "")
+    checks = _recorded(project, plan, target, project.lock.root_of(target) if project.lock else "")
     text = written(project, plan, target, address, project.lock, report, alone=recipe, checks=checks)
     if project.lock is None:
         report(Noted("there is no lock yet: what is published holds one, which `push` writes"))
@@ -40,6 +41,16 @@ def card(where: Where, target: str, report: Report, *, to: str, output: Path | N
             problem = Problem(f"`{output}` exists already", hint="name another file, or remove it")
             raise ModelbuildError(problem, Exit.USAGE) from None
     return text
+
+
+def _recorded(project: Project, plan: Plan, target: str, root: str) -> tuple[Recorded, ...]:
+    cache = project.cache()
+    sources = SourceFiles(cache)
+    try:
+        return recorded(project, plan, cache, sources, target, root)
+    finally:
+        sources.close()
+        cache.close()
 
 
 def destination(project: Project, target: str, to: str) -> Address | None:

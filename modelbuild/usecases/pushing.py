@@ -197,7 +197,7 @@ class _Pusher:
             page = read_small(given).decode()
             refuse_private(page, str(given), self.project.where.root)
         else:
-            checks = recorded(self.project, plan, self.target, lock.root_of(self.target))
+            checks = recorded(self.project, plan, self.cache, self.sources, self.target, lock.root_of(self.target))
             page = describing.written(
                 self.project, plan, self.target, self.address, lock, self.report, alone=self.manner.recipe, checks=checks
             )

@@ -43,12 +43,14 @@ class Recorded:
     scores: tuple[tuple[str, Interval], ...] = ()
 
 
-def recorded(project: Project, plan: Plan, target: str, root: str) -> tuple[Recorded, ...]:
+def recorded(project: Project, plan: Plan, cache: Cache, sources: SourceFiles, target: str, root: str) -> tuple[Recorded, ...]:
     """Return what the checks of a target came to, those of which everything is recorded: of its output, as it stands.
 
     Args:
         project: the Modelfile.
         plan: of the target.
+        cache: has the records.
+        sources: the source files of the plan, whose digests are known as far as they are; none is read.
         target: the merge.
         root: over the tensors that its output should have; "" where that is not known.
 
@@ -56,25 +58,23 @@ def recorded(project: Project, plan: Plan, target: str, root: str) -> tuple[Reco
     path = plan.targets[target].path
     if not root or read_manifest(path).root != root:
         return ()
-    cache = project.cache()
     try:
         own, device = output_at(target, path), choose("auto")
-        known = (_result(project, plan, cache, check, own, device) for check in checks_of(project.modelfile, target))
-        return tuple(one for one in known if one)
     except OSError:  # the output is not whole: its checks are none of what is told
         return ()
-    finally:
-        cache.close()
+    checks = checks_of(project.modelfile, target)
+    known = (_result(project, plan, cache, sources, check, own, device) for check in checks)
+    return tuple(one for one in known if one)
 
 
-def _result(project: Project, plan: Plan, cache: Cache, check: Check, own: Subject, device: str) -> Recorded | None:
+def _result(project: Project, plan: Plan, cache: Cache, sources: SourceFiles, check: Check, own: Subject, device: str) -> Recorded | None:
     try:
         measure = prepare(check, project.where.root, device)
     except ModelbuildError:  # a file that it reads is gone, and with it what is known
         return None
     needed, parents = others_of(project, check, own.name), parents_of(project, check, own.name)
     asked = dict.fromkeys([*needed, *(parents if check.is_scored else ())])
-    found = _found(cache, measure, {own.name: own, **_others(plan, cache, asked, own.path)})
+    found = _found(cache, measure, {own.name: own, **_others(plan, sources, asked, own.path)})
     if not found.keys() >= {own.name, *needed}:
         return None
     verdict = judge(check, found[own.name], found.__getitem__, parents if check.needs_parents else ())
@@ -88,19 +88,15 @@ def _found(cache: Cache, measure: Measure, subjects: Mapping[str, Subject]) -> d
     return {name: measured for name, key in keys.items() if (measured := from_json(stored.get(key)))}
 
 
-def _others(plan: Plan, cache: Cache, names: Iterable[str], stand_in: Path) -> dict[str, Subject]:
+def _others(plan: Plan, sources: SourceFiles, names: Iterable[str], stand_in: Path) -> dict[str, Subject]:
     """Return sources as far as their digests are known, none of which is to be loaded from where it is said to stand."""
     found: dict[str, Subject] = {}
-    sources = SourceFiles(cache)
-    try:
-        for name in names:
-            checkpoint = plan.checkpoints.get(name)
-            if checkpoint is None or not all(path.is_file() for path in checkpoint.carried.values()):
-                continue
-            leaves = [(info.name, info.dtype, info.shape, sources.known(Leaf(name, info))) for info in checkpoint.tensors.values()]
-            if all(digest for *_, digest in leaves):
-                along = {file: read_small(path) for file, path in checkpoint.carried.items()}
-                found[name] = Subject(name, stand_in, digest_of(merkle_root(leaves), along))
-    finally:
-        sources.close()
+    for name in names:
+        checkpoint = plan.checkpoints.get(name)
+        if checkpoint is None or not all(path.is_file() for path in checkpoint.carried.values()):
+            continue
+        leaves = [(info.name, info.dtype, info.shape, sources.known(Leaf(name, info))) for info in checkpoint.tensors.values()]
+        if all(digest for *_, digest in leaves):
+            along = {file: read_small(path) for file, path in checkpoint.carried.items()}
+            found[name] = Subject(name, stand_in, digest_of(merkle_root(leaves), along))
     return found

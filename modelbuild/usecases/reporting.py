@@ -171,7 +171,7 @@ class _Reporter:
             graph_of(self.project, (target,)),
             tuple(self.merge(name, live) for name in names),
             tuple(self.lineage()),
-            recorded(self.project, self.plan, target, root),
+            recorded(self.project, self.plan, self.cache, self.sources, target, root),
             sum(not self.digest(action) for action in set(self.own)),
         )
 

@@ -12,10 +12,12 @@ import pytest
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.events import Event, Warned
+from modelbuild.report import findings
 from modelbuild.usecases import Options
 from modelbuild.usecases.testing import Checked
 from tests.cli.conftest import Program, program
 from tests.support.checkpoints import random_tensors
+from tests.support.pages import well_formed
 from tests.support.projects import Project
 
 __all__ = ["program"]
@@ -318,3 +320,24 @@ one: 3 variants
 6 checks: 3 passed, 3 failed; 6 evaluated, 0 cached"""
         in ended.out
     )
+
+
+def test_the_report_shows_what_checks_came_to_beside_the_parents(checked: Project) -> None:
+    """As far as they were run: `loads` was not, nor `sum` of the parents."""
+    run(checked, "one")
+
+    view = use_cases.view_report(checked.where, "one")
+    page = findings.report(view)
+
+    found = {one.name: one for one in view.checks}
+    assert {"finite": [], "size": ["one", "base", "code"], "sum": ["one"]} == {
+        name: [model for model, _ in one.scores] for name, one in found.items()
+    }
+    assert {True} == {one.passed for one in found.values()}
+    assert ("score 2.5 (2.304 to 2.696)", "at most 3") == found["sum"].said
+    assert "at least 9968 = 0.5 * best(parents)" in page
+    assert "section" in well_formed(page)
+    checked.edit("max = 3", "max = 2")
+    assert {"finite": True, "size": True, "sum": False} == {
+        one.name: one.passed for one in use_cases.view_report(checked.where, "one").checks
+    }
