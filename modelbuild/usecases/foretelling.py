@@ -124,24 +124,25 @@ class Forecast:
         left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
         read = sum(ref.nbytes for ref in self.read) + left
         fresh = all(target.state == "fresh" for target in targets) and not run and not read
+        known = 0.0 if fresh else self.lasting()
+        seconds = (read + self.written) / _BYTES_PER_SECOND if known is None else known
         return Outcome(
             targets,
             Actions(total, run, total - run),
             self.plan.aliased,
             Bytes(read, self.written, self.linked),
-            time.perf_counter() - started + (0.0 if fresh else self.seconds(read)),
+            time.perf_counter() - started + seconds,
             self.memory(),
             (*self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
-            past_builds=len(self.pace.builds),
+            past_builds=0 if known is None else len(self.pace.builds),
         )
 
-    def seconds(self, read: int) -> float:
-        """Return how long the build will take, by how long others took."""
+    def lasting(self) -> float | None:
+        """Return how long the build will take, by how long others took; None where they tell too little."""
         costs = {**costs_of(self.computed), "copying": sum(ref.nbytes for ref in copies(self.plan, self.judged, self.drawing))}
         costs["reading"] = sum(ref.nbytes for ref in self.hashed())
-        known = self.pace.lasting(costs, self.budget.jobs, self.written)
-        return (read + self.written) / _BYTES_PER_SECOND if known is None else known
+        return self.pace.lasting(costs, self.budget.jobs, self.written)
 
     def hashed(self) -> set[Leaf]:
         """Return the source tensors that are digested before they are merged: where nothing is known, that is done on the way."""

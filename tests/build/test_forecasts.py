@@ -43,6 +43,16 @@ def test_a_build_takes_its_work_and_a_line_through_the_rest_of_others():
     assert 80 == pace.memory(10)
 
 
+def test_two_small_tensors_tell_nothing_of_a_model():
+    """Of 600 bytes that took 5 seconds, of which 200 by slerp: up to a hundred times as much is foretold, and no more."""
+    pace = Pace((SLOW, FAST))
+
+    assert pytest.approx(100.0) == pace.merging({"slerp": 200 * 100}, 1)
+    assert pace.merging({"slerp": 200 * 100 + 1}, 1) is None
+    assert pace.lasting({"slerp": 600 * 100}, 1, 100) == pytest.approx(500.0 + 1.0)
+    assert pace.lasting({"slerp": 600 * 100 + 1}, 1, 100) is None
+
+
 def test_the_rest_never_falls_with_what_is_written():
     falling = Pace((Ran({"ties": (1, 1.0)}, 1, 2.0, 100, 0), Ran({"ties": (1, 1.0)}, 1, 1.0, 200, 0)))
 
