@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "walkthrough.md"
 FAMILY = " ".join(f"-m examples/family/{name}" for name in ("base", "code", "math", "prose"))
 REPEATED = 3
 _PROGRESS = re.compile(r"^(?:\d+%, .* left|make: .*)\n", re.MULTILINE)
-_VENV_NOISE = re.compile(r"^(?:python3 -m venv|\S+/python -m pip|touch) .*\n", re.MULTILINE)
+_VENV_NOISE = re.compile(r"^(?:python3 -m venv|\S+/python -m pip|touch|WARNING:) .*\n", re.MULTILINE)
 
 PROSE = """\
 # A timed walk
