@@ -13,10 +13,10 @@ from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit
 from modelbuild.events import Warned
 from modelbuild.usecases import cardtext
-from modelbuild.usecases.cardfacts import Checked
 from modelbuild.usecases.describing import facts_of
 from modelbuild.usecases.licences import Joined, joined, licence_in
 from modelbuild.usecases.project import Project as Opened
+from modelbuild.usecases.recorded import Recorded
 from tests.publishing.conftest import refused
 from tests.support.hub import Hub
 from tests.support.projects import DIAMOND, Project
@@ -90,10 +90,10 @@ def test_results_of_checks_are_shown_where_there_are_any(family: Project):
     project = Opened.open(family.where)
     facts = facts_of(project, project.plan(("release",)), "release", None, None, (), alone=False)
     card = cardtext.text(
-        replace(facts, checks=(Checked("perplexity", "4.81, at most 5.0", passed=True), Checked("a | b", "1", passed=False)))
+        replace(facts, checks=(Recorded("perplexity", ("4.81", "at most 5.0"), passed=True), Recorded("a | b", ("1",), passed=False)))
     )
 
-    assert "| perplexity | 4.81, at most 5.0 | passed |\n| a \\| b | 1 | failed |" in section(card, "Checks")
+    assert "| perplexity | 4.81; at most 5.0 | passed |\n| a \\| b | 1 | failed |" in section(card, "Checks")
 
 
 def test_a_card_knows_whether_it_was_edited(family: Project):
