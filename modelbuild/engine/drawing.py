@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from modelbuild.checkpoint.header import Layout, lay_out
@@ -35,8 +35,15 @@ class Drawing:
         return isinstance(ref, Action) and any(where == file for where, _ in self.places.get(ref, ()))
 
 
-def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
-    """Give everything a place: targets' tensors in their files, and of other kept nodes what may run in packs of its own."""
+def draw(plan: Plan, running: Collection[Action], writing: Collection[tuple[str, str]]) -> Drawing:
+    """Give everything a place: targets' tensors in their files, and of other kept nodes what may run in packs of its own.
+
+    Args:
+        plan: what is built.
+        running: the actions that may run.
+        writing: the files of targets whose bytes may be needed: in a file that stands nothing has a place.
+
+    """
     targets: dict[tuple[str, str], Layout] = {}
     kept: list[Layout] = []
     places: dict[Action, list[Place]] = {}
@@ -46,7 +53,7 @@ def draw(plan: Plan, running: frozenset[Action]) -> Drawing:
             targets[target.name, file] = lay_out([(name, target.tensors[name].dtype, target.tensors[name].shape) for name in names])
             for name in names:
                 ref = target.tensors[name]
-                if isinstance(ref, Action) and ref in running:
+                if isinstance(ref, Action) and ref in running and (target.name, file) in writing:
                     first = plan.doubles.get(ref, ref)
                     is_own = target.linked and ref.node in target.own_nodes and first not in own_files
                     places.setdefault(first, []).insert(0 if is_own else len(places[first]), ((target.name, file), name))

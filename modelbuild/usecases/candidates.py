@@ -102,7 +102,7 @@ class Candidate:
         running = judged.running | frozenset(action for action in self.plan.actions if not isinstance(judged.judgements[action], Fresh))
         budget = share_out(running, options.memory, options.jobs, device)
         sealer = Sealer(self.cache.close)
-        shelves = Shelves(self.cache, draw(unwritten, running), sealer)
+        shelves = Shelves(self.cache, draw(unwritten, running, ()), sealer)
         engine = Engine(self.plan, self.cache, shelves, sources, device, told, judged.stale, budget, lambda event: None, force=False)
         found: dict[str, tuple[str, Sequence[int], bytearray]] = {}
         complete = False

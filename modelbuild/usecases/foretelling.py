@@ -18,7 +18,7 @@ from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
 from modelbuild.plan import Leaf, Plan, Ref, Target
-from modelbuild.stale import Fresh
+from modelbuild.stale import Fresh, Pending
 from modelbuild.usecases import silent
 from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
@@ -77,7 +77,7 @@ class Forecast:
         self.device = identity(device, plan.actions)
         self.judged: Judged = judge_plan(plan, cache, self.sources, self.device, force=options.force)
         self.budget = share_out(self.judged.running, options.memory, options.jobs, device)
-        self.drawing: Drawing = draw(plan, self.judged.running)
+        self.drawing: Drawing = draw(plan, self.judged.running, self.judged.writing)
         self.outputs = OutputTable(cache.index)
         self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}
         self.written = sum(layout.size for layout in self.drawing.kept)
@@ -85,6 +85,8 @@ class Forecast:
         self.computed = plan.firsts(self.judged.running)
         for action in self.judged.running:
             self.reads(action.needs)
+        if cache.records.any():  # what waits for others may come out as it was, and is copied then
+            self.read.update(action for action in self.computed if isinstance(self.judged.judgements[action], Pending))
 
     def reads(self, refs: Sequence[Ref]) -> None:
         """Count tensors that will be read from where they lie."""
@@ -95,7 +97,7 @@ class Forecast:
         if isinstance(ref, Leaf):
             return self.sources.known(ref)
         judgement = self.judged.judgements[ref]
-        return judgement.digest if isinstance(judgement, Fresh) and ref not in self.judged.running else ""
+        return judgement.digest if isinstance(judgement, Fresh) else ""
 
     def target(self, target: Target) -> BuiltTarget:
         """Forecast one target, and count what its files cost."""

@@ -77,7 +77,7 @@ class Run:
         force_all = options.force or not cache.records.any()
         self._budget = share_out(running, options.memory, options.jobs, self.device)
         self._sealer = Sealer(cache.close)
-        drawn = draw(plan, running)
+        drawn = draw(plan, running, judged.writing)
         preflight.refuse_doomed(plan, drawn, preflight.certain(judged, forced=force_all), cache.directory)
         self._shelves = Shelves(cache, drawn, self._sealer)
         self._buffers = buffers(running, self._budget)
