@@ -46,9 +46,10 @@ def read_text(path: Path, tensors: tuple[str, ...]) -> tuple[Text, ...]:
     except ModelbuildError:
         raise
     except (OSError, ValueError) as error:
-        raise ModelbuildError(Problem(f"`{path}` cannot be read as text", facts=(str(error),)), Exit.USAGE) from None
+        problem = Problem(f"`{path}` cannot be read as text", facts=(str(error),), hint="correct `text`, or the file")
+        raise ModelbuildError(problem, Exit.USAGE) from None
     if not any(map(str.strip, documents)):
-        raise ModelbuildError(Problem(f"`{path}` holds no text"), Exit.USAGE)
+        raise ModelbuildError(Problem(f"`{path}` holds no text", hint="name another file in `text`"), Exit.USAGE)
     return (Text(path.name, documents),)
 
 
@@ -66,7 +67,7 @@ def _windows(path: Path, name: str) -> tuple[tuple[int, ...], ...]:
         with safe_open(path, "np") as file:
             if name not in file.keys():  # noqa: SIM118 - it is no mapping
                 facts = (f"it holds {', '.join(file.keys())}",)
-                raise ModelbuildError(Problem(f"`{path}` has no tensor `{name}`", facts=facts), Exit.USAGE)
+                raise ModelbuildError(Problem(f"`{path}` has no tensor `{name}`", facts=facts, hint="correct `tensors`"), Exit.USAGE)
             values: Any = file.get_tensor(name)
     except SafetensorError as error:
         raise ValueError(str(error)) from None

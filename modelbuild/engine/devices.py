@@ -187,15 +187,15 @@ def choose(name: str) -> str:
         raise ModelbuildError(Problem(f"`{name}` is no device", hint="use auto, cpu, cuda or cuda:N"))
     import torch
 
-    index = int(number or 0)
-    if index < torch.cuda.device_count():
+    index, count = int(number or 0), torch.cuda.device_count()
+    if index < count:
         return f"cuda:{index}"
     if name == "auto":
         return "cpu"
     raise ModelbuildError(
         Problem(
             f"there is no device `{name}`",
-            facts=(f"torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices",),
+            facts=(f"torch {torch.__version__} sees {count} CUDA device{'s' * (count != 1)}",),
             hint="use --device cpu",
         ),
         Exit.USAGE,

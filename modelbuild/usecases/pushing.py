@@ -104,9 +104,9 @@ def push(where: Where, target: str, manner: Manner, report: Report) -> Pushed:
     target = project.target(target)
     address = _address(project, target, manner)
     if where.overrides:
-        raise ModelbuildError(Problem("what is published is the Modelfile as it stands", hint="leave out --set"))
+        raise ModelbuildError(Problem("what is published is the Modelfile as it stands", hint="write the overrides into it"))
     if where.offline:
-        raise ModelbuildError(Problem("publishing asks the hub", hint="leave out --offline"), Exit.NETWORK)
+        raise ModelbuildError(Problem("publishing asks the hub", hint="open the project without `offline`"), Exit.NETWORK)
     if not manner.dry_run:
         writer(address)
     if not manner.recipe:
