@@ -183,7 +183,7 @@ def choose(name: str) -> str:
     if name == "cpu" or (name == "auto" and not _has_nvidia()):
         return "cpu"
     kind, _, number = name.partition(":")
-    if name != "auto" and (kind != "cuda" or not (number == "" or number.isdigit())):
+    if name != "auto" and (kind != "cuda" or not (number == "" or number.isdecimal())):
         raise ModelbuildError(Problem(f"`{name}` is no device", hint="use auto, cpu, cuda or cuda:N"))
     import torch
 

@@ -76,7 +76,8 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
     if process.returncode or not os.path.lexists(path):
         what = f"ended with {process.returncode}" if process.returncode else 'left nothing at "{out}"'
         said = tuple(plain(line.rstrip(), 200) for line in last)
-        raise ModelbuildError(Problem(f"the converter of `{export.name}` {what}", facts=said), Exit.ACTION_FAILED)
+        hint = "mend it, and run the same command: what it reads is built"
+        raise ModelbuildError(Problem(f"the converter of `{export.name}` {what}", facts=said, hint=hint), Exit.ACTION_FAILED)
     for file in _written(export, path):
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -92,7 +92,8 @@ class _Exporter:
         if merge.method == MIXTURE:
             return self.mixture(merge)
         if merge.method not in METHODS:
-            self.say(f"mergekit 0.1.5 has no method `{merge.method}`", (*merge.path, "method"), facts=(f"it has {', '.join(METHODS)}",))
+            facts, hint = (f"it has {', '.join(METHODS)}",), "merge it here, or choose one of those"
+            self.say(f"mergekit 0.1.5 has no method `{merge.method}`", (*merge.path, "method"), facts=facts, hint=hint)
             return {}
         method = load(merge.method)
         seed = self.modelfile.seed if merge.seed is None else merge.seed

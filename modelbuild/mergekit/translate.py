@@ -202,7 +202,8 @@ class _Importer:
         if dtype and str(dtype.value).removeprefix("torch.") in _DTYPES:
             rest["dtype"] = Placed(str(dtype.value).removeprefix("torch."), dtype)
         elif dtype:
-            self.ledger.say(dtype, f"`{dtype.value}` is no type of weights here", (f"known here: {', '.join(_DTYPES)}",))
+            hint = did_you_mean(str(dtype.value), _DTYPES) or "leave it out"
+            self.ledger.say(dtype, f"`{dtype.value}` is no type of weights here", (f"known here: {', '.join(_DTYPES)}",), hint)
         without = method is not None and method.base == "none" and method.name != "passthrough"
         base = document["base_model"] if without else At(document.document, (), None)
         if method is None:

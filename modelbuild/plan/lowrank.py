@@ -118,7 +118,8 @@ class _Result:
     def word(self, name: str, default: str, choices: Sequence[str]) -> str:
         value = self._plain(self.node.merge.params.get(name), default)
         if value not in choices:
-            self.say(f"`{name}` cannot have this value", name, facts=(f"expected {' or '.join(choices)}, found {value}",))
+            facts = (f"expected {' or '.join(choices)}, found {value}",)
+            self.say(f"`{name}` cannot have this value", name, facts=facts, hint=f'write `{name} = "{default}"`')
         return str(value)
 
     def number(self, setting: Setting | None, default: float) -> float:

@@ -270,7 +270,8 @@ def _ask_for_listing(address: Address, commit: str) -> tuple[str, Mapping[str, H
     info = ask(address, f"`{address.repo}` at {commit[:12] or address.revision}", call, offline=False)
     found = str(info.sha)
     if not _COMMIT.fullmatch(found):
-        raise ModelbuildError(Problem(f"the hub names no commit of `{address.repo}`", facts=(f"it says {found[:80]}",)), Exit.NETWORK)
+        facts, hint = (f"it says {plain(found)}",), "see that HF_ENDPOINT is a hub"
+        raise ModelbuildError(Problem(f"the hub names no commit of `{address.repo}`", facts=facts, hint=hint), Exit.NETWORK)
     listing = {one.rfilename: HubFile(one.size or 0, (one.lfs.sha256 if one.lfs else one.blob_id) or "") for one in info.siblings or ()}
     table = {name: [file.size, file.digest] for name, file in listing.items()}
     files.replace_file(shelf(f"{address.repo}@{found}") / "files.json", json.dumps(table).encode())

@@ -6,6 +6,7 @@ To add one, add to a group in `errors/` what is wrong and the command that finds
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.cli.conftest import Program
 from tests.cli.errors import ERRORS, ON_A_HUB, SLOW
 from tests.cli.errors.scene import scene
-from tests.cli.screens import Screens
+from tests.cli.screens import HOME, Screens
 from tests.support.projects import Project
 
 ROOT = Path(__file__).parent.parent.parent
@@ -113,7 +114,8 @@ UNSHOWN = {
 }
 """Pieces of the words of errors that neither a screen nor a test holds: each is a gap, and the list may only get shorter."""
 
-SAYS = {"Problem", "problem", "say", "refuse"}
+SAYS = {"Problem", "problem", "say", "refuse", "add", "missing_key", "Unexportable", "Inexpressible", "Malformed", "_broken"}
+"""What words an error, or a fact of one."""
 
 
 @pytest.mark.slow
@@ -132,12 +134,26 @@ def test_every_error_is_held_by_a_screen_or_a_test():
     assert set() == UNSHOWN - found, "errors that something holds by now: take them out of UNSHOWN"
 
 
+@pytest.mark.slow
+def test_every_error_on_a_screen_has_a_way_out():
+    """A hint, or a list of what is declared or known."""
+    said = [(path.name, text) for path in HOME.glob("errors-*-120.txt") for text in path.read_text().split("\n\n")]
+    without = [
+        (name, text)
+        for name, text in said
+        if "error: " in text and not re.search(r"^(hint: |  (declared|known here): )", text, re.MULTILINE)
+    ]
+
+    assert [] == without
+
+
 def sites() -> Iterator[tuple[str, str]]:
     """Yield where an error is worded, and the longest piece of its words that stands in the code as it is said."""
     for path in sorted((ROOT / "modelbuild").rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and call.args and _name(call.func) in SAYS and "/cli/" not in str(path):
-                pieces = [node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+                nodes = (node for argument in call.args for node in ast.walk(argument))
+                pieces = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
                 longest = max((piece.strip(" `,.:") for piece in pieces), key=len, default="")
                 if len(longest) > 5:
                     yield str(path.relative_to(ROOT)), longest

@@ -23,6 +23,7 @@ CASES: dict[str, Case] = {
     "several targets where one is meant": (edit(("[source.base]", 'default = ["skills", "release"]\n[source.base]')), "report"),
     "a source to be read elsewhere that is none": (sound, "build --source nope=base"),
     "a device that is none": (sound, "build --device abacus"),
+    "a device of no number": (sound, "build --device cuda:\N{SUPERSCRIPT TWO}"),
     "too little memory": (sound, "build --memory 1KB"),
     "files of others in an output": (foreign, "build --force"),
     "a file where an output would be": (in_the_way, "build"),

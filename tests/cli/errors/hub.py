@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from modelbuild import usecases as use_cases
-from tests.cli.errors.scene import Case, Scene, Wrong, both, patched, sound
+from tests.cli.errors.scene import Case, Scene, Wrong, both, files, patched, sound
 from tests.support.hub import Handler, Request
 
 CHECKED_QUICKLY = patched("modelbuild.usecases.testing.ALWAYS", ("finite",))
@@ -48,11 +49,9 @@ def reordered(project: Scene) -> None:
     path.write_bytes(path.read_bytes().replace(query, none).replace(key, query).replace(none, key))
 
 
-def there(**files: bytes) -> Wrong:
-    """Have a repository hold files already; `_` is a dot."""
-    return lambda project: (
-        project.hub.repository("lab/open").commit({name.replace("_", "."): data for name, data in files.items()}) and None
-    )
+def there(held: Mapping[str, bytes]) -> Wrong:
+    """Have a repository hold files already."""
+    return lambda project: project.hub.repository("lab/open").commit(held) and None
 
 
 def relocked(old: str, new: str) -> Wrong:
@@ -74,14 +73,16 @@ CASES: dict[str, Case] = {
     "a hub that names no commit": (nameless, "build"),
     "a revision that is not there": (answering(404, "RevisionNotFound"), "build"),
     "a file that was another": (reordered, "build -j 1"),
-    "a recipe that is too large": (there(Modelfile_toml=b"#" * 1_100_000, Modelfile_lock=b""), "build hf://lab/open"),
+    "a recipe that is too large": (there({"Modelfile.toml": b"#" * 1_100_000, "Modelfile.lock": b""}), "build hf://lab/open"),
     "a repository without a recipe": (sound, "build hf://lab/base"),
     "nowhere to publish": (sound, "push"),
-    "a repository that everyone can read": (both(CHECKED_QUICKLY, there(LICENSE=b"words")), f"{OPEN} --private"),
-    "a repository with another model": (both(CHECKED_QUICKLY, there(model_safetensors=b"another")), OPEN),
-    "a recipe beside another model": (there(model_safetensors=b"another"), f"{OPEN} --recipe"),
+    "a card that is not there": (sound, f"{OPEN} --card card.md"),
+    "a card that is no text": (files({"card.md": b"\xff"}), f"{OPEN} --card card.md"),
+    "a repository that everyone can read": (both(CHECKED_QUICKLY, there({"LICENSE": b"words"})), f"{OPEN} --private"),
+    "a repository with another model": (both(CHECKED_QUICKLY, there({"model.safetensors": b"another"})), OPEN),
+    "a recipe beside another model": (there({"model.safetensors": b"another"}), f"{OPEN} --recipe"),
     "a repository that is not shown": (
-        both(CHECKED_QUICKLY, there(LICENSE=b"words"), answering(404, "RepoNotFound", at="/api/models/lab/open", method="GET")),
+        both(CHECKED_QUICKLY, there({"LICENSE": b"words"}), answering(404, "RepoNotFound", at="/api/models/lab/open", method="GET")),
         OPEN,
     ),
     "a lock with a file of no model": (relocked('"config.json"', '"config.py"'), f"{OPEN} -n"),

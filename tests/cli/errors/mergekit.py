@@ -12,6 +12,58 @@ LAUGHTER = "a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n" + "".join(
 )
 """Six lines that are a million words."""
 
+MIXTURE = """\
+base_model: a/b
+gate_mode: hiden
+experts: [{source_model: a/b, noise_scale: 1}]
+models: [a/b]
+"""
+MODELS = """\
+name: mine
+merge_method: linear
+models: [{model: ""}, a/b@v1@v2]
+dtype: floot16
+---
+merge_method: linear
+models: [mine+a/b, base]
+"""
+MODULES = """\
+merge_method: linear
+modules:
+  default: {models: [base, code]}
+  vision_tower: {models: [code, base]}
+---
+merge_method: linear
+modules:
+  vision_tower: {models: [code, base]}
+tokenizer: {source: union}
+"""
+PARAMETERS = """\
+merge_method: dare_linear
+base_model: base
+models: [{model: code, parameters: {dare: {drop_rate: half}}}]
+parameters: {weight: [{filter: "*mlp*", value: 1}, {filter: x}]}
+"""
+SLICES = """\
+merge_method: linear
+slices:
+- sources:
+  - {model: base, layer_range: [1, 3], parameters: {weight: [{filter: layers.1., value: 0.5}, {value: 1}]}}
+  - {model: code}
+- parameters: {normalize: true}
+"""
+TOKENS = """\
+merge_method: linear
+models: [base, code]
+tokenizer_source: union
+tokenizer: {source: base}
+---
+merge_method: linear
+models: [base, code]
+tokenizer: {tokens: {a: {source: {kind: model_token, model: base, token: a, token_id: 3}}, b: {force: true}, c: {source: {kind: zeros}}}}
+chat_template: lama
+"""
+
 PASSTHROUGH = 'method = "passthrough"\n'
 
 
@@ -47,6 +99,12 @@ CASES: dict[str, Case] = {
     "no YAML": yaml("a: [\n"),
     "YAML that makes objects": yaml("a: !!python/object:os.system {}\n"),
     "YAML of no table": yaml("- a\n"),
+    "a mixture that is none": yaml(MIXTURE),
+    "models that are none": yaml(MODELS),
+    "modules of no model": yaml(MODULES),
+    "parameters that say nothing": yaml(PARAMETERS),
+    "slices that say too little": yaml(SLICES),
+    "tokens that say too much": yaml(TOKENS),
     "rules by layers": (edit(slerp('[{ filter = "mlp", layers = [0, 2], value = 0.3 }, { value = 0.6 }]')), "export release"),
     "a filter that is no part of names": (
         edit(slerp('[{ filter = "mlp.*_proj", value = 0.3 }, { value = 0.6 }]')),

@@ -4,7 +4,65 @@ from __future__ import annotations
 
 from tests.build.test_broken_modelfiles import BROKEN
 from tests.cli.errors.models import TOKENIZER
-from tests.cli.errors.scene import Case, edit, files, gone, more, sound
+from tests.cli.errors.scene import Case, Scene, edit, files, gone, more, sound
+
+MATRICES = """\
+[merge.a]
+method = "slerp"
+inputs = ["base", "code"]
+matrix = 3
+[merge.b]
+method = "slerp"
+inputs = ["base", "code"]
+matrix = { t = [], "output.dtype" = ["float16"], output = { dtype = ["float32"] }, include = 3 }
+[merge.c]
+method = "slerp"
+inputs = ["base", "code"]
+matrix = { t = [0.3], include = [{ t = 0.9 }, { t = 0.9 }] }
+[merge.d]
+method = "slerp"
+inputs = ["base", "code"]
+matrix = { t = [0.3], exclude = [{ t = 0.4 }] }
+"""
+
+CHECKS = """\
+[check.a]
+kind = "perplexity"
+text = "a.safetensors"
+tensors = ["held"]
+metric = "bits_per_byte"
+[check.b]
+kind = "perplexity"
+text = "b.txt"
+tensors = ["held"]
+[search.s]
+of = "release"
+objective = "b"
+trials = 6_000
+space = { "merge.release.t" = { low = 0, high = 1, step = 1e-9 } }
+[search.u]
+of = "release"
+objective = "b"
+sampler = "grid"
+"""
+
+AFTER = """\
+[source.far]
+from = "hf://someone/far"
+pickles = "weights_only"
+[export.made]
+of = "release"
+format = "command"
+"""
+
+
+def large(project: Scene) -> None:
+    """Sweep a merge of many words, and search a grid of many points."""
+    inputs = ", ".join(['"base"'] * 100)
+    sweep = f"matrix = {{ a = {list(range(40))}, b = {list(range(40))} }}"
+    axes = ", ".join(f"x{i} = {list(range(50))}" for i in range(4))
+    more(f'[merge.a]\nmethod = "linear"\ninputs = [{inputs}]\n{sweep}\n{CHECKS}space = {{ {axes} }}\n')(project)
+
 
 CASES: dict[str, Case] = {
     **{kind: (edit(change), "status") for kind, (change, _, _) in BROKEN.items()},
@@ -21,6 +79,10 @@ CASES: dict[str, Case] = {
         edit(('inputs = ["base", "skills"]', 'inputs = ["base", "skills"]\nbase = "code"')),
         "status",
     ),
+    "matrices that sweep nothing": (more(MATRICES), "status"),
+    "checks and searches that make no sense": (more(f'{CHECKS}space = {{ "merge.release.t" = [0.3, 0.6] }}\n'), "status"),
+    "a sweep and a grid that are too large": (large, "status"),
+    "what goes with other sources and exports": (more(AFTER), "status"),
     "a Modelfile that is too large": (files({"Modelfile.toml": "#" * (1 << 25)}), "status"),
     "a Modelfile that is no text": (files({"Modelfile.toml": b"\xff\xfe"}), "status"),
     "no Modelfile": (gone("Modelfile.toml"), "status"),

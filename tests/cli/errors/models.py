@@ -40,6 +40,10 @@ CASES: dict[str, Case] = {
         "status",
     ),
     "a union of tokens without a tokenizer": (more(TOKENIZER), "status"),
+    "a tokenizer.json that is none": (
+        both(files({"base/tokenizer.json": WORDS, "code/tokenizer.json": WORDS.replace(": 7", ': "7"')}), more(TOKENIZER)),
+        "status",
+    ),
     "rows without end": (
         both(
             files({"base/tokenizer.json": WORDS, "math/tokenizer.json": WORDS, "code/tokenizer.json": WORDS}),

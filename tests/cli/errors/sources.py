@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.cli.errors.scene import Case, Scene, both, edit, files, gone, link
 
+INDEX = "code/model.safetensors.index.json"
 UNPICKLED = edit(('from = "code"', 'from = "code"\npickles = "weights_only"'))
 
 
 def truncated(project: Scene) -> None:
     path = project.root / "code/model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
+
+
+def doubled(project: Scene) -> None:
+    """Have each of two shards hold everything."""
+    whole = project.root / "code/model.safetensors"
+    for name in ("one", "two"):
+        (project.root / f"code/{name}.safetensors").write_bytes(whole.read_bytes())
+    whole.unlink()
+    (project.root / INDEX).write_text('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}')
 
 
 CASES: dict[str, Case] = {
@@ -40,6 +52,17 @@ CASES: dict[str, Case] = {
         ),
         "status",
     ),
+    "an index of nothing": (both(gone("code/model.safetensors"), files({INDEX: "{}"})), "status"),
+    "a tensor in two shards": (doubled, "status"),
+    "two files without an index": (
+        lambda project: (project.root / "code/other.safetensors").write_bytes((project.root / "code/model.safetensors").read_bytes()),
+        "status",
+    ),
+    "a name that cannot be shown": (
+        lambda project: (project.root / "code/model.safetensors").rename(project.root / "code/\x1b.safetensors"),
+        "status",
+    ),
+    "a small file that is large": (lambda project: os.truncate(project.root / "code/generation_config.json", 1 << 40), "status"),
     "a link to elsewhere": (link("code/config.json", "/etc/passwd"), "status"),
     "no place on the hub": (edit(('from = "code"', 'from = "hf://code"')), "status"),
     "a name that no hub has": (edit(('from = "code"', 'from = "hf://someone/code--2"')), "status"),
