@@ -54,9 +54,12 @@ def read_text(path: Path, tensors: tuple[str, ...]) -> tuple[Text, ...]:
 
 
 def _line(line: str) -> str:
-    match json.loads(line):
-        case {"text": str(text)}:
-            return text
+    try:
+        match json.loads(line):
+            case {"text": str(text)}:
+                return text
+    except RecursionError:
+        pass  # it holds more than an object with `text`
     raise ValueError("a line is no object with `text`")
 
 

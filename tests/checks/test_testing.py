@@ -119,6 +119,7 @@ def test_a_command_that_fails_is_told_with_what_it_printed_and_is_run_again(chec
         ("sleep 30", "it took longer than 1 s"),
         ("echo '[1]' > {scores}", "its scores cannot be read: it is no JSON object"),
         ('echo \'{\\"score\\": \\"x\\"}\' > {scores}', "its scores cannot be read: there is no `score` that is a number"),
+        ("printf '{\\\"score\\\": 1%0400d}' 0 > {scores}", "its scores cannot be read: int too large to convert to float"),
         ("true", "its score is no number"),
     ],
 )

@@ -37,6 +37,10 @@ CASES: dict[str, Case] = {
     "a file that a command depends on": (more(f'{SCORE}files = ["score.json"]\n'), "test"),
     "a text that is not there": (more(TEXT), "test"),
     "a text without words": (both(more(TEXT), files({"held.txt": "\n"})), "test"),
+    "lines that are deeper than any": (
+        both(more(TEXT.replace("held.txt", "held.jsonl")), files({"held.jsonl": "[" * 100_000})),
+        "test",
+    ),
     "tokens that are not there": (
         both(
             more(TEXT.replace("held.txt", "held.safetensors") + 'tensors = ["held"]\n'),
