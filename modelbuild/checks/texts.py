@@ -72,7 +72,7 @@ def _windows(path: Path, name: str) -> tuple[tuple[int, ...], ...]:
                 facts = (f"it holds {', '.join(file.keys())}",)
                 raise ModelbuildError(Problem(f"`{path}` has no tensor `{name}`", facts=facts, hint="correct `tensors`"), Exit.USAGE)
             values: Any = file.get_tensor(name)
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # the latter for types that numpy has not
         raise ValueError(str(error)) from None
     if values.ndim != 2 or values.dtype.kind not in "iu" or values.shape[1] < 2:
         raise ValueError(f"`{name}` is no table of token ids: {values.dtype}, shape {values.shape}")

@@ -52,7 +52,7 @@ CASES: dict[str, Case] = {
     "a task that nobody knows": (both(INSTALLED, index_of_nothing, more(TASK.format("arc_esay"))), "test"),
     "a task that is no YAML": (both(INSTALLED, more(TASK.format("mine.yaml")), files({"mine.yaml": "["})), "test"),
     "a check that is none": (more(SCORE), "test --check nope"),
-    "a parent with adapters": (
+    "a parent that is read in another way": (
         both(more(COMPARED), edit(('from = "math"', 'from = "math"\npickles = "weights_only"'))),
         "test -j 1 --check fit",
     ),

@@ -30,7 +30,7 @@ CASES: dict[str, Case] = {
     "an output where a source is": (OVER_A_SOURCE, "build"),
     "clean where a source is": (OVER_A_SOURCE, "clean"),
     "a card of what only this machine has": (
-        more('[vars]\nhere = "/data"\n[check.fit]\nkind = "command"\nrun = "${here}/fit {model}"\n[cache]\npath = "${here}/cache"\n'),
+        more('[vars]\nhere = "/data"\n[source.far]\nfrom = "${here}/far"\n[check.fit]\nkind = "command"\nrun = "${here}/fit {model}"\n'),
         "card",
     ),
 }
