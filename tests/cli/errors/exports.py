@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
 
 import numpy as np
 
-from tests.cli.errors.scene import Case, Scene, Wrong, both, files
+from tests.cli.errors.scene import Case, Scene, Wrong, both, edit, files
 from tests.exports import models
 from tests.exports.models import byte_level, write_project
 from tests.support.checkpoints import Tensors, write_model
@@ -38,16 +39,28 @@ def added(name: str, *shape: int) -> Callable[[Tensors], Tensors]:
     return lambda held: {**held, name: np.ones(shape, np.float32)}
 
 
-def pieces(data: bytes) -> Wrong:
+def pieces(made: Callable[[], bytes]) -> Wrong:
     """Have a tokenizer of SentencePiece."""
 
     def wrong(project: Scene) -> None:
         write_project(project, GGUF)
         for name in ("base", "code"):
             (project.root / name / "tokenizer.json").unlink()
-            (project.root / name / "tokenizer.model").write_bytes(data)
+            (project.root / name / "tokenizer.model").write_bytes(made())
 
     return wrong
+
+
+def unigram() -> bytes:
+    """Train a tokenizer whose pieces have logarithms for scores."""
+    from sentencepiece import SentencePieceTrainer
+
+    held = io.BytesIO()
+    words = ("the cat sat on the mat", "a dog ran to the cat", "that hat is on the mat")
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(words * 20), model_writer=held, model_type="unigram", vocab_size=30, hard_vocab_limit=False, minloglevel=2
+    )
+    return held.getvalue()
 
 
 def without_config(project: Scene) -> None:
@@ -92,13 +105,25 @@ CASES: dict[str, Case] = {
         "build small",
     ),
     "a number that is none": (exported(rms_norm_eps="small"), "build small"),
-    "pieces that are none": (pieces(b"x"), "build small"),
+    "pieces that are none": (pieces(lambda: b"x"), "build small"),
+    "pieces that are not of BPE": (pieces(unigram), "build small"),
     "pieces that cannot be read": (
-        both(pieces(b"x"), lambda project: project.patch.setitem(sys.modules, "sentencepiece", None)),
+        both(pieces(lambda: b"x"), lambda project: project.patch.setitem(sys.modules, "sentencepiece", None)),
         "build small",
     ),
     "a model that is quantised": (exported(FP8, quantization_config={"quant_method": "fp8"}), "build small"),
     "a model that transformers does not know": (exported(FP8, kind="strange"), "build small"),
+    "no linear weight": (
+        changed(lambda held: {name: values for name, values in held.items() if "_proj" not in name}, FP8),
+        "build small",
+    ),
+    "a weight that is no number": (
+        both(
+            changed(lambda held: {**held, "model.layers.0.mlp.up_proj.weight": np.full((96, 64), np.nan, np.float32)}, FP8),
+            edit(('method = "linear"', 'method = "linear"\nnonfinite = "allow"')),
+        ),
+        "build -j 1 --no-check small",
+    ),
     "rows that make no groups": (
         changed(lambda held: {name: values[:, :60] if "q_proj" in name else values for name, values in held.items()}, INT4),
         "build small",
