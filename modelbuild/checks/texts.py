@@ -46,7 +46,8 @@ def read_text(path: Path, tensors: tuple[str, ...]) -> tuple[Text, ...]:
     except ModelbuildError:
         raise
     except (OSError, ValueError) as error:
-        problem = Problem(f"`{path}` cannot be read as text", facts=(str(error),), hint="correct `text`, or the file")
+        fact = str(getattr(error, "strerror", None) or error)
+        problem = Problem(f"`{path}` cannot be read as text", facts=(fact,), hint="correct `text`, or the file")
         raise ModelbuildError(problem, Exit.USAGE) from None
     if not any(map(str.strip, documents)):
         raise ModelbuildError(Problem(f"`{path}` holds no text", hint="name another file in `text`"), Exit.USAGE)
@@ -69,7 +70,7 @@ def _windows(path: Path, name: str) -> tuple[tuple[int, ...], ...]:
     try:
         with safe_open(path, "np") as file:
             if name not in file.keys():  # noqa: SIM118 - it is no mapping
-                facts = (f"it holds {', '.join(file.keys())}",)
+                facts = (f"it holds {', '.join(file.keys()) or 'none'}",)
                 raise ModelbuildError(Problem(f"`{path}` has no tensor `{name}`", facts=facts, hint="correct `tensors`"), Exit.USAGE)
             values: Any = file.get_tensor(name)
     except (SafetensorError, TypeError) as error:  # the latter for types that numpy has not

@@ -104,8 +104,9 @@ class _Importer:
     def merge(self, name: str, document: At) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the merges that a document asks for: one, or one for each module."""
         if is_mixture(document):
+            mixed = mixture(self.ledger, self.models, document)
             self.ledger.table(document, (*MIXTURE_KEYS, "merge_method", "name", "chat_template"))
-            yield name, mixture(self.ledger, self.models, document) | self.rest(document, None)
+            yield name, mixed | self.rest(document, None)
             return
         self.ledger.table(document, _KEYS)
         told = document["merge_method"]

@@ -63,7 +63,8 @@ def number(config: Config, key: str, default: int | None = None) -> int:
     value = config.get(key)
     value = default if value is None else value
     if type(value) is not int or value < 1:
-        raise Unexportable(f"config.json has no `{key}`", f"found {value}", hint="copy or download the model again", key="of")
+        facts = () if value is None else (f"found {value}",)
+        raise Unexportable(f"config.json has no `{key}`", *facts, hint="copy or download the model again", key="of")
     return value
 
 

@@ -39,6 +39,10 @@ def added(name: str, *shape: int) -> Callable[[Tensors], Tensors]:
     return lambda held: {**held, name: np.ones(shape, np.float32)}
 
 
+def without_mlp(held: Tensors) -> Tensors:
+    return {name: values for name, values in held.items() if ".mlp." not in name}
+
+
 def pieces(made: Callable[[], bytes]) -> Wrong:
     """Have a tokenizer of SentencePiece."""
 
@@ -83,8 +87,8 @@ CASES: dict[str, Case] = {
     "another activation": (exported(hidden_act="gelu"), "build small"),
     "a number that config.json lacks": (exported(num_attention_heads=None), "build small"),
     "a part of a head that is turned": (exported(partial_rotary_factor=0.5), "build small"),
-    "experts in some layers": (exported(**EXPERTS, mlp_only_layers=[0]), "build small"),
-    "experts weighed otherwise": (exported(**EXPERTS, norm_topk_prob=False), "build small"),
+    "experts in some layers": (changed(without_mlp, **EXPERTS, mlp_only_layers=[0]), "build small"),
+    "experts weighed otherwise": (changed(without_mlp, **EXPERTS, norm_topk_prob=False), "build small"),
     "a tensor that has no place": (changed(added("model.layers.0.extra.weight", 4)), "build small"),
     "experts that are missing": (
         changed(added("model.layers.0.block_sparse_moe.experts.0.w1.weight", 96, 64), model_type="mixtral", num_local_experts=3),
@@ -111,7 +115,13 @@ CASES: dict[str, Case] = {
         both(pieces(lambda: b"x"), lambda project: project.patch.setitem(sys.modules, "sentencepiece", None)),
         "build small",
     ),
-    "a model that is quantised": (exported(FP8, quantization_config={"quant_method": "fp8"}), "build small"),
+    "a model that is quantised": (
+        both(
+            exported(FP8, quantization_config={"quant_method": "fp8"}),
+            edit(('method = "linear"\ninputs = ["base", "code"]', 'method = "passthrough"\ninputs = ["base"]')),
+        ),
+        "build small",
+    ),
     "a model that transformers does not know": (exported(FP8, kind="strange"), "build small"),
     "no linear weight": (
         changed(lambda held: {name: values for name, values in held.items() if "_proj" not in name}, FP8),
