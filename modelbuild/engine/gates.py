@@ -129,9 +129,14 @@ def _base(prompted: Prompted, inputs: Sequence[Held]) -> tuple[Any, Any]:
     state = {
         name: torch.from_numpy(held.rows(0, held.shape[0]).reshape(held.shape)) for name, held in zip(prompted.names, inputs, strict=True)
     }
-    strange = model.load_state_dict(state, strict=False, assign=True).unexpected_keys
-    if strange:
-        facts = (f"{type(model).__name__} has no `{strange[0]}`",)
+    try:
+        facts = tuple(
+            f"{type(model).__name__} has no `{name}`"
+            for name in model.load_state_dict(state, strict=False, assign=True).unexpected_keys[:1]
+        )
+    except RuntimeError as error:  # of shapes
+        facts = (plain(" ".join(str(error).split()), 200),)
+    if facts:
         hint = 'write `gate = "cheap_embed"`'
         raise ModelbuildError(Problem(f"`{prompted.base}` cannot be run to find gates", facts=facts, hint=hint), Exit.ACTION_FAILED)
     model.tie_weights()

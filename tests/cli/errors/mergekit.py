@@ -16,6 +16,7 @@ MIXTURE = """\
 base_model: a/b
 gate_mode: hiden
 experts: [{source_model: a/b, noise_scale: 1}]
+shared_experts: 3
 models: [a/b]
 """
 MODELS = """\
