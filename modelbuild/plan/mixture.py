@@ -139,9 +139,9 @@ class _Mixing:
         ]
         absent = [place for place in places if place not in wanted]
         if absent or not places:
-            facts = (f"it lacks {some(absent)}",) if absent else ("it has no layers",)
+            lacking = f"it lacks {some(absent)}" if absent else "it has no layers"
             hint = "name a base whose layers have gate_proj, up_proj and down_proj"
-            self.say(f"`{self.base.name}` has no layers that become experts", "base", facts=facts, hint=hint)
+            self.say(f"`{self.base.name}` has no layers that become experts", "base", facts=(lacking,), hint=hint)
         biases = [name for name in self.base.tensors if layout is _MIXTRAL and name.endswith("_proj.bias")]
         if biases:
             fact = f"`{self.base.name}` has {some(biases)}"
