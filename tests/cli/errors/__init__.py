@@ -13,7 +13,7 @@ ERRORS: Mapping[str, Mapping[str, Case]] = {
 }
 """By the name of its module."""
 
-SLOW = {"checks", "exports", "history", "hub"}
+SLOW = {"checks", "exports", "history", "hub", "locks"}
 """Groups that take longer than an everyday run has for them."""
 
 ON_A_HUB = {"hub"}
