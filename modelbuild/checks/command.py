@@ -56,7 +56,7 @@ def command(subject: Subject, how: Command, root: Path, directory: Path) -> Meas
         raise _failed(subject, words, f"it ended with {code}", *_last_lines(output))
     try:
         return _scores(scores)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise _failed(subject, words, f"its scores cannot be read: {error}") from None
 
 

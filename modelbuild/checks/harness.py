@@ -90,7 +90,9 @@ def _yaml(path: Path) -> dict[str, Any]:
     try:
         table = yaml.load(read_small(path, YAML), Reader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"`{path}` is no YAML: {plain(str(error), 200)}") from None
+        mark, said = getattr(error, "problem_mark", None), plain(str(getattr(error, "problem", None) or error), 200)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"`{path}` is no YAML{where}: {said}") from None
     if not isinstance(table, dict):
         raise ValueError(f"`{path}` is no task")  # noqa: TRY004 - like any other fault of the file
     return table

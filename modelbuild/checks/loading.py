@@ -156,7 +156,8 @@ def told_of(name: str) -> Iterator[None]:
         raise ModelbuildError(Problem(f"`{name}` cannot be measured", facts=facts, hint="see `dtype`"), Exit.LOCAL_IO) from None
     except FAILURES as error:
         fact = plain(" ".join(f"{type(error).__name__}: {error}".split()), 400)
-        raise ModelbuildError(Problem(f"`{name}` cannot be measured", facts=(fact,)), Exit.ACTION_FAILED) from error
+        hint = "`modelbuild test --check loads` says whether transformers takes it at all"
+        raise ModelbuildError(Problem(f"`{name}` cannot be measured", facts=(fact,), hint=hint), Exit.ACTION_FAILED) from error
 
 
 @contextmanager

@@ -122,7 +122,8 @@ def prepare(check: Check, root: Path, device: str) -> Measure:
         for pattern in how.files:
             found = _matching(root, pattern)
             if not found:
-                raise ModelbuildError(Problem(f"no file is called `{pattern}`", facts=(f"the command of `{check.name}` depends on it",)))
+                facts = (f"the command of `{check.name}` depends on it",)
+                raise ModelbuildError(Problem(f"no file is called `{plain(pattern)}`", facts=facts, hint="correct `files`"))
             inputs |= {path.relative_to(root).as_posix(): _digest(path) for path in found}
     model_free = check.kind in ("loads", "finite", "command")
     return Measure(check, root, tuple(sorted(inputs.items())), device, "" if model_free else _class_of(device), check.name)
@@ -132,7 +133,9 @@ def _files_of(task: Path, root: Path) -> dict[str, Path]:
     try:
         return harness.files_of(task, root)
     except (OSError, ValueError) as error:
-        raise ModelbuildError(Problem(f"`{task}` cannot be read as a task", facts=(str(error),))) from None
+        raise ModelbuildError(
+            Problem(f"`{task}` cannot be read as a task", facts=(str(error),), hint="correct `tasks`, or the file")
+        ) from None
 
 
 def _matching(root: Path, pattern: str) -> list[Path]:
@@ -147,7 +150,7 @@ def _digest(path: Path) -> str:
     try:
         return blake3(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelbuildError(Problem(f"`{path}` cannot be read", facts=(str(error.strerror),))) from None
+        raise ModelbuildError(Problem(f"`{path}` cannot be read", facts=(str(error.strerror),), hint="correct the permissions")) from None
 
 
 def definition(check: Check) -> Value:

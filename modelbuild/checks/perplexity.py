@@ -80,10 +80,11 @@ def _part(loaded: Loaded, model: Any, text: Text, how: Prediction, unit: str) ->
 
 
 def _refuse_foreign(loaded: Loaded, model: Any, text: Text) -> None:
-    largest, rows = max(max(window) for window in text.windows), model.get_input_embeddings().weight.shape[0]
-    if largest >= rows or min(min(window) for window in text.windows) < 0:
-        facts = (f"`{text.name}` holds the token {largest}, and the model has {rows}",)
-        hint = "tokens are of one tokenizer: use a text"
+    rows = model.get_input_embeddings().weight.shape[0]
+    strange = next((token for window in text.windows for token in window if not 0 <= token < rows), None)
+    if strange is not None:
+        facts = (f"`{text.name}` holds the id {strange}, and the model knows 0 to {rows - 1}",)
+        hint = "ids are of one tokenizer: give the check a text, which each model splits by its own"
         raise ModelbuildError(Problem(f"`{loaded.subject.name}` cannot read these tokens", facts=facts, hint=hint), Exit.ACTION_FAILED)
 
 

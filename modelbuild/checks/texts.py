@@ -46,16 +46,21 @@ def read_text(path: Path, tensors: tuple[str, ...]) -> tuple[Text, ...]:
     except ModelbuildError:
         raise
     except (OSError, ValueError) as error:
-        raise ModelbuildError(Problem(f"`{path}` cannot be read as text", facts=(str(error),)), Exit.USAGE) from None
+        fact = str(getattr(error, "strerror", None) or error)
+        problem = Problem(f"`{path}` cannot be read as text", facts=(fact,), hint="correct `text`, or the file")
+        raise ModelbuildError(problem, Exit.USAGE) from None
     if not any(map(str.strip, documents)):
-        raise ModelbuildError(Problem(f"`{path}` holds no text"), Exit.USAGE)
+        raise ModelbuildError(Problem(f"`{path}` holds no text", hint="name another file in `text`"), Exit.USAGE)
     return (Text(path.name, documents),)
 
 
 def _line(line: str) -> str:
-    match json.loads(line):
-        case {"text": str(text)}:
-            return text
+    try:
+        match json.loads(line):
+            case {"text": str(text)}:
+                return text
+    except RecursionError:
+        pass  # it holds more than an object with `text`
     raise ValueError("a line is no object with `text`")
 
 
@@ -65,10 +70,10 @@ def _windows(path: Path, name: str) -> tuple[tuple[int, ...], ...]:
     try:
         with safe_open(path, "np") as file:
             if name not in file.keys():  # noqa: SIM118 - it is no mapping
-                facts = (f"it holds {', '.join(file.keys())}",)
-                raise ModelbuildError(Problem(f"`{path}` has no tensor `{name}`", facts=facts), Exit.USAGE)
+                facts = (f"it holds {', '.join(file.keys()) or 'none'}",)
+                raise ModelbuildError(Problem(f"`{path}` has no tensor `{name}`", facts=facts, hint="correct `tensors`"), Exit.USAGE)
             values: Any = file.get_tensor(name)
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # the latter for types that numpy has not
         raise ValueError(str(error)) from None
     if values.ndim != 2 or values.dtype.kind not in "iu" or values.shape[1] < 2:
         raise ValueError(f"`{name}` is no table of token ids: {values.dtype}, shape {values.shape}")

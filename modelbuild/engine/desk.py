@@ -43,7 +43,7 @@ class Desk:
                 Problem(
                     f"no pack of {human_bytes(layout.size)} can be made in {self._cache.directory}",
                     facts=(f"{human_bytes(layout.size)} needed, {human_bytes(free)} free: {error.strerror}",),
-                    hint="make room: modelbuild cache gc",
+                    hint="make room: `modelbuild cache gc`",
                 ),
                 Exit.LOCAL_IO,
             ) from None

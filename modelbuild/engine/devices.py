@@ -183,19 +183,19 @@ def choose(name: str) -> str:
     if name == "cpu" or (name == "auto" and not _has_nvidia()):
         return "cpu"
     kind, _, number = name.partition(":")
-    if name != "auto" and (kind != "cuda" or not (number == "" or number.isdigit())):
+    if name != "auto" and (kind != "cuda" or not (number == "" or number.isdecimal())):
         raise ModelbuildError(Problem(f"`{name}` is no device", hint="use auto, cpu, cuda or cuda:N"))
     import torch
 
-    index = int(number or 0)
-    if index < torch.cuda.device_count():
+    index, count = int(number or 0), torch.cuda.device_count()
+    if index < count:
         return f"cuda:{index}"
     if name == "auto":
         return "cpu"
     raise ModelbuildError(
         Problem(
             f"there is no device `{name}`",
-            facts=(f"torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices",),
+            facts=(f"torch {torch.__version__} sees {count} CUDA device{'s' * (count != 1)}",),
             hint="use --device cpu",
         ),
         Exit.USAGE,

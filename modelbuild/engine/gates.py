@@ -56,7 +56,9 @@ def _splitter(prompted: Prompted) -> Any:
     try:
         tokenizer = Tokenizer.from_str(prompted.tokenizer())
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
-        problem = Problem("the tokenizer of the base cannot be read", facts=(plain(str(error), 200),), hint="copy or download it again")
+        problem = Problem(
+            f"the tokenizer of `{prompted.base}` is not read", facts=(plain(str(error), 200),), hint="copy or download it again"
+        )
         raise ModelbuildError(problem, Exit.SOURCE) from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -78,6 +80,7 @@ def _embedded(prompted: Prompted, embedding: Held, split: Any) -> Doubles:
 
 def _hidden(prompted: Prompted, inputs: Sequence[Held], split: Any) -> Doubles:
     """Average what reaches the experts of each layer when the base reads the prompts."""
+    _refuse_too_large(prompted, inputs)
     import torch
 
     model, layers = _base(prompted, inputs)
@@ -103,17 +106,19 @@ def _hidden(prompted: Prompted, inputs: Sequence[Held], split: Any) -> Doubles:
     return found
 
 
+def _refuse_too_large(prompted: Prompted, inputs: Sequence[Held]) -> None:
+    needed, free = 2 * 4 * sum(math.prod(held.shape) for held in inputs), available()
+    if needed > free:
+        facts = (f"{human_bytes(needed)} needed to run `{prompted.base}` in float32, {human_bytes(free)} free",)
+        problem = Problem("there is too little memory to find gates", facts=facts, hint='write `gate = "cheap_embed"`')
+        raise ModelbuildError(problem, Exit.LOCAL_IO)
+
+
 def _base(prompted: Prompted, inputs: Sequence[Held]) -> tuple[Any, Any]:
     """Load the base into memory, in float32: the model, and its layers."""
     import torch
     import transformers
 
-    needed = 2 * 4 * sum(math.prod(held.shape) for held in inputs)
-    if needed > available():
-        facts = (f"{human_bytes(needed)} needed to run the base in float32, {human_bytes(available())} free",)
-        raise ModelbuildError(
-            Problem("there is too little memory to find gates", facts=facts, hint='write `gate = "cheap_embed"`'), Exit.LOCAL_IO
-        )
     table = dict(without_code(prompted.config))
     for key in ("attn_implementation", "_attn_implementation"):
         if table.get(key) not in ("eager", "sdpa"):  # any other may be kernels that are fetched from a hub, and run
@@ -124,11 +129,16 @@ def _base(prompted: Prompted, inputs: Sequence[Held]) -> tuple[Any, Any]:
     state = {
         name: torch.from_numpy(held.rows(0, held.shape[0]).reshape(held.shape)) for name, held in zip(prompted.names, inputs, strict=True)
     }
-    strange = model.load_state_dict(state, strict=False, assign=True).unexpected_keys
-    if strange:
-        facts = (f"{type(model).__name__} has no `{strange[0]}`",)
+    try:
+        facts = tuple(
+            f"{type(model).__name__} has no `{name}`"
+            for name in model.load_state_dict(state, strict=False, assign=True).unexpected_keys[:1]
+        )
+    except RuntimeError as error:  # of shapes
+        facts = (plain(" ".join(str(error).split()), 200),)
+    if facts:
         hint = 'write `gate = "cheap_embed"`'
-        raise ModelbuildError(Problem("the base cannot be run to find gates", facts=facts, hint=hint), Exit.ACTION_FAILED)
+        raise ModelbuildError(Problem(f"`{prompted.base}` cannot be run to find gates", facts=facts, hint=hint), Exit.ACTION_FAILED)
     model.tie_weights()
     return model.eval(), model.model.layers
 

@@ -20,8 +20,8 @@ from modelbuild import files
 from modelbuild.cache.layout import CONVERTED, prepare
 from modelbuild.checkpoint.header import TensorInfo, lay_out, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.sources.checkpoint import PICKLES, SINGLE, read_json
-from modelbuild.sources.local import astray
+from modelbuild.sources.checkpoint import PICKLES, SINGLE, read_json, refuse_astray, refuse_missing
+from modelbuild.sources.local import LocalFolder, astray
 
 _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -84,12 +84,10 @@ def converted(name: str, directory: Path, cache: Path) -> ConvertedFolder:
     """
     found = pickles(directory)
     if not found:
-        raise ModelbuildError(Problem(f"source `{name}` holds no weights", facts=(f"looked in {directory}",)), Exit.SOURCE)
-    for path in found:
-        if not path.is_file() or (where := astray(directory, path.name)):
-            fact = f"`{path.name}` is a link to {where}" if path.is_file() else f"`{path.name}` is no file"
-            problem = Problem(f"source `{name}` has no such weights", facts=(fact,), hint="put the file itself there")
-            raise ModelbuildError(problem, Exit.UNSAFE if path.is_file() else Exit.SOURCE)
+        problem = Problem(f"source `{name}` holds no weights", facts=(f"looked in {directory}",), hint="point `from` at a model")
+        raise ModelbuildError(problem, Exit.SOURCE)
+    refuse_missing(name, _INDEX, [path.name for path in found], [path.name for path in found if path.is_file()])
+    refuse_astray(name, LocalFolder(directory), [path.name for path in found])
     stats = [(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns) for path in found for status in [path.stat()]]
     weights = cache / CONVERTED / blake3(json.dumps(stats).encode()).hexdigest()[:32] / SINGLE
     if not weights.is_file():

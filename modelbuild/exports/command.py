@@ -51,7 +51,7 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
         root: the directory that it runs in, the Modelfile's.
 
     Raises:
-        ModelbuildError: exit 1 if it fails, or leaves nothing; 2 if there is no such program.
+        ModelbuildError: exit 1 if it fails, or leaves nothing; 2 if there is no such program; 8 if it leaves links.
 
     """
     filled = {"{model}": str(model.resolve()), "{out}": str(path.resolve()), "{type}": export.type}
@@ -76,8 +76,9 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
     if process.returncode or not os.path.lexists(path):
         what = f"ended with {process.returncode}" if process.returncode else 'left nothing at "{out}"'
         said = tuple(plain(line.rstrip(), 200) for line in last)
-        raise ModelbuildError(Problem(f"the converter of `{export.name}` {what}", facts=said), Exit.ACTION_FAILED)
-    for file in _written(path):
+        hint = "mend it, and run the same command: what it reads is built"
+        raise ModelbuildError(Problem(f"the converter of `{export.name}` {what}", facts=said, hint=hint), Exit.ACTION_FAILED)
+    for file in _written(export, path):
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             files.sync(fd, file)
@@ -91,15 +92,20 @@ def _filled(word: str, values: dict[str, str]) -> str:
     return word
 
 
-def _written(path: Path) -> Iterator[Path]:
+def _written(export: Export, path: Path) -> Iterator[Path]:
     """Yield the files at a path, which may be one.
 
     Raises:
-        ModelbuildError: exit 8 for links, and directories within the directory: an output has files alone.
+        ModelbuildError: exit 8 for links, 1 for whatever else is no file: an output is a file, or a directory of files alone.
 
     """
-    for file in sorted(path.iterdir()) if path.is_dir() and not path.is_symlink() else (path,):
+    inside = path.is_dir() and not path.is_symlink()
+    for file in sorted(path.iterdir()) if inside else (path,):
         if not is_regular(file):
-            facts = (f"`{plain(file.name)}` is none",)
-            raise ModelbuildError(Problem("a converter may leave files alone, and no links", facts=facts), Exit.UNSAFE)
+            name = f"`{plain(file.name)}` in " if inside else ""
+            kind = "a link" if file.is_symlink() else "a directory" if file.is_dir() else "no regular file"
+            facts = (f'{name}"{{out}}" is {kind}',)
+            hint = 'let it write a file to "{out}", or a directory with files alone'
+            what = f"the converter of `{export.name}` left what cannot be published"
+            raise ModelbuildError(Problem(what, facts=facts, hint=hint), Exit.UNSAFE if file.is_symlink() else Exit.ACTION_FAILED)
         yield file

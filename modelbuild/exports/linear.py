@@ -63,5 +63,6 @@ def _modules(config: Mapping[str, Any]) -> frozenset[str]:
             model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         kind = config.get("model_type", "nothing that config.json names")
-        raise Unexportable(f"transformers knows no language model of type `{kind}`", str(error)[:200], key="of") from None
+        hint = 'name a converter that knows it: `format = "command"`'
+        raise Unexportable(f"transformers knows no language model of type `{kind}`", str(error)[:200], hint=hint, key="of") from None
     return frozenset(name for name, module in model.named_modules() if type(module) is torch.nn.Linear)

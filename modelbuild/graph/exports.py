@@ -22,5 +22,5 @@ def unbound(modelfile: Modelfile) -> Iterator[Problem]:
             yield modelfile.locator.problem(f"no merge is called `{export.of}`", path, facts=facts, hint=hint)
         elif modelfile.merges[export.of].method in (EXTRACTION, COMBINATION) and export.format != "command":
             facts = (f"its result is a LoRA adapter, which {export.format} has no form for",)
-            hint = "its output is what PEFT reads; export the merge that it is of"
+            hint = "its output is what PEFT reads, as it is; export a merge that is a whole model"
             yield modelfile.locator.problem(f"`{export.of}` is no model", path, facts=facts, hint=hint)

@@ -73,7 +73,8 @@ def soup(binder: Binder, merge: Merge) -> Node | None:
         binder.say(f"unknown key `{name}`", (*merge.path, name), key=True, facts=facts, hint=hint)
     for one in merge.inputs:
         for name in one.params:
-            binder.say(f"unknown key `{name}`", (*one.path, name), key=True, facts=("all that is in a soup counts the same",))
+            facts = ("all that is in a soup counts the same",)
+            binder.say(f"unknown key `{name}`", (*one.path, name), key=True, facts=facts, hint="remove it")
     return binder.node(replace(merge, method="linear", params={})) if len(binder.problems) == before else None
 
 

@@ -75,6 +75,8 @@ def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, st
     if sweep:
         facts = (f"variants: {among(sweep)}",)
     hint = did_you_mean(word, sweep or (*declared, *modelfile.merges))
+    if word in modelfile.sources:
+        hint = f"`{word}` is a source: name a merge that reads it"
     return f"no merge is called `{plain(word)}`", "", None, facts, hint or way_out
 
 

@@ -63,9 +63,13 @@ def documents(file: Path) -> tuple[Document, ...]:
         mark = getattr(error, "problem_mark", None)
         place = Place(str(file), mark.line + 1, mark.column + 1) if mark else None
         fact = plain(str(getattr(error, "problem", error)), 200)
-        raise ModelbuildError(Problem(f"`{file}` is no YAML", place=place, facts=(fact,), hint="mend it there")) from None
+        refused = isinstance(error, yaml.constructor.ConstructorError | Unfit | RecursionError)
+        what = f"`{file}` is no {'mergekit configuration' if refused else 'YAML'}"
+        raise ModelbuildError(Problem(what, place=place, facts=(fact,), hint="mend it there")) from None
     if not found or not all(isinstance(document.table, dict) for document in found):
-        raise ModelbuildError(Problem(f"`{file}` is no mergekit configuration", facts=("a document in it is no table of keys",)))
+        raise ModelbuildError(
+            Problem(f"`{file}` is no mergekit configuration", facts=("a document in it is no table of keys",), hint="name another file")
+        )
     return found
 
 

@@ -68,7 +68,8 @@ class _Exporter:
             table = self.document(merge)
             documents.append(table if name == self.final else {"name": name, **table})
             if name in _WORDS and name != self.final:
-                self.say(f"mergekit takes `{name}` for this merge wherever it stands", merge.path, hint="give the merge another name")
+                facts = (f"wherever a configuration says `{name}`, mergekit would put this merge",)
+                self.say(f"`{name}` is a word of mergekit's, and no name for a merge", merge.path, facts=facts, hint="rename it")
         mixtures = [merge for name in self.names if (merge := self.modelfile.merges[name]).method == MIXTURE]
         if mixtures and len(self.names) > 1:
             facts = ("mergekit-moe reads a file of its own, and knows no other merges",)
@@ -91,14 +92,18 @@ class _Exporter:
         if merge.method == MIXTURE:
             return self.mixture(merge)
         if merge.method not in METHODS:
-            self.say(f"mergekit 0.1.5 has no method `{merge.method}`", (*merge.path, "method"), facts=(f"it has {', '.join(METHODS)}",))
+            facts, hint = (f"it has {', '.join(METHODS)}",), "merge it here, or choose one of those"
+            self.say(f"mergekit 0.1.5 has no method `{merge.method}`", (*merge.path, "method"), facts=facts, hint=hint)
             return {}
         method = load(merge.method)
         seed = self.modelfile.seed if merge.seed is None else merge.seed
         if method.random and seed:
             path: KeyPath = ("seed",) if merge.seed is None else (*merge.path, "seed")
             self.say(
-                "mergekit has no `seed` in its configurations", path, facts=(_SOME_SEED,), hint="remove it; its masks are others anyway"
+                "mergekit has no `seed` in its configurations",
+                path,
+                facts=(_SOME_SEED,),
+                hint="remove it: with any seed mergekit's masks are others than these",
             )
         table: dict[str, Any] = {"merge_method": merge.method}
         express = Expressed(method, self.modelfile.locator, self.problems)

@@ -73,14 +73,14 @@ class Ledger:
             self.notes.append(told)
 
     def table(self, at: At, known: Iterable[str] = ()) -> At:
-        """Return a table, and say which of its keys mean nothing: mergekit would pass over them."""
+        """Return a table, and say which of its keys mean nothing, unless that is said: mergekit would pass over them."""
         if not isinstance(at.value, Mapping):
             if at.value is not None:
-                self.say(at, "this should be a table of keys", (f"found: {str(at.value)[:_SHOWN]}",))
+                self.say(at, "this should be a table of keys", (f"found: {str(at.value)[:_SHOWN]}",), "write `KEY: VALUE`")
             return At(at.document, at.path, {})
         known = tuple(known)
         for key in at.value if known else ():
-            if key not in known:
+            if key not in known and all(one.place != at[key].place for one in self.problems):
                 self.say(at[key], f"unknown key `{key}`", (f"known here: {', '.join(known)}",), did_you_mean(key, known))
         return at
 
@@ -89,7 +89,7 @@ class Ledger:
         if isinstance(at.value, list):
             return [at[i] for i in range(len(at.value))]
         if at.value is not None:
-            self.say(at, "this should be a list", (f"found: {str(at.value)[:_SHOWN]}",))
+            self.say(at, "this should be a list", (f"found: {str(at.value)[:_SHOWN]}",), "write `- ` before each entry")
         return []
 
 

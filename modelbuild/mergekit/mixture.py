@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelbuild.errors import did_you_mean
 from modelbuild.mergekit.ledger import At, Ledger, Placed
 from modelbuild.mergekit.models import Models
 from modelbuild.modelfile.checks import MIXTURE
@@ -33,7 +34,8 @@ def mixture(ledger: Ledger, models: Models, document: At) -> dict[str, Any]:
     if gate.value == "uniform_random":
         ledger.note(gate, "`gate_mode: uniform_random` is taken as `random`, which draws from another distribution")
     if gate and gate.value not in _GATES:
-        ledger.say(gate, f"`{gate.value}` is no way to find gates", (f"known here: {', '.join(_GATES)}",))
+        hint = did_you_mean(str(gate.value), _GATES) or "leave it out: it is `hidden` then"
+        ledger.say(gate, f"`{gate.value}` is no way to find gates", (f"known here: {', '.join(_GATES)}",), hint)
     merge["gate"] = Placed(_GATES.get(gate.value, "hidden"), gate)
     if document["experts_per_token"]:
         merge["experts_per_token"] = Placed(document["experts_per_token"].value, document["experts_per_token"])

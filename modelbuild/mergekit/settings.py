@@ -67,7 +67,7 @@ class Settings:
         try:
             density = round(1 - float(rate.value), 12)
         except (TypeError, ValueError):
-            self.ledger.say(rate, "`drop_rate` should be a number")
+            self.ledger.say(rate, "`drop_rate` should be a number", (f"found: {str(rate.value)[:60]}",), "write one from 0 to 1")
             return 1.0
         self.ledger.note(rate, f"`dare: {{ drop_rate: {rate.value} }}` is taken as `density = {density}`")
         return density

@@ -104,8 +104,9 @@ class _Importer:
     def merge(self, name: str, document: At) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the merges that a document asks for: one, or one for each module."""
         if is_mixture(document):
+            mixed = mixture(self.ledger, self.models, document)
             self.ledger.table(document, (*MIXTURE_KEYS, "merge_method", "name", "chat_template"))
-            yield name, mixture(self.ledger, self.models, document) | self.rest(document, None)
+            yield name, mixed | self.rest(document, None)
             return
         self.ledger.table(document, _KEYS)
         told = document["merge_method"]
@@ -202,7 +203,8 @@ class _Importer:
         if dtype and str(dtype.value).removeprefix("torch.") in _DTYPES:
             rest["dtype"] = Placed(str(dtype.value).removeprefix("torch."), dtype)
         elif dtype:
-            self.ledger.say(dtype, f"`{dtype.value}` is no type of weights here", (f"known here: {', '.join(_DTYPES)}",))
+            hint = did_you_mean(str(dtype.value), _DTYPES) or "leave it out"
+            self.ledger.say(dtype, f"`{dtype.value}` is no type of weights here", (f"known here: {', '.join(_DTYPES)}",), hint)
         without = method is not None and method.base == "none" and method.name != "passthrough"
         base = document["base_model"] if without else At(document.document, (), None)
         if method is None:

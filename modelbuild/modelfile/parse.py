@@ -61,7 +61,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Modelfile:
     except Unfit as error:
         raise ModelbuildError(Problem(f"`{path}` cannot be a Modelfile", facts=(str(error),), hint="name a file of text")) from None
     except OSError as error:
-        problem = Problem(f"`{path}` cannot be read", facts=(f"the system says: {error.strerror}",))
+        problem = Problem(f"`{path}` cannot be read", facts=(f"the system says: {error.strerror}",), hint="correct the permissions")
         raise ModelbuildError(problem, Exit.LOCAL_IO) from error
     try:
         text = data.decode("utf-8-sig")

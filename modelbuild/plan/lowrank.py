@@ -118,7 +118,8 @@ class _Result:
     def word(self, name: str, default: str, choices: Sequence[str]) -> str:
         value = self._plain(self.node.merge.params.get(name), default)
         if value not in choices:
-            self.say(f"`{name}` cannot have this value", name, facts=(f"expected {' or '.join(choices)}, found {value}",))
+            facts = (f"expected {' or '.join(choices)}, found {value}",)
+            self.say(f"`{name}` cannot have this value", name, facts=facts, hint=f'write `{name} = "{default}"`')
         return str(value)
 
     def number(self, setting: Setting | None, default: float) -> float:
@@ -147,7 +148,10 @@ class _Result:
         scales = tuple(scale for scale, _, _ in terms)
         columns, rows = pairs[0][0].shape[1], pairs[0][1].shape[0]
         if any(a.shape[1] != columns or b.shape[0] != rows for a, b in pairs):
-            self.say(f"the adapters change `{module}` in different shapes", "inputs", hint="merge adapters of one base")
+            facts = tuple(
+                f"`{model.name}` changes it as {[b.shape[0], a.shape[1]]}" for (_, model, _), (a, b) in zip(terms, pairs, strict=True)
+            )
+            self.say(f"the adapters change `{module}` in different shapes", "inputs", facts=facts, hint="merge adapters of one base")
             return
         if how == "svd":
             self.factored(module, tuple(ref for pair in pairs for ref in pair), scales, min(rank, rows, columns), (rows, columns))

@@ -82,6 +82,7 @@ class Prompted:
         gate: "hidden", "cheap_embed" or "random".
         prompts: positive and negative ones, of each expert.
         seed: of random gates.
+        base: what errors call the base.
         names: of the base's tensors that are read, in order.
         config: the base's.
         tokenizer: reads its tokenizer.json.
@@ -92,6 +93,7 @@ class Prompted:
     gate: str
     prompts: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     seed: int
+    base: str
     names: tuple[str, ...]
     config: Config
     tokenizer: Any
@@ -119,7 +121,7 @@ class _Mixing:
         model = Model(self.node.name, {}, self.base.anatomy, {}, self.base.files)
         if self.layout is None:
             fact = f"`{self.base.name}` is of the kind {self.base.config.get('model_type', 'unknown')}"
-            self.say("no mixture of experts is made of such models", "base", facts=(fact,), hint=f"use one of {', '.join(LAYOUTS)}")
+            self.say("no mixture of experts is made of such models", "base", facts=(fact,), hint=f"name one of {', '.join(LAYOUTS)}")
         else:
             self.check(self.layout)
         if not self.problems and self.layout:
@@ -137,10 +139,13 @@ class _Mixing:
         ]
         absent = [place for place in places if place not in wanted]
         if absent or not places:
-            self.say(f"`{self.base.name}` has no layers that become experts", "base", facts=(f"it lacks {some(absent)}",) if absent else ())
+            lacking = f"it lacks {some(absent)}" if absent else "it has no layers"
+            hint = "name a base whose layers have gate_proj, up_proj and down_proj"
+            self.say(f"`{self.base.name}` has no layers that become experts", "base", facts=(lacking,), hint=hint)
         biases = [name for name in self.base.tensors if layout is _MIXTRAL and name.endswith("_proj.bias")]
         if biases:
-            self.say(f"{layout.architecture} has no place for biases", "base", facts=(f"`{self.base.name}` has {some(biases)}",))
+            fact = f"`{self.base.name}` has {some(biases)}"
+            self.say(f"{layout.architecture} has no place for biases", "base", facts=(fact,), hint="name a base without them")
         for one in (*self.mixture.experts, *self.mixture.shared):
             model = self.models[one.model]
             unlike = [name for name, shape in wanted.items() if name not in model.tensors or model.tensors[name].shape != shape]
@@ -151,10 +156,10 @@ class _Mixing:
                 self.say(what, *one.path[2:], facts=facts, hint="use models of one shape")
         shared = len(self.mixture.shared)
         if bool(layout.shared) != bool(shared) or shared > 1:
-            fact = f"it has {'exactly one' if layout.shared else 'none'}, and {shared} are named"
-            hint = "name one in `shared_experts`: all tokens go through it" if layout.shared else "remove them"
-            at = "shared_experts" if shared else "experts"
-            self.say(f"{layout.architecture} has another number of shared experts", at, facts=(fact,), hint=hint)
+            what = "exactly one shared expert" if layout.shared else "no shared experts"
+            fact = f"{shared} {'is' if shared == 1 else 'are'} named"
+            hint = "name one in `shared_experts`: all tokens go through it" if layout.shared else "remove `shared_experts`"
+            self.say(f"{layout.architecture} has {what}", "shared_experts" if shared else "experts", facts=(fact,), hint=hint)
         if self.mixture.gate != "random" and self.base.vocabulary is None:
             self.say(f"`{self.base.name}` has no {TOKENIZER}, which splits the prompts", "base", hint='add it, or write `gate = "random"`')
 
@@ -205,7 +210,7 @@ class _Mixing:
         shape = (base.anatomy.layers, len(mixture.experts), width)
         prompts = tuple((one.positive, one.negative) for one in mixture.experts)
         tokenizer = cache(lambda: json.dumps(base.files.json(TOKENIZER)))
-        payload = Prompted(mixture.gate, prompts, self.node.seed, read, base.config, tokenizer, shape)
+        payload = Prompted(mixture.gate, prompts, self.node.seed, base.name, read, base.config, tokenizer, shape)
         params: tuple[tuple[str, Any], ...] = (("gate", mixture.gate),)
         if mixture.gate == "random":
             params += (("seed", self.node.seed),)

@@ -254,7 +254,8 @@ class _Planner:
             return lead
         wrong = part.wrong(key, params)
         if wrong:
-            self.say(f"`{method.name}` cannot merge these inputs", part.bound.path, facts=(wrong,))
+            hint = f"`modelbuild methods {method.name}` shows what it takes"
+            self.say(f"`{method.name}` cannot merge these inputs", part.bound.path, facts=(wrong,), hint=hint)
             return lead
         base, inputs = (lead, tuple(refs[1:])) if part.bound.base else (None, tuple(refs))
         dtype = self.node.merge.dtype or lead.dtype

@@ -211,7 +211,10 @@ class _Aligner:
         multiple = self.settings.multiple or 1
         padded = -(-rows // multiple) * multiple
         if padded > MOST:
-            self.say(f"the result would have {padded} rows", "tokenizer", hint="pad to a smaller multiple")
+            facts = (f"{rows} tokens, brought to a multiple of {multiple}; {MOST} rows are the most",)
+            self.say(
+                f"the result would have {padded} rows", "tokenizer", "pad_to_multiple_of", facts=facts, hint="choose a smaller multiple"
+            )
             return rows
         return padded
 

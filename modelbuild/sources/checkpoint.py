@@ -104,11 +104,11 @@ def read_checkpoint(name: str, folder: Folder, along: Sequence[str] = CARRIED) -
 
     """
     held = folder.names()
-    _refuse_astray(name, folder, [INDEX, *along])
+    refuse_astray(name, folder, [INDEX, *along])
     weights = _weights(name, folder, held)
     for file in (file for file in weights if not file.isprintable()):
         raise _broken(name, f"the name of `{plain(file)}` cannot be shown")
-    _refuse_astray(name, folder, weights)
+    refuse_astray(name, folder, weights)
     tensors: dict[str, TensorInfo] = {}
     for file in weights:
         for info in folder.header(file):
@@ -161,7 +161,7 @@ def _weights(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...
     )
 
 
-def _refuse_astray(name: str, folder: Folder, wanted: Sequence[str]) -> None:
+def refuse_astray(name: str, folder: Folder, wanted: Sequence[str]) -> None:
     """Refuse files that are links to elsewhere: what comes with a model must not choose what else is read, and published.
 
     Raises:
@@ -187,10 +187,20 @@ def _shards(name: str, folder: Folder, held: tuple[str, ...]) -> tuple[str, ...]
             ),
             Exit.UNSAFE,
         )
+    refuse_missing(name, INDEX, files, held)
+    return files
+
+
+def refuse_missing(name: str, index: str, files: Sequence[str], held: Sequence[str]) -> None:
+    """Refuse a source whose index names files that it does not hold.
+
+    Raises:
+        ModelbuildError: exit 5.
+
+    """
     missing = [file for file in files if file not in held]
     if missing:
-        raise _broken(name, f"{INDEX} names {', '.join(map(plain, missing[:3]))}, which {'is' if len(missing) == 1 else 'are'} not there")
-    return files
+        raise _broken(name, f"{index} names {', '.join(map(plain, missing[:3]))}, which {'is' if len(missing) == 1 else 'are'} not there")
 
 
 def read_json(path: Path) -> dict[str, Any]:

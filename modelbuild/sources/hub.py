@@ -31,7 +31,10 @@ from modelbuild.sources.ranges import PartialFile, RemoteFile
 
 PREFIX = "hf://"
 
-_ADDRESS = re.compile(r"hf://(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>(?!.*\.\.)[\w.][\w./-]*))?")
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+_ADDRESS = re.compile(rf"hf://(?P<repo>(?![^@]*(?:--|\.\.)){_NAME}/{_NAME}(?<!\.git))(?:@(?P<revision>(?!.*\.\.)[\w.][\w./-]*))?")
+"""The names are those that the hub's client lets pass: every one of them may also be the name of a directory."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HEAD_BYTES = 1 << 17
 """What is read of a weight file at first: most headers are shorter."""
@@ -60,8 +63,9 @@ def parse_address(location: str, said: str = "`from` is") -> Address:
     """
     match = _ADDRESS.fullmatch(location)
     if not match:
+        facts = (f"{said} {plain(location)}", "names there have letters, digits, `-`, `_` and `.`, at most 96, and no `--`, `..` or `.git`")
         hint = "write hf://namespace/name or hf://namespace/name@revision"
-        raise ModelbuildError(Problem("this is no place on the hub", facts=(f"{said} {plain(location)}",), hint=hint))
+        raise ModelbuildError(Problem("this is no place on the hub", facts=facts, hint=hint))
     return Address(match["repo"], match["revision"] or "main")
 
 
@@ -266,7 +270,8 @@ def _ask_for_listing(address: Address, commit: str) -> tuple[str, Mapping[str, H
     info = ask(address, f"`{address.repo}` at {commit[:12] or address.revision}", call, offline=False)
     found = str(info.sha)
     if not _COMMIT.fullmatch(found):
-        raise ModelbuildError(Problem(f"the hub names no commit of `{address.repo}`", facts=(f"it says {found[:80]}",)), Exit.NETWORK)
+        facts, hint = (f"it says {plain(found)}",), "see that HF_ENDPOINT is a hub"
+        raise ModelbuildError(Problem(f"the hub names no commit of `{address.repo}`", facts=facts, hint=hint), Exit.NETWORK)
     listing = {one.rfilename: HubFile(one.size or 0, (one.lfs.sha256 if one.lfs else one.blob_id) or "") for one in info.siblings or ()}
     table = {name: [file.size, file.digest] for name, file in listing.items()}
     files.replace_file(shelf(f"{address.repo}@{found}") / "files.json", json.dumps(table).encode())

@@ -190,7 +190,7 @@ class Delivery:
             self._write(export, Standing.at(target.path), root, staged)
             names = _published(staged, path, root)
         except Unexportable as error:
-            raise self._worded(export, error) from None
+            raise self._worded(export, error, Exit.ACTION_FAILED) from None
         finally:
             with contextlib.suppress(OSError):  # of two errors the first one tells
                 files.remove_tree(staged)
@@ -223,8 +223,8 @@ class Delivery:
 
             checkpoint.write(standing, export, staged)
 
-    def _worded(self, export: Export, error: Unexportable) -> ModelbuildError:
-        return ModelbuildError(self._problem(export, f"`{export.name}`: {error.what}", error.key, error.facts, error.hint))
+    def _worded(self, export: Export, error: Unexportable, exit_code: Exit = Exit.USAGE) -> ModelbuildError:
+        return ModelbuildError(self._problem(export, f"`{export.name}`: {error.what}", error.key, error.facts, error.hint), exit_code)
 
     def _problem(self, export: Export, what: str, key: str, facts: tuple[str, ...], hint: str) -> Problem:
         return self._project.modelfile.locator.problem(what, (*export.path, key), facts=facts, hint=hint)

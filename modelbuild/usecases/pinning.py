@@ -55,7 +55,7 @@ def lock(where: Where, upgrade: Sequence[str] | None, report: Report, *, check: 
     """See `modelbuild.usecases.lock`."""
     project = Project.open(where)
     if where.overrides:
-        raise ModelbuildError(Problem("a lock is of the Modelfile as it stands", hint="leave out --set"))
+        raise ModelbuildError(Problem("a lock is of the Modelfile as it stands", hint="write the overrides into it"))
     before = project.lock or Lock()
     if upgrade is not None:
         project = replace(project, lock=_unpinned(project, upgrade))

@@ -105,7 +105,8 @@ class Project:
         chosen = self.targets((name,) if name else ())
         if len(chosen) > 1:
             facts = (f"{f'`{name}` means' if name else 'built by default'}: {among(chosen)}",)
-            raise ModelbuildError(Problem("which merge is meant?", facts=facts, hint=f"name it: `-f {self.where.file} {chosen[0]}`"))
+            way = f"-f {self.where.file} {chosen[0]}" if self.where.imports else chosen[0]
+            raise ModelbuildError(Problem("which merge is meant?", facts=facts, hint=f"name it: `{way}`"))
         return chosen[0]
 
     def plan(self, targets: Iterable[str]) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +18,7 @@ from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import Merge, Modelfile
 from modelbuild.modelfile.parse import parse
 from modelbuild.modelfile.scan import Node, scan, value_end
-from modelbuild.names import KeyPath, plain
+from modelbuild.names import KeyPath, dotted, plain
 from modelbuild.reading import read_small
 from modelbuild.usecases.project import Project
 
@@ -69,7 +69,8 @@ def recipe_of(project: Project, target: str, lock: Lock) -> Recipe:
     published = edited(text, edits | {("default",): [target]})
     sources = {name: replace(one, location=places.get(name, one.location)) for name, one in lock.sources.items()}
     recipe = Recipe(published, replace(lock, sources=sources), _beside(project, written, target), tuple(places))
-    _refuse_other(written, recipe, places, target)
+    if _published_as(recipe) != _wanted(written, places, target):
+        raise ModelbuildError(_inseparable(project, list(edits) or [("default",)]), Exit.UNSAFE)
     refuse_private(recipe.modelfile, MODELFILE, project.where.root)
     refuse_private(recipe.lock_text, LOCK, project.where.root)
     return recipe
@@ -133,13 +134,28 @@ def _node(node: Node, path: KeyPath) -> Node | None:
     return node
 
 
-def _refuse_other(written: Modelfile, recipe: Recipe, places: Mapping[str, str], target: str) -> None:
-    """Refuse to publish a Modelfile that means another thing than the one here."""
+def _inseparable(project: Project, absolute: Sequence[KeyPath]) -> Problem:
+    """Word that some keys say where things are on this machine, and something else as well: variables, most often."""
+    facts = (
+        f"absolute: {', '.join(f'`{dotted(path)}`' for path in absolute)}",
+        "with another path there the Modelfile means another thing",
+    )
+    path = next((path for path in absolute if path[0] == "vars"), absolute[0])
+    what, hint = "places of this machine cannot be taken out of the Modelfile", "write paths relative to the Modelfile"
+    return project.modelfile.locator.problem(what, path, facts=facts, hint=hint)
+
+
+def _published_as(recipe: Recipe) -> Modelfile | None:
+    """Return what the text means that would be published, None where it means nothing."""
     try:
-        now = parse(Path(MODELFILE), recipe.modelfile)
+        return parse(Path(MODELFILE), recipe.modelfile)
     except ModelbuildError:
-        now = None
-    wanted = replace(
+        return None
+
+
+def _wanted(written: Modelfile, places: Mapping[str, str], target: str) -> Modelfile:
+    """Return what is to be published: what the Modelfile means here, but for the places."""
+    return replace(
         written,
         default=(target,),
         sources={name: replace(one, location=places.get(name, one.location)) for name, one in written.sources.items()},
@@ -147,15 +163,6 @@ def _refuse_other(written: Modelfile, recipe: Recipe, places: Mapping[str, str],
         merges={name: _placed(one) for name, one in written.merges.items()},
         cache=replace(written.cache, path="cache") if _ABSOLUTE.match(written.cache.path) else written.cache,
     )
-    if now != wanted:
-        raise ModelbuildError(
-            Problem(
-                "the Modelfile names places of this machine that cannot be taken out of it",
-                facts=(f"absolute paths of {', '.join(places) or 'it'} stand in variables that say other things too",),
-                hint="write paths relative to the Modelfile",
-            ),
-            Exit.UNSAFE,
-        )
 
 
 def _placed(merge: Merge) -> Merge:

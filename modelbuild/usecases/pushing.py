@@ -104,9 +104,11 @@ def push(where: Where, target: str, manner: Manner, report: Report) -> Pushed:
     target = project.target(target)
     address = _address(project, target, manner)
     if where.overrides:
-        raise ModelbuildError(Problem("what is published is the Modelfile as it stands", hint="leave out --set"))
+        raise ModelbuildError(Problem("what is published is the Modelfile as it stands", hint="write the overrides into it"))
     if where.offline:
-        raise ModelbuildError(Problem("publishing asks the hub", hint="leave out --offline"), Exit.NETWORK)
+        raise ModelbuildError(Problem("publishing asks the hub", hint="open the project without `offline`"), Exit.NETWORK)
+    if manner.card is not None:
+        _read_card(manner.card)  # so that what is wrong with it is said before any work
     if not manner.dry_run:
         writer(address)
     if not manner.recipe:
@@ -126,6 +128,21 @@ def _address(project: Project, target: str, manner: Manner) -> Address:
     if len(address.revision) == 40 and set(address.revision) <= set("0123456789abcdef"):
         raise ModelbuildError(Problem("a commit cannot be published to", facts=(f"`{address.revision}` is one",), hint="name a branch"))
     return address
+
+
+def _read_card(path: Path) -> str:
+    """Read a card that the user wrote.
+
+    Raises:
+        ModelbuildError: exit 2 if it is no text.
+
+    """
+    try:
+        return read_small(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        fact = str(getattr(error, "strerror", None) or error)
+        problem = Problem(f"`{path}` cannot be read as a model card", facts=(fact,), hint="name a file of text in `--card`")
+        raise ModelbuildError(problem) from None
 
 
 def _built(where: Where, target: str, report: Report) -> None:
@@ -194,7 +211,7 @@ class _Pusher:
         recipe = recipe_of(self.project, self.target, lock)
         given = self.manner.card
         if given is not None:
-            page = read_small(given).decode()
+            page = _read_card(given)
             refuse_private(page, str(given), self.project.where.root)
         else:
             checks = recorded(self.project, plan, self.cache, self.sources, self.target, lock.root_of(self.target))

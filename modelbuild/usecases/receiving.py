@@ -12,7 +12,7 @@ from modelbuild.graph import bind
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.parse import parse
-from modelbuild.names import is_node_name, plain
+from modelbuild.names import plain
 from modelbuild.reading import LOCK as MOST_LOCK
 from modelbuild.reading import SMALL, TEXT, Unfit, read_small
 from modelbuild.sources.asking import Address
@@ -25,10 +25,7 @@ def checkout(location: str, directory: Path, report: Report, *, cache: str, offl
     """See `modelbuild.usecases.checkout`."""
     address = parse_address(location, "the recipe is")
     folder = open_hub(address, "", offline=offline)
-    name = address.repo.rpartition("/")[2]
-    place = directory / name
-    if not is_node_name(name):
-        raise ModelbuildError(Problem(f"`{plain(name)}` cannot be the name of a directory", hint="fetch the recipe by hand"), Exit.UNSAFE)
+    place = directory / address.repo.rpartition("/")[2]
     found = _fetched(folder, address)
     modelfile = parse(Path(f"{folder.place}/{MODELFILE}"), _decoded(found[MODELFILE], folder))
     _refuse_astray(modelfile, folder)
@@ -57,7 +54,8 @@ def _fetched(folder: HubFolder, address: Address) -> dict[str, bytes]:
             folder.fetch(name)
             found[name] = read_small(folder.path(name), most)
         except Unfit as error:
-            raise ModelbuildError(Problem(f"`{name}` of {folder.place} cannot be one", facts=(str(error),)), Exit.SOURCE) from None
+            hint = "choose another revision, or tell who published it"
+            raise ModelbuildError(Problem(f"`{name}` of {folder.place} is not read", facts=(str(error),), hint=hint), Exit.SOURCE) from None
     return found
 
 

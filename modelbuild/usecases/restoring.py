@@ -144,7 +144,8 @@ class _Restoring:
         content = Content(output.weights, small, output.root)
         if content.identity != output.identity:
             facts = (f"its identity is {content.identity}", f"{output.identity} is recorded")
-            raise ModelbuildError(Problem(f"what the cache holds is not `{output.name}` as it was", facts=facts), Exit.DIGEST)
+            hint = "build it from the Modelfile of that time"
+            raise ModelbuildError(Problem(f"what the cache holds is not `{output.name}` as it was", facts=facts, hint=hint), Exit.DIGEST)
         before = self.outputs.packs(path)
         publish(path, {file: self.cache.packs.path(pack) for file, pack in output.weights.items()}, small)
         self.outputs.remember(path, output.identity, content.names, output.weights)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.modelfile.evaluation import Axis, Search
+from modelbuild.names import dotted
 
 Value = bool | float | str | tuple[float, ...]
 Point = tuple[Value, ...]
@@ -45,8 +46,9 @@ class _Optuna:
 
     def __init__(self, search: Search) -> None:
         if find_spec("optuna") is None:
-            hint = "`pip install 'modelbuild[search]'`, or `sampler = \"random\"`"
-            raise ModelbuildError(Problem(f"`{search.sampler}` is a sampler of Optuna, which is not installed", hint=hint))
+            what, at = f"`{search.sampler}` is a sampler of Optuna, which is not installed", dotted((*search.path, "sampler"))
+            hint = "`pip install 'modelbuild[search]'`, or write `sampler = \"random\"`"
+            raise ModelbuildError(Problem(what, at, hint=hint))
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -193,8 +193,6 @@ def _souped(runner: _Runner, merge: Merge) -> tuple[list[Trial], int]:
 
 def _best(trials: Sequence[Trial], higher: Sequence[bool]) -> tuple[int, tuple[int, ...]]:
     """Return the winner, and those that no other is at least as good as in every objective and better than in one."""
-    if not trials:
-        raise ModelbuildError(Problem("the search has no candidate", hint="give it a space that holds some"))
     losses = [tuple((-x if up else x) if isfinite(x) else inf for x, up in zip(trial.scores, higher, strict=True)) for trial in trials]
     front = tuple(i for i, one in enumerate(losses) if not any(_dominates(other, one) for other in losses))
     ranks = [sum(sum(other[k] < one[k] for other in losses) for k in range(len(one))) for one in losses]

@@ -137,9 +137,8 @@ class Sides:
         made = {output.name: output for output in build.outputs if output.identity and target in ("", output.name)}
         if not made:
             facts = (f"it left {', '.join(output.name for output in build.outputs if output.identity) or 'no output'}",)
-            raise ModelbuildError(
-                Problem(f"build {build.id} left no output of `{target}`" if target else f"build {build.id} left no output", facts=facts)
-            )
+            what = f"build {build.id} left no output of `{target}`" if target else f"build {build.id} left no output"
+            raise ModelbuildError(Problem(what, facts=facts, hint="`modelbuild log` lists builds and what they left"))
         for name, output in made.items():
             yield Side(
                 f"{build.id}::{name}",

@@ -13,7 +13,8 @@ from modelbuild.checks.loading import Subject
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.errors import ModelbuildError, Problem
+from modelbuild.errors import ModelbuildError
+from modelbuild.modelfile.model import Source
 from modelbuild.plan import Leaf
 from modelbuild.reading import read_small
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint
@@ -67,26 +68,23 @@ class Subjects:
         written = self._project.modelfile.sources[name]
         if written.adapters or written.pickles or written.ranges:
             why = "adapters" if written.adapters else "pickles" if written.pickles else "ranges"
-            facts = (f"it is read with `{why}`, and checks load whole directories",)
             hint = f'declare a merge of it, `method = "passthrough"`, `inputs = ["{name}"]`, and name that in `parents`'
-            raise ModelbuildError(
-                self._project.modelfile.locator.problem(f"`{name}` cannot be checked", written.path, facts=facts, hint=hint)
-            )
+            raise self._unfit(written, f"it is read with `{why}`, and checks load whole directories", hint)
         checkpoint = self._project.checkpoints([name])[name]
         if isinstance(checkpoint.folder, HubFolder):
             for file in [path.name for path in (*checkpoint.weights, *checkpoint.carried.values())]:
                 checkpoint.folder.fetch(file)
         location = dict(self._project.where.mirrors).get(name) or str(self._project.where.root / written.location)
         if Path(location).is_file():
-            facts, hint = ("it is a single file, and checks load whole directories",), "put it into a directory with its config.json"
-            raise ModelbuildError(
-                self._project.modelfile.locator.problem(f"`{name}` cannot be checked", written.path, facts=facts, hint=hint)
-            )
+            hint = "put it into a directory with its config.json"
+            raise self._unfit(written, "it is a single file, and checks load whole directories", hint)
         if "config.json" not in checkpoint.carried:
-            raise ModelbuildError(
-                Problem(f"`{name}` cannot be checked", facts=("it has no config.json",), hint="name another one in `parents`")
-            )
+            raise self._unfit(written, "it has no config.json", "name another one in `parents`")
         return Subject(name, checkpoint.carried["config.json"].parent, self._digest(checkpoint))
+
+    def _unfit(self, source: Source, fact: str, hint: str) -> ModelbuildError:
+        problem = self._project.modelfile.locator.problem(f"`{source.name}` cannot be checked", source.path, facts=(fact,), hint=hint)
+        return ModelbuildError(problem)
 
     def _digest(self, checkpoint: Checkpoint) -> str:
         sources = SourceFiles(self._cache)

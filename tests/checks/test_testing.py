@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError
@@ -16,7 +17,7 @@ from modelbuild.report import findings
 from modelbuild.usecases import Options
 from modelbuild.usecases.testing import Checked
 from tests.cli.conftest import Program, program
-from tests.support.checkpoints import random_tensors
+from tests.support.checkpoints import VOCAB, random_tensors
 from tests.support.pages import well_formed
 from tests.support.projects import Project
 
@@ -120,6 +121,7 @@ def test_a_command_that_fails_is_told_with_what_it_printed_and_is_run_again(chec
         ("sleep 30", "it took longer than 1 s"),
         ("echo '[1]' > {scores}", "its scores cannot be read: it is no JSON object"),
         ('echo \'{\\"score\\": \\"x\\"}\' > {scores}', "its scores cannot be read: there is no `score` that is a number"),
+        ("printf '{\\\"score\\\": 1%0400d}' 0 > {scores}", "its scores cannot be read: int too large to convert to float"),
         ("true", "its score is no number"),
     ],
 )
@@ -290,6 +292,22 @@ def test_a_pattern_of_files_that_names_none_is_said(checked: Project, program: P
 
     assert 2 == ended.code
     assert "at `check.sum`" in ended.err
+
+
+@pytest.mark.slow
+def test_ids_that_a_model_has_no_rows_for_are_told(checked: Project) -> None:
+    save_file({"held": np.array([[0, 1, VOCAB]])}, checked.root / "ids.safetensors")
+    checked.write(MODELFILE + '[check.text]\nkind = "perplexity"\ntext = "ids.safetensors"\ntensors = ["held"]\n')
+
+    (result,) = run(checked, "one", only=("text",)).results
+
+    assert (
+        "failed",
+        (
+            "`one` cannot read these tokens",
+            f"`held` holds the id {VOCAB}, and the model knows 0 to {VOCAB - 1}",
+        ),
+    ) == (result.verdict.state, result.verdict.said)
 
 
 def test_a_text_that_is_missing_is_said_before_anything_is_built(checked: Project, program: Program) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelbuild.engine.compute import compute
-from modelbuild.engine.devices import Cpu
+from modelbuild.engine.devices import Cpu, choose
 from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK
@@ -103,6 +103,22 @@ def test_later_tensors_start_with_the_smaller_chunk():
         assert case.job(lambda start, data: None).digests == compute(case.job(lambda start, data: None), workspace).needs
 
     assert (2 * BLOCK, 1) == (workspace.chunk, small.tidied)
+
+
+def test_a_device_that_is_not_there_is_told_with_how_many_there_are(monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+
+    with pytest.raises(ModelbuildError) as raised:
+        choose("cuda:7")
+
+    assert Exit.USAGE == raised.value.exit_code
+    expected = f"""\
+error: there is no device `cuda:7`
+  torch {torch.__version__} sees 1 CUDA device
+hint: use --device cpu"""
+    assert expected == str(raised.value)
 
 
 def test_memory_that_is_too_small_even_so_is_an_error():

@@ -8,8 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modelbuild.cache import Cache
+from modelbuild.checkpoint.header import lay_out
+from modelbuild.engine.desk import Desk
 from modelbuild.engine.devices import Cpu, Device, Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
+from modelbuild.engine.shelves import Shelf
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.methods.linear import linear
 from modelbuild.methods.passthrough import passthrough
@@ -143,6 +147,21 @@ def test_a_source_that_is_cut_off_while_it_is_digested_is_a_source_that_changed(
         digest_of(FileRegion(file.fileno(), path, 0, 400), "F32", (100,))
 
     assert Exit.SOURCE == raised.value.exit_code
+
+
+def test_a_tensor_that_is_not_what_was_digested_is_not_copied(tmp_path):
+    cache = Cache.open(tmp_path)
+    desk = Desk(cache)
+    shelf = Shelf("pack", lay_out([("model.norm.weight", "F32", (4,))]), desk)
+    try:
+        with pytest.raises(ModelbuildError) as raised:
+            shelf.copy("model.norm.weight", "0" * 64, "0" * 64, MemoryRegion(bytearray(16)))
+    finally:
+        shelf.close()
+        desk.close(keep=False)
+        cache.close()
+
+    assert (Exit.SOURCE, "`model.norm.weight` changed while it was copied") == (raised.value.exit_code, raised.value.problems[0].what)
 
 
 MEAN = """\

@@ -204,6 +204,7 @@ def test_a_number_too_large_for_f16_fails_the_export_and_the_old_file_stands(pro
 
     assert Exit.ACTION_FAILED == outcome.exit_code
     assert ["built", "failed"] == [target.state for target in outcome.targets]
+    assert "` cannot be stored as f16" in outcome.problems[0].what
     assert "are too large for f16, or no numbers" in str(outcome.problems[0])
     assert before == (project.root / "out/small.gguf").read_bytes()
     assert [] == [path.name for path in (project.root / "out").iterdir() if path.name.startswith(".")]

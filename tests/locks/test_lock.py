@@ -190,6 +190,14 @@ def test_a_change_takes_the_digests_of_what_it_dirties_out_of_the_lock_and_of_no
     assert [True, False, False] == [bool(lock.merges[name].root) for name in ("skills", "talk", "release")]
 
 
+def test_a_lock_is_of_what_is_written(diamond: Project):
+    before = diamond.where.lock.read_bytes()
+    with pytest.raises(ModelbuildError, match="a lock is of the Modelfile as it stands") as raised:
+        use_cases.lock(replace(diamond.where, overrides=("merge.blend.t=0.9",)))
+
+    assert (Exit.USAGE, before) == (raised.value.exit_code, diamond.where.lock.read_bytes())
+
+
 def test_check_says_whether_a_lock_is_right(diamond: Project):
     assert "unchanged" == use_cases.lock(diamond.where, check=True).state
     diamond.edit("value = 0.6", "value = 0.7")

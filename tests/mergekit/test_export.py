@@ -140,7 +140,7 @@ def test_the_command_prints_or_writes_and_replaces_nothing(tmp_path: Path, capsy
         ('trim = "tensor"', 'tokenizer = { tokens = { x = { source = "mean" } } }', "no `mean` for a token"),
         ('method = "ties"', 'method = "dare_ties"\nseed = 3', "no `seed` in its configurations"),
         ('trim = "tensor"\n', 'rescale = "inverse_density"\n', "rescales by the L1 norm alone"),
-        ("skills", "linear", "mergekit takes `linear` for this merge"),
+        ("skills", "linear", "`linear` is a word of mergekit's"),
     ],
 )  # fmt: skip
 def test_what_mergekit_has_no_words_for_is_told_by_key_path(tmp_path: Path, old: str, new: str, said: str):

@@ -343,9 +343,9 @@ def test_the_drop_rate_of_dare_is_a_density(tmp_path: Path):
         ("merge_method: linear\nmodels: [a/b]\nname: a b\n", "`a b` is no name"),
         ("merge_method: moe\nexperts: 3\n", "this should be a list"),
         ("merge_method: slerp\nslices: {sources: 3}\n", "this should be a list"),
-        ("a: &a [*a]\n", "is no YAML"),
+        ("a: &a [*a]\n", "is no mergekit configuration"),
         ("- a\n", "is no mergekit configuration"),
-        ("merge_method: !!python/object/apply:os.mkdir [x]\n", "is no YAML"),
+        ("merge_method: !!python/object/apply:os.mkdir [x]\n", "makes more than text and numbers"),
     ],
 )
 def test_what_has_no_meaning_is_told_by_line(tmp_path: Path, text: str, said: str):

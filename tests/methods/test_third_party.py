@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from modelbuild import methods
+from modelbuild.errors import ModelbuildError
 from tests.support.checkpoints import from_bfloat16, random_tensors, read_model, to_bfloat16
 from tests.support.projects import Project
 
@@ -37,6 +40,28 @@ import json
 from modelbuild import usecases as use_cases
 print(json.dumps([[view.name, view.forms, view.text, view.source] for view in use_cases.list_methods()]))
 """
+
+
+@pytest.mark.parametrize(
+    ("place", "fact"),
+    [
+        ("modelbuild.methods.linear:linear", "the method there calls itself `linear`"),
+        ("modelbuild.methods.linear:__doc__", "it is of type str, not modelbuild.method.Method"),
+        ("modelbuild.nowhere:mine", "ModuleNotFoundError: No module named 'modelbuild.nowhere'"),
+    ],
+)
+def test_an_entry_point_that_leads_to_no_method_of_its_name_is_told(monkeypatch: pytest.MonkeyPatch, place: str, fact: str):
+    monkeypatch.setattr(methods, "installed", lambda: {"mine": EntryPoint("mine", place, methods.GROUP)})
+
+    with pytest.raises(ModelbuildError) as raised:
+        methods.load("mine")
+
+    expected = f"""\
+error: the installed method `mine` cannot be used
+  its entry point is {place}
+  {fact}
+hint: mend or uninstall that distribution"""
+    assert expected == str(raised.value)
 
 
 @pytest.fixture(scope="module")

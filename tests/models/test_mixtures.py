@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelbuild.errors import ModelbuildError
+from modelbuild.engine import gates
+from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.usecases import Where, build
 from tests.models.test_vocabularies import tokenizer
-from tests.support.checkpoints import random_tensors, read_model
+from tests.support.checkpoints import llama_config, random_tensors, read_model
 from tests.support.projects import Project
 from tests.support.zoo import GEMMA, GROUPED, Kind, save
 
@@ -133,7 +134,7 @@ def test_only_gates_are_found_again_where_prompts_change(project: Project):
     [
         (', positive_prompts = ["quick brown fox", "five dozen"]', "", "the expert `math` has no prompts"),
         ('gate = "random"', 'gate = "random"\nexperts_per_token = 3', "more experts than there are"),
-        ('gate = "random"', 'gate = "random"\nshared_experts = ["math"]', "another number of shared experts"),
+        ('gate = "random"', 'gate = "random"\nshared_experts = ["math"]', "MixtralForCausalLM has no shared experts"),
         ('gate = "random"', 'gate = "random"\ndensity = 0.5', "unknown key `density`"),
         ('base = "base"', 'base = "base"\ninputs = ["math"]', "a mixture of experts has no `inputs`"),
         ('method = "moe"', 'method = "linear"\ninputs = ["math"]', "`experts` is of mixtures of experts"),
@@ -158,6 +159,57 @@ def test_an_expert_of_another_shape_is_told(project: Project):
 
     with pytest.raises(ModelbuildError, match="`math` cannot be an expert beside `base`"):
         project.build()
+
+
+def unfound(project: Project) -> Problem:
+    """Build, and return why there are no gates."""
+    (problem,) = project.build(jobs=1).problems
+    return problem
+
+
+def test_a_tokenizer_that_splits_nothing_is_told_with_the_model(project: Project):
+    """Its words have rows, but nothing says how a text becomes words."""
+    mixture(project, 'gate = "random"')
+    (project.root / "base" / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+    project.edit('gate = "random"', 'gate = "cheap_embed"')
+
+    problem = unfound(project)
+
+    assert ("the tokenizer of `base` is not read", "copy or download it again") == (problem.what, problem.hint)
+
+
+def test_a_base_that_does_not_fit_into_memory_is_not_loaded(project: Project, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gates, "available", lambda: 1000)
+    mixture(project, 'gate = "random"')
+    project.edit('gate = "random"', 'gate = "hidden"')
+
+    assert """\
+error: there is too little memory to find gates
+  96.6 kB needed to run `base` in float32, 1.0 kB free
+hint: write `gate = "cheap_embed"`""" == str(unfound(project))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rows", "fact"),
+    [
+        (300, "LlamaForCausalLM has no `model.layers.0.self_attn.extra.weight`"),
+        (40, "Error(s) in loading state_dict for LlamaForCausalLM: size mismatch for model.embed_tokens.weight: "),
+    ],
+)
+def test_a_base_with_tensors_that_its_class_has_not_is_told(project: Project, rows: int, fact: str):
+    """It would find gates without them."""
+    mixture(project, 'gate = "random"')
+    for name in ("base", "code", "math"):
+        tensors = read_model(project.root / name)
+        more = {"lm_head.weight": tensors["model.embed_tokens.weight"], "model.layers.0.self_attn.extra.weight": np.zeros(16, np.float32)}
+        project.model(name, {**tensors, **more}, dtype="F32", config={**llama_config(3), "vocab_size": rows})
+    project.edit('gate = "random"', 'gate = "hidden"')
+
+    problem = unfound(project)
+
+    assert "`base` cannot be run to find gates" == problem.what
+    assert problem.facts[0].startswith(fact)
 
 
 PROMPTS = {

@@ -111,6 +111,15 @@ def test_only_what_is_lacking_is_sent_and_shards_of_another_layout_go_in_the_sam
     assert hub.store.taken - taken < len(whole)
 
 
+def test_what_is_published_is_what_is_written_and_the_hub_is_asked(family: Project, hub: Hub):
+    edited = refused(lambda: use_cases.push(replace(family.where, overrides=("seed=1",)), to="hf://lab/release"))
+    alone = refused(lambda: use_cases.push(replace(family.where, offline=True), to="hf://lab/release"))
+
+    assert (Exit.USAGE, "what is published is the Modelfile as it stands") == (edited.exit_code, edited.problems[0].what)
+    assert (Exit.NETWORK, "publishing asks the hub") == (alone.exit_code, alone.problems[0].what)
+    assert [] == hub.requests
+
+
 @pytest.mark.slow
 def test_files_are_sent_in_parts_where_the_hub_wants_that(family: Project, hub: Hub, push: Push):
     hub.store.part = 5000

@@ -123,6 +123,38 @@ def test_who_has_committed_meanwhile_is_not_overwritten(built: Project, hub: Hub
 
 
 @pytest.mark.slow
+def test_a_file_that_becomes_another_while_it_is_sent_is_in_no_commit(built: Project, hub: Hub, push: Push):
+    weights = built.root / "out/release/model.safetensors"
+
+    def fault(handler: Handler, request: Request) -> bool:
+        if request.path.endswith("/verify"):
+            weights.chmod(0o644)
+            weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        return False
+
+    hub.fault = fault
+    error = refused(lambda: push(built))
+
+    assert (Exit.DIGEST, f"`{weights}` has changed while it was sent") == (error.exit_code, error.problems[0].what)
+    assert {"LICENSE": b"words"} == files_of(hub)
+
+
+@pytest.mark.slow
+def test_a_commit_that_holds_something_else_is_told(built: Project, hub: Hub, push: Push):
+    def fault(handler: Handler, request: Request) -> bool:
+        commit = hub.repositories[REPO].refs["main"]
+        if f"/revision/{commit}" in request.path:
+            hub.repositories[REPO].commits[commit]["config.json"] = b"{}"
+        return False
+
+    hub.fault = fault
+    error = refused(lambda: push(built))
+
+    assert (Exit.DIGEST, f"`{REPO}` does not hold what was sent") == (error.exit_code, error.problems[0].what)
+    assert error.problems[0].facts[0].endswith("these are others: config.json")
+
+
+@pytest.mark.slow
 def test_a_connection_lost_half_way_is_taken_up_where_it_was(built: Project, hub: Hub, push: Push):
     """What was uploaded before the commit failed is not sent again."""
     hub.fault = answering(500, COMMIT)

@@ -83,7 +83,7 @@ def _create(handler: Handler, body: bytes) -> None:
     if not _may_write(handler, owner):
         return
     if repo in handler.hub.repositories:
-        handler.refuse(409, message="You already created this model repo")
+        _json(handler, {"error": "You already created this model repo", "url": f"{handler.hub.url}/{repo}"}, 409)
         return
     made = handler.hub.repository(repo)
     made.private = wanted.get("visibility") == "private" or bool(wanted.get("private"))

@@ -26,7 +26,7 @@ from modelbuild.exports.gguf.metadata import describe, family_of, frequency_fact
 from modelbuild.exports.gguf.tokens import describe_tokens, read_tokens
 from modelbuild.exports.subject import Subject, Unexportable
 from modelbuild.modelfile.model import Export
-from modelbuild.names import natural
+from modelbuild.names import natural, plain
 
 Q = GGMLQuantizationType
 
@@ -109,9 +109,17 @@ def lay_out(subject: Subject, export: Export, root: str) -> Layout:
         root: the Merkle root of its tensors, which is noted in the file.
 
     Raises:
-        Unexportable: if GGUF has no words for it.
+        Unexportable: if GGUF has no words for it, or what others wrote of it cannot be read.
 
     """
+    try:
+        return _laid_out(subject, export, root)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError) as error:
+        what, fact = "what lies beside its weights is not as transformers writes it", plain(f"{type(error).__name__}: {error}", 200)
+        raise Unexportable(what, fact, hint="copy or download the model again", key="of") from None
+
+
+def _laid_out(subject: Subject, export: Export, root: str) -> Layout:
     family = family_of(subject.config)
     matrices = _main_type(subject, export)
     entries = _entries(subject, family.arch, matrices, head_width(subject.config) if family.rotates_pairs else 0)
@@ -181,7 +189,8 @@ def _entry(subject: Subject, name: str, parts: list[str], matrices: GGMLQuantiza
     shapes = {subject.tensors[part][1] for part in parts}
     experts = number(subject.config, "num_local_experts", subject.config.get("num_experts")) if stacked else 1
     if len(shapes) > 1 or len(parts) != experts:
-        raise Unexportable(f"`{parts[0]}` and its like do not make one tensor", f"{len(parts)} of {experts} are there", key="of")
+        what, facts = f"`{parts[0]}` and its like do not make one tensor", (f"{len(parts)} of {experts} are there",)
+        raise Unexportable(what, *facts, hint="correct config.json, or copy the model again", key="of")
     shape = (experts, *shapes.pop()) if stacked else shapes.pop()
     return Entry(name, shape, _type_of(name, shape, matrices), tuple(parts), head if _ROTATED.fullmatch(name) else 0)
 

@@ -63,7 +63,8 @@ def number(config: Config, key: str, default: int | None = None) -> int:
     value = config.get(key)
     value = default if value is None else value
     if type(value) is not int or value < 1:
-        raise Unexportable(f"config.json has no `{key}`", f"found {value}", hint="copy or download the model again", key="of")
+        facts = () if value is None else (f"found {value}",)
+        raise Unexportable(f"config.json has no `{key}`", *facts, hint="copy or download the model again", key="of")
     return value
 
 
@@ -105,7 +106,8 @@ def _describe_experts(writer: GGUFWriter, config: Config) -> None:
     if config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1:
         raise Unexportable("llama.cpp knows no such model in which only some layers have experts", hint=_CONVERTER)
     if config["model_type"] != "mixtral" and config.get("norm_topk_prob", False) != (config["model_type"] == "qwen3_moe"):
-        raise Unexportable(f"llama.cpp weighs the experts of `{config['model_type']}` in the other way", "norm_topk_prob", hint=_CONVERTER)
+        fact = f"norm_topk_prob is {config.get('norm_topk_prob', False)}"
+        raise Unexportable(f"llama.cpp weighs the experts of `{config['model_type']}` in the other way", fact, hint=_CONVERTER)
     writer.add_expert_count(number({"num_experts": experts}, "num_experts"))
     writer.add_expert_used_count(number(config, "num_experts_per_tok"))
     if "moe_intermediate_size" in config:

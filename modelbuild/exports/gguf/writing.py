@@ -91,8 +91,9 @@ def _convert(fd: int, path: Path, entry: Entry, start: int, rows: Rows) -> None:
         made = np.ascontiguousarray(quantize(rows.reshape(-1, _WIDE) if rows.size % _WIDE == 0 else rows, entry.type))
     lost = 0 if entry.type in _WHOLE else int((~np.isfinite(made if made.dtype == np.float16 else rows)).sum())
     if lost:
-        facts = (f"{lost} of its numbers are too large for {entry.type.name.lower()}, or no numbers",)
+        kind = entry.type.name.lower()
+        facts = (f"{lost} of its numbers are too large for {kind}, or no numbers",)
         raise ModelbuildError(
-            Problem(f"`{entry.parts[0]}` cannot be stored as asked", facts=facts, hint='write `type = "bf16"`'), Exit.ACTION_FAILED
+            Problem(f"`{entry.parts[0]}` cannot be stored as {kind}", facts=facts, hint='write `type = "bf16"`'), Exit.ACTION_FAILED
         )
     files.write_at(fd, path, made.data.cast("B"), start)
