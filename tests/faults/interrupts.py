@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,15 +66,14 @@ def converting(scene: Scene, number: int, deaf: bool) -> Interrupted:
     stuck = f'format = "command"\nconverter = ["sh", "../{script.name}", "{{model}}", "{{out}}"]'
     (root / "Modelfile.toml").write_text(scene.kind.new.replace(CONVERTED, stuck))
     started = start(_slow, root, words, "none", 0.0, -1, "")
-    for _ in range(2000):
-        if pids.exists():
-            break
-        time.sleep(0.01)
+    _until(pids.exists, 30.0)
     sent = time.perf_counter()
     os.kill(started[0], number)
     ended = join(started)
     seconds = time.perf_counter() - sent
-    alive = [pid for pid in map(int, pids.read_text().split()) if is_alive(pid)]
+    alive = pids.read_text().split()
+    _until(lambda: not any(map(is_alive, alive)), 2.0)  # who is killed has to be given a processor to die
+    alive = [pid for pid in alive if is_alive(pid)]
     left, said = tuple(strays(root, scene.kind.outputs)), words.read_text()
     (root / "Modelfile.toml").write_text(scene.kind.new)
     wrong = f"alive: {alive}" if alive else scene.wrong(root, "old", "new") or recovered(scene, root)
@@ -83,7 +83,13 @@ def converting(scene: Scene, number: int, deaf: bool) -> Interrupted:
     return Interrupted(seconds, Ran(ended.value if ended.code == 0 else ended.code, said), left, wrong)
 
 
-def is_alive(pid: int) -> bool:
+def _until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while not true() and time.perf_counter() < end:
+        time.sleep(0.01)
+
+
+def is_alive(pid: str) -> bool:
     """Tell whether a process runs: one that has ended and that nobody asked about does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
