@@ -48,7 +48,8 @@ test-torches: install  ## the same lock and bytes with the oldest torch that is 
 	MODELBUILD_OTHER_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest -m slow tests/locks/test_elsewhere.py
 
 # How many of each: 0 is all of them.  Set any of these to do less, and MODELBUILD_TORTURE_SEED to draw others.
-TORTURE = KILLS=0 TORN=0 PAIRS=500 OUTSIDE=200 POWER=5000 ERRORS=0 FULL=40 DAMAGES=0 ROUNDS=20
+TORTURE = KILLS=0 TORN=0 PAIRS=500 OUTSIDE=200 POWER=5000 ERRORS=0 FULL=40 DAMAGES=0 ROUNDS=20 \
+  EXPORT_KILLS=0 EXPORT_TORN=0 EXPORT_PAIRS=200 EXPORT_OUTSIDE=100 EXPORT_POWER=1500 EXPORT_ERRORS=0 EXPORT_FULL=40
 torture: install  ## faults at every point: some hours; the figures are printed at the end, and stand in docs/reliability.md
 	env $(foreach one,$(TORTURE),MODELBUILD_TORTURE_$(one)) $(BIN)/python -m pytest -m '' -k 'not longer' tests/faults
 

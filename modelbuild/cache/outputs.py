@@ -11,6 +11,14 @@ from blake3 import blake3
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import is_digest
 
+Stats = Mapping[str, list[int]]
+"""What `stat_of` says of the files of an output, by name."""
+
+
+def stats_of(path: Path, names: Iterable[str]) -> Stats:
+    """Return what tells whether files of a directory are still the same; the name "" is that of a file by itself."""
+    return {name: stat_of(path / name) for name in names}
+
 
 def stat_of(path: Path) -> list[int]:
     """Return what tells whether an output's file is still the one published: [] where there is none.
@@ -67,10 +75,17 @@ class OutputTable:
                 return tuple(pack for pack in packs if isinstance(pack, str) and is_digest(pack))
         return ()
 
-    def remember(self, path: Path, identity: str, names: Iterable[str], packs: Mapping[str, str]) -> None:
-        """Note what was just published at `path`; `packs` are the ids of the packs it is made of, by file name."""
-        stats = {name: stat_of(path / name) for name in names}
-        self._index.put_many({_key(path): {"identity": identity, "stats": stats, "packs": list(packs.values())}})
+    def remember(self, path: Path, identity: str, stats: Stats, packs: Mapping[str, str]) -> None:
+        """Note what was just published at `path`.
+
+        Args:
+            path: where.
+            identity: of it all.
+            stats: of its files, from before they had their names: by now they may be another build's.
+            packs: the ids of the packs it is made of, by file name.
+
+        """
+        self._index.put_many({_key(path): {"identity": identity, "stats": dict(stats), "packs": list(packs.values())}})
 
 
 def _key(path: Path) -> str:

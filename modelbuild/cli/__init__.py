@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     from modelbuild.cli.common import Common
 
     common = Common()
-    before = signal.signal(signal.SIGTERM, endings.terminate)
+    ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+    before = {number: signal.signal(number, endings.terminate) for number in ending}
     try:
         from modelbuild.cli.app import run
 
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _leave(code)
         sys.exit(code)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     sys.exit(0)
 
 

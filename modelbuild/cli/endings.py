@@ -25,7 +25,7 @@ _WAYS_OUT = {
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM came: the program stops as at Ctrl-C."""
+    """SIGTERM came, or the terminal went away: the program stops as at Ctrl-C."""
 
 
 def terminate(*_: object) -> NoReturn:

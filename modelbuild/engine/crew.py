@@ -46,8 +46,8 @@ def work(
         thread.start()
     try:
         for thread in threads:
-            while thread.is_alive():
-                thread.join(_LOOK_UP)
+            while not thread.over.wait(_LOOK_UP):
+                pass
     except BaseException:
         stop()
         _wait(threads)
@@ -59,19 +59,33 @@ def work(
 
 def at_work() -> bool:
     """Tell whether there are workers, which use files: after an interrupt one may wait for a disk still."""
-    return any(isinstance(thread, _Worker) for thread in threading.enumerate())
+    return any(isinstance(thread, _Worker) and not thread.over.is_set() for thread in threading.enumerate())
 
 
-def _wait(threads: Iterable[threading.Thread]) -> None:
+def _wait(threads: Iterable[_Worker]) -> None:
     """Wait for workers to stop, for as long as the user has patience."""
     end = time.monotonic() + PATIENCE
     with contextlib.suppress(KeyboardInterrupt):
         for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+            thread.over.wait(max(0.0, end - time.monotonic()))
 
 
 class _Worker(threading.Thread):
-    """One of a crew."""
+    """One of a crew; `over` when it has done its last.
+
+    That is asked instead of `join`, which takes a thread for ended when Ctrl-C interrupts it (Python 3.11 and 3.12).
+    """
+
+    def __init__(self, target: Callable[[], None], name: str) -> None:
+        super().__init__(target=target, name=name)
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        """Work, and say that it is over."""
+        try:
+            super().run()
+        finally:
+            self.over.set()
 
 
 class _Crew:

@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.cache import TensorEntry, pack_id
+from modelbuild.cache.outputs import Stats, stats_of
 from modelbuild.checkpoint.config import CODE_KEYS, json_text, without_code
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
@@ -23,7 +24,8 @@ from modelbuild.plan import Ref, Target
 from modelbuild.plan.layout import index_json
 from modelbuild.reading import parse_object, read_small
 
-_STAGED = ".modelbuild-"
+STAGED = ".modelbuild-"
+"""In the hidden names of what is put together, after the output's and before eight digits."""
 
 _CONFIGS = ("_config.json", "_map.json", "chat_template.json")
 """How files are called that may name code, beside config.json."""
@@ -173,7 +175,7 @@ def refuse_foreign(path: Path, known: Collection[str] = ()) -> None:
         )
 
 
-def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes]) -> tuple[int, int]:
+def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes]) -> tuple[int, int, Stats]:
     """Put an output together beside `path`, and exchange it with what stands there.
 
     Args:
@@ -182,14 +184,14 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
         small: the bytes of the other files, by name.
 
     Returns:
-        The bytes written and the bytes linked.
+        The bytes written, the bytes linked, and what tells whether the files are still these.
 
     """
     written = linked = 0
     files.make_directory(path.parent, durable=True)
-    files.recover_directory(path)
+    files.recover(path)
     sweep(path)
-    staged = path.parent / f".{path.name}{_STAGED}{files.random_name()}"
+    staged = path.parent / f".{path.name}{STAGED}{files.random_name()}"
     files.make_directory(staged)
     try:
         for name, source in weights.items():
@@ -201,17 +203,24 @@ def publish(path: Path, weights: Mapping[str, Path], small: Mapping[str, bytes])
         for name, data in small.items():
             files.write_new(staged / name, data)
             written += len(data)
-        files.publish_directory(staged, path)
+        stats = stats_of(staged, (*weights, *small))
+        files.publish(staged, path)
     except BaseException:
         with contextlib.suppress(OSError):  # of two errors the first one tells
             files.remove_tree(staged)
         raise
-    return written, linked
+    return written, linked, stats
 
 
 def sweep(path: Path) -> None:
-    """Remove what builds that died left beside an output: directories put together, or replaced, so long ago that nobody works on them."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}{_STAGED}*"):
+    """Remove what builds that died left beside an output: what they put together, or replaced, so long ago that nobody works on it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}{STAGED}*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > files.UNFINISHED_SECONDS:
+            if time.time() - _last_change(left) > files.UNFINISHED_SECONDS:
                 files.remove_tree(left)
+
+
+def _last_change(left: Path) -> float:
+    """Return when a directory, or a file in it, was last written to; links to packs say nothing of it."""
+    within = [one.lstat() for one in left.iterdir()] if left.is_dir() and not left.is_symlink() else []
+    return max([left.lstat().st_mtime, *(status.st_mtime for status in within if status.st_nlink == 1)])

@@ -14,15 +14,17 @@ from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.exports.linear import linear_weights, other_modules
 from modelbuild.exports.rounding import Floats, Integers, Piece, Rounding, Stored
-from modelbuild.exports.subject import INDEX, Standing, Subject
+from modelbuild.exports.subject import INDEX, Foreseen, Standing, Subject
 from modelbuild.modelfile.model import Export
 from modelbuild.plan.layout import index_json
 
 
-def check(subject: Subject, export: Export) -> tuple[str, ...]:
-    """Refuse what cannot be written, before any work; there is nothing to be said of the rest."""
-    _rounding(subject, export, linear_weights(subject))
-    return ()
+def foresee(subject: Subject, export: Export) -> Foreseen:
+    """Refuse what cannot be written, before any work; of the rest the tensors' bytes are known, and nothing is to be said."""
+    weights = linear_weights(subject)
+    rounding, linear = _rounding(subject, export, weights), frozenset(weights)
+    stored = (one for name, (dtype, shape) in subject.tensors.items() for one in _stored(rounding, linear, name, dtype, shape))
+    return Foreseen(sum(nbytes(dtype, shape) for _, dtype, shape in stored))
 
 
 def write(standing: Standing, export: Export, path: Path) -> None:
@@ -63,6 +65,11 @@ def _rounding(subject: Subject, export: Export, linear: tuple[str, ...]) -> Roun
     return Integers.fitting([subject.tensors[name][1][1] for name in linear])
 
 
+def _stored(rounding: Rounding, linear: frozenset[str], name: str, dtype: str, shape: tuple[int, ...]) -> tuple[Stored, ...]:
+    """Return what a tensor of the model becomes."""
+    return rounding.stored(name, (shape[0], shape[1])) if name in linear else ((name, dtype, shape),)
+
+
 @dataclass(frozen=True)
 class _File:
     """A weight file to be written: tensors of the model, those of linear layers rounded."""
@@ -75,11 +82,8 @@ class _File:
     @property
     def stored(self) -> list[Stored]:
         """What it holds."""
-        held: list[Stored] = []
-        for name in self.names:
-            dtype, shape = self.standing.subject.tensors[name]
-            held += self.rounding.stored(name, (shape[0], shape[1])) if name in self.linear else ((name, dtype, shape),)
-        return held
+        tensors = self.standing.subject.tensors
+        return [one for name in self.names for one in _stored(self.rounding, self.linear, name, *tensors[name])]
 
     def pieces(self, name: str) -> Iterator[Piece]:
         """Yield the bytes of what a tensor of the model becomes."""

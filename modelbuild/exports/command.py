@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -19,6 +21,9 @@ from modelbuild.reading import is_regular
 
 _TOLD = 12
 """Lines of what a program said last that are repeated when it fails."""
+
+_GRACE = 0.5
+"""Seconds that a program has to clean up in when it is told to end."""
 
 _MOST = 16_000_000
 """Bytes of a file among its words that is taken for a part of the program."""
@@ -42,7 +47,7 @@ def digests_of(export: Export, root: Path) -> tuple[str, ...]:
 
 
 def run(export: Export, model: Path, path: Path, root: Path) -> None:
-    """Run a converter; what it leaves is synced.
+    """Run a converter, which ends with the build: whatever ends the build early, short of a kill, ends it and what it started.
 
     Args:
         export: names it.
@@ -61,13 +66,21 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
     last: deque[str] = deque(maxlen=_TOLD)
     try:
         with subprocess.Popen(  # noqa: S603 - the Modelfile names it, and no shell reads it
-            words, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            words,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
         ) as process:
             assert process.stdout is not None
             try:
                 last.extend(process.stdout)
+                process.wait()
             except BaseException:
-                process.terminate()
+                _end(process)
                 raise
     except OSError as error:
         facts = (f"the system says: {error.strerror}",)
@@ -78,6 +91,30 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
         said = tuple(plain(line.rstrip(), 200) for line in last)
         hint = "mend it, and run the same command: what it reads is built"
         raise ModelbuildError(Problem(f"the converter of `{export.name}` {what}", facts=said, hint=hint), Exit.ACTION_FAILED)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a program and those that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def secure(export: Export, path: Path) -> None:
+    """Bring what a converter left to disk.
+
+    Args:
+        export: names the converter.
+        path: where it left it.
+
+    Raises:
+        ModelbuildError: exit 8 for links, 1 for whatever else is no file: an output is a file, or a directory of files alone.
+
+    """
     for file in _written(export, path):
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from modelbuild import files
 from modelbuild.checkpoint.config import json_text
+from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.exports.checkpoint import index
 from modelbuild.exports.linear import linear_weights
 from modelbuild.exports.rounding import Stored
-from modelbuild.exports.subject import INDEX, Standing, Subject
+from modelbuild.exports.subject import INDEX, Foreseen, Standing, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 _CODES = {"int8": "I8", "uint8": "U8", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
-def check(subject: Subject) -> tuple[str, ...]:
-    """Refuse what cannot be written, before any work; there is nothing to be said of the rest."""
-    linear_weights(subject)
-    return ()
+def foresee(subject: Subject) -> Foreseen:
+    """Refuse what cannot be written, before any work; of the rest nothing is to be said, and a rounded number has a byte at least."""
+    linear = frozenset(linear_weights(subject))
+    return Foreseen(sum(nbytes("I8" if name in linear else dtype, shape) for name, (dtype, shape) in subject.tensors.items()))
 
 
 def write(standing: Standing, path: Path) -> None:

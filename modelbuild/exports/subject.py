@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -26,6 +26,14 @@ CHUNK = 1 << 20
 
 WEIGHTS = ".safetensors"
 INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What can be told of an export before it is made: the bytes that it will have at least, and what is to be said of it."""
+
+    nbytes: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class Unexportable(Exception):
@@ -69,6 +77,10 @@ class Subject:
             raise Unexportable(f"`{name}` cannot be read", str(error), hint="copy or download the model again", key="of") from None
 
 
+def _go_on() -> None:
+    """Let reading go on."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """An output as it stands.
@@ -78,6 +90,7 @@ class Standing:
         subject: everything but the values.
         infos: where each tensor lies.
         digests: of each tensor, as it was published.
+        check: called between chunks; raises to stop.
 
     """
 
@@ -85,16 +98,17 @@ class Standing:
     subject: Subject
     infos: Mapping[str, TensorInfo]
     digests: Mapping[str, str]
+    check: Callable[[], None] = _go_on
 
     @classmethod
-    def at(cls, path: Path) -> Standing:
+    def at(cls, path: Path, check: Callable[[], None] = _go_on) -> Standing:
         """Open the output at `path`."""
         manifest = read_manifest(path)
         infos = {info.name: info for name in manifest.files if name.endswith(WEIGHTS) for info in read_header(path / name)}
         small = {name: read_small(path / name) for name in manifest.files if is_beside(name)}
         config = parse_object(small["config.json"]) if "config.json" in small else {}
         subject = Subject(config, {name: (info.dtype, info.shape) for name, info in infos.items()}, small)
-        return cls(path, subject, infos, manifest.tensors)
+        return cls(path, subject, infos, manifest.tensors, check)
 
     def rows(self, name: str, width: int, step: int = 1) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield a tensor as float32 rows of `width`, each time with the number of the first, a multiple of `step` rows at a time.
@@ -113,6 +127,7 @@ class Standing:
         fd = os.open(info.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             for start in range(0, prod(info.shape), most):
+                self.check()
                 count = min(most, prod(info.shape) - start) * size
                 data = _read(fd, info.offset + start * size, count)
                 hasher.update(data)

@@ -30,7 +30,7 @@ from modelbuild.files.operations import (
     unlink,
     write_at,
 )
-from modelbuild.files.whole import UNFINISHED_SECONDS, publish_directory, recover_directory, replace_file, write_atomic, write_new
+from modelbuild.files.whole import UNFINISHED_SECONDS, publish, recover, replace_file, write_atomic, write_new
 
 __all__ = [
     "UNFINISHED_SECONDS",
@@ -47,9 +47,9 @@ __all__ = [
     "open_append",
     "open_new",
     "open_sparse",
-    "publish_directory",
+    "publish",
     "random_name",
-    "recover_directory",
+    "recover",
     "remove_tree",
     "rename",
     "replace_file",

@@ -16,7 +16,7 @@ from modelbuild.files.operations import open_new, random_name, remove_tree, rena
 UNFINISHED_SECONDS = 3600.0
 """What only makes sense together with another file may wait this long for it: somebody may be about to write the other."""
 TRIES = 10
-CROSSED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
+CROSSED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 """What a publication meets when another of the same name comes in between."""
 
 
@@ -59,15 +59,16 @@ def replace_file(path: Path, data: bytes) -> None:
         raise
 
 
-def publish_directory(staged: Path, name: Path) -> None:
-    """Put the directory `staged` at `name`: there stands the complete old one or the complete new one, whatever ends when.
+def publish(staged: Path, name: Path) -> None:
+    """Put what is staged, a directory or a file, at `name`: there stands all of the old or all of the new, whatever ends when.
 
-    Files in `staged` are synced by the caller; directories are synced here, and the parent before the old tree is removed.
-    Where names cannot be exchanged the old tree first steps aside as `.NAME.old-XXXXXXXX`; a process that dies just then
-    leaves no `name`, and `recover_directory` brings the old tree back.  Several may publish a name at once: one of them is last.
-    An old tree that cannot be removed stays where it is, for a later build to sweep.
+    Files are synced by the caller; directories are synced here, and the parent before the old tree is removed.  A file takes the
+    place of a file in one rename.  Where a directory comes or goes the two exchange their names; where names cannot be exchanged the
+    old tree first steps aside as `.NAME.old-XXXXXXXX`: a process that dies just then leaves no `name`, and `recover` brings the
+    old tree back.  Several may publish a name at once: one of them is last.  An old tree that cannot be removed stays where it is, for
+    a later build to sweep.
     """
-    recover_directory(name)
+    recover(name)
     for folder, _, _ in os.walk(staged):
         sync_directory(Path(folder))
     swapped = _put(staged, name)
@@ -77,15 +78,15 @@ def publish_directory(staged: Path, name: Path) -> None:
         if swapped:
             remove_tree(staged)
         else:
-            recover_directory(name)
+            recover(name)
 
 
 def _put(staged: Path, name: Path) -> bool:
-    """Give `staged` its name, and tell whether it was exchanged: else what had the name, if anything had, stands aside."""
+    """Give `staged` its name, and tell whether it was exchanged: else what had the name, if anything had, stands aside or is gone."""
     left = TRIES
     while True:
         try:
-            if os.path.lexists(name):
+            if os.path.lexists(name) and (_is_directory(staged) or _is_directory(name)):
                 if operations.exchange(staged, name):
                     return True
                 rename(name, name.with_name(f".{name.name}.old-{random_name()}"))
@@ -94,15 +95,19 @@ def _put(staged: Path, name: Path) -> bool:
             left -= 1
             if left and error.errno in CROSSED:
                 continue
-            recover_directory(name)
+            recover(name)
             raise
         except BaseException:
-            recover_directory(name)
+            recover(name)
             raise
         return False
 
 
-def recover_directory(name: Path) -> None:
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def recover(name: Path) -> None:
     """Finish or undo a publication that died between its renames.
 
     Where `name` is missing the old tree goes back to it; where `name` stands, old trees beside it are removed.

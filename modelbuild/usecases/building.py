@@ -48,9 +48,10 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
             bring(plan, report)
         keeper.refuse_others()
         delivery = Delivery(project, plan, cache, targets, options, report)
+        delivery.bring_back()
         delivery.refuse()
         clock = Clock(report)
-        run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {})
+        run = Run(plan, cache, sources, options, clock, keeper.expected() if options.locked else {}, exports=delivery.needed)
         outcome = run.run(started)
         with timed(report, "record"):
             project.remember(cache, run.keys(), clock.seconds)

@@ -17,8 +17,8 @@ from modelbuild.modelfile.model import Modelfile
 from modelbuild.names import real
 from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
-from modelbuild.usecases.delivering import refuse_foreign_export
 from modelbuild.usecases.environment import environment_path
+from modelbuild.usecases.placing import forget, refuse_foreign_export
 from modelbuild.usecases.where import Where, modelfile_at
 
 
@@ -48,7 +48,7 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
     named = meant(modelfile, targets) if targets else modelfile.exports
     exports = {name: where.root / modelfile.exports[name].place for name in named if name in modelfile.exports}
     for path in (*outputs.values(), *exports.values()):
-        files.recover_directory(path)
+        files.recover(path)
     present = {name: path for name, path in outputs.items() if path.is_symlink() or path.exists()}
     cache = Cache.open(where.cache_directory(modelfile.cache.path))
     try:
@@ -60,6 +60,8 @@ def clean(where: Where, targets: Sequence[str] = ()) -> Cleaned:
         delivered = {name: path for name, path in exports.items() if path.exists()}
         stamps = _remove_stamps(cache.stamps, (*present.values(), *delivered.values()))
         removed = tuple(_remove_output(cache, name, path) for name, path in (present | delivered).items())
+        for path in exports.values():
+            forget(path)
     finally:
         cache.close()
     return Cleaned(removed, tuple(name for name in outputs if name not in present), stamps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,23 +14,24 @@ from blake3 import blake3
 from modelbuild import files
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
-from modelbuild.checkpoint.config import json_text
 from modelbuild.digest import KEY_FORMAT, encode
-from modelbuild.engine.publish import MANIFEST, Content, is_here, read_manifest, refuse_foreign, sweep
+from modelbuild.engine.crew import at_work
+from modelbuild.engine.publish import STAGED, Content, is_here, read_manifest, sweep
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Exporting, Published, Report, Warned
 from modelbuild.exports import command
 from modelbuild.exports.forms import FORMS, maker
-from modelbuild.exports.subject import Standing, Subject, Unexportable, is_beside
+from modelbuild.exports.making import foresee, make
+from modelbuild.exports.subject import Foreseen, Subject, Unexportable, is_beside
 from modelbuild.modelfile.model import Export
 from modelbuild.names import real
 from modelbuild.plan import Plan, Target
-from modelbuild.reading import is_regular, read_small
+from modelbuild.reading import read_small
 from modelbuild.sources.hub import is_hub
+from modelbuild.usecases import preflight
 from modelbuild.usecases.outcome import BuiltTarget, Bytes, Options, Outcome
+from modelbuild.usecases.placing import place, refuse_foreign_export
 from modelbuild.usecases.project import Project
-
-_MAGIC, _OURS = b"GGUF", b"modelbuild.root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Made:
     """What a stamp has to know of exports.
 
     Args:
+        stand: tells whether all outputs, of merges too, are still those that were published.
         outputs: the files that were written.
         read: the files of converters.
         makers: what changes when a form does, by form.
 
     """
 
+    stand: Callable[[], bool]
     outputs: tuple[Path, ...] = ()
     read: tuple[Path, ...] = ()
     makers: Mapping[str, str] = field(default_factory=dict)
@@ -86,11 +89,22 @@ class Delivery:
         self._outputs = OutputTable(cache.index)
         self.exports = project.exports(names)
         self.warnings: list[str] = []
+        self._foreseen: dict[str, Foreseen] = {}
         self._passed: set[str] = set()
 
     def path(self, export: Export) -> Path:
         """Return where an export stands."""
         return self._project.where.root / export.place
+
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return (*(target.path for target in self._plan.targets.values()), *map(self.path, self.exports))
+
+    def bring_back(self) -> None:
+        """Bring old outputs, and exports, back to names that a build left empty when it died between two renames."""
+        for path in self._paths:
+            if not os.path.lexists(path):
+                files.recover(path)
 
     def refuse(self) -> None:
         """Refuse what cannot be made, before any work, as far as the files that go along with targets are here.
@@ -110,12 +124,29 @@ class Delivery:
             if not is_here(self._plan.targets[export.of]):
                 continue  # a forecast, of a model on the hub
             try:
-                warnings = _check(Subject.planned(self._plan.targets[export.of]), export)
+                foreseen = self._foreseen[export.name] = foresee(Subject.planned(self._plan.targets[export.of]), export)
             except Unexportable as error:
                 raise self._worded(export, error) from None
-            self.warnings += (f"`{export.name}`: {warning}" for warning in warnings)
+            self.warnings += (f"`{export.name}`: {warning}" for warning in foreseen.warnings)
         for warning in self.warnings:
             self._report(Warned(warning))
+
+    @property
+    def needed(self) -> dict[Path, int]:
+        """The bytes at least of exports that are sure to be made, by the directory that they go to; of converters nothing is known."""
+        found: dict[Path, int] = {}
+        for export in self.exports:
+            if self.options.force or not self._is_there(export):
+                directory = self.path(export).parent
+                found[directory] = found.get(directory, 0) + self._nbytes(export)
+        return found
+
+    def _nbytes(self, export: Export) -> int:
+        return self._foreseen.get(export.name, Foreseen()).nbytes
+
+    def _is_there(self, export: Export) -> bool:
+        """Tell whether what was last made still stands, whatever it was made from."""
+        return bool(self._outputs.names(self.path(export))) and self._outputs.known(self.path(export))
 
     def stale(self, export: Export, content: Content | None) -> str:
         """Return why an export is to be made, or "" where it stands.
@@ -129,8 +160,7 @@ class Delivery:
             return f"`{export.of}` is stale"
         if self._stands(export, identity_of(export, content.root, content.small, self._project.where.root)):
             return ""
-        path = self.path(export)
-        if not self._outputs.names(path) or not self._outputs.known(path):
+        if not self._is_there(export):
             return "it is not there, or was touched"
         return f"`{export.of}`, its own definition or what makes it changed"
 
@@ -170,11 +200,14 @@ class Delivery:
         """What a stamp has to know."""
         outputs = [self.path(export) / name for export in self.exports for name in self._outputs.names(self.path(export))]
         read = [path for export in self.exports for path in command.files_of(export, self._project.where.root)]
-        return Made(tuple(outputs), tuple(read), {form: maker(form) for form in {export.format for export in self.exports}})
+        return Made(self._stand, tuple(outputs), tuple(read), {form: maker(form) for form in {export.format for export in self.exports}})
+
+    def _stand(self) -> bool:
+        return all(map(self._outputs.known, self._paths))
 
     def _make(self, export: Export, target: Target) -> int:
         """Make an export unless it stands; return the bytes that were written."""
-        path = self.path(export)
+        path, model = self.path(export), target.path.stat()
         root = read_manifest(target.path).root
         small = {name: read_small(target.path / name) for name in read_manifest(target.path).files if is_beside(name)}
         identity = identity_of(export, root, small, self._project.where.root)
@@ -183,20 +216,35 @@ class Delivery:
         self._gate(export.of)
         self._report(Exporting(export.name, export.of, f"{export.format} {export.type}".strip()))
         files.make_directory(path.parent, durable=True)
-        files.recover_directory(path)
+        files.recover(path)
         sweep(path)
-        staged = path.parent / f".{path.name}.modelbuild-{files.random_name()}"
+        preflight.refuse_without_room({path.parent: self._nbytes(export)})
+        staged = path.parent / f".{path.name}{STAGED}{files.random_name()}"
         try:
-            self._write(export, Standing.at(target.path), root, staged)
-            names = _published(staged, path, root)
+            make(export, target.path, root, staged, self._project.where.root, self.options.jobs or os.cpu_count() or 1)
+            self._refuse_mixture(export, target, model)  # it may have taken hours
+            refuse_foreign_export(path, self._outputs.names(path))
+            stats = place(staged, path, root)
         except Unexportable as error:
             raise self._worded(export, error, Exit.ACTION_FAILED) from None
         finally:
-            with contextlib.suppress(OSError):  # of two errors the first one tells
-                files.remove_tree(staged)
-        self._outputs.remember(path, identity, names, {})
-        self._report(Published(export.name, str(path), len(names)))
-        return sum((path / name).stat().st_size for name in names)
+            if not at_work():  # else a thread waits for a disk, and still writes there
+                with contextlib.suppress(OSError):  # of two errors the first one tells
+                    files.remove_tree(staged)
+        self._outputs.remember(path, identity, stats, {})
+        self._report(Published(export.name, str(path), len(stats)))
+        return sum(size for _, _, size, _ in stats.values())
+
+    def _refuse_mixture(self, export: Export, target: Target, model: os.stat_result) -> None:
+        """Refuse what may be made of two models: another build put its output in the place of the one that was read.
+
+        Raises:
+            ModelbuildError: exit 5.
+
+        """
+        if not target.path.is_dir() or not os.path.samestat(model, target.path.stat()):
+            what = f"`{export.of}` was replaced while `{export.name}` was made of it"
+            raise ModelbuildError(Problem(what, facts=(str(target.path),), hint="build again when no other build writes it"), Exit.SOURCE)
 
     def _gate(self, target: str) -> None:
         """Have the checks of a target pass before the first of its exports is made."""
@@ -206,93 +254,11 @@ class Delivery:
             gate(self._project.where, (target,), replace(self.options, force=False), self._report, no_check=self.options.no_check)
             self._passed.add(target)
 
-    def _write(self, export: Export, standing: Standing, root: str, staged: Path) -> None:
-        jobs = self.options.jobs or os.cpu_count() or 1
-        if export.converter:
-            command.run(export, standing.path, staged, self._project.where.root)
-        elif export.format == "gguf":
-            from modelbuild.exports.gguf.writing import write
-
-            write(standing, export, root, staged, jobs)
-        elif export.format == "int8":
-            from modelbuild.exports import integers
-
-            integers.write(standing, staged)
-        else:
-            from modelbuild.exports import checkpoint
-
-            checkpoint.write(standing, export, staged)
-
     def _worded(self, export: Export, error: Unexportable, exit_code: Exit = Exit.USAGE) -> ModelbuildError:
         return ModelbuildError(self._problem(export, f"`{export.name}`: {error.what}", error.key, error.facts, error.hint), exit_code)
 
     def _problem(self, export: Export, what: str, key: str, facts: tuple[str, ...], hint: str) -> Problem:
         return self._project.modelfile.locator.problem(what, (*export.path, key), facts=facts, hint=hint)
-
-
-def _check(subject: Subject, export: Export) -> tuple[str, ...]:
-    if export.converter:
-        return ()
-    if export.format == "gguf":
-        from modelbuild.exports.gguf.writing import check
-
-        return check(subject, export)
-    if export.format == "int8":
-        from modelbuild.exports import integers
-
-        return integers.check(subject)
-    from modelbuild.exports import checkpoint
-
-    return checkpoint.check(subject, export)
-
-
-def _published(staged: Path, path: Path, root: str) -> tuple[str, ...]:
-    """Put what was made at its name, where stood the old or nothing; return its files, of a file by itself the name ""."""
-    if not staged.is_dir():
-        if path.is_dir() and not path.is_symlink():
-            aside = path.with_name(f".{path.name}.old-{files.random_name()}")
-            files.rename(path, aside)
-            files.rename(staged, path)
-            files.remove_tree(aside)
-        else:
-            files.rename(staged, path)
-        files.sync_directory(path.parent)
-        return ("",)
-    names = sorted({*(entry.name for entry in staged.iterdir()), MANIFEST})
-    manifest = staged / MANIFEST
-    if manifest.exists():  # a converter copied the model's
-        files.unlink(manifest)
-    files.write_new(manifest, json_text({"made_by": "modelbuild", "format": 1, "root": root, "files": names, "tensors": {}}))
-    if is_regular(path):
-        files.unlink(path)
-    files.publish_directory(staged, path)
-    return tuple(names)
-
-
-def refuse_foreign_export(path: Path, known: Collection[str]) -> None:
-    """Refuse to replace what modelbuild did not make.
-
-    Args:
-        path: where an export stands, or is to stand.
-        known: the files that are known to have been published there.
-
-    Raises:
-        ModelbuildError: exit 8.
-
-    """
-    if path.is_dir() or path.is_symlink() or not path.exists():
-        refuse_foreign(path, known)
-        return
-    if "" in known or (is_regular(path) and _says_it_is_ours(path)):
-        return
-    facts = ("an export is to be written there",)
-    raise ModelbuildError(Problem(f"`{path}` is a file that modelbuild did not write", facts=facts, hint="move it away"), Exit.UNSAFE)
-
-
-def _says_it_is_ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return start.startswith(_MAGIC) and _OURS in start
 
 
 def _distinct(project: Project, exports: Sequence[Export]) -> None:

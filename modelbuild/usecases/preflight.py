@@ -28,22 +28,39 @@ def certain(judged: Judged, *, forced: bool) -> frozenset[Action]:
     )
 
 
-def refuse_doomed(plan: Plan, drawn: Drawing, running: frozenset[Action], cache: Path) -> None:
+def refuse_doomed(plan: Plan, drawn: Drawing, running: frozenset[Action], cache: Path, exports: Mapping[Path, int]) -> None:
     """Refuse a build that would run out of room, or find a place that it may not write to.
+
+    Args:
+        plan: what is built.
+        drawn: where results go.
+        running: the actions that are sure to run.
+        cache: its directory.
+        exports: the bytes of exports that are sure to be made, by the directory that they go to.
 
     Raises:
         ModelbuildError: exit 6, with what is needed and what there is.
 
     """
     written = {where for action in running for where, _ in drawn.places.get(action, ())}
-    if not written:
-        return
-    sizes = [drawn.kept[where] if isinstance(where, int) else drawn.targets[where] for where in written]
-    needed = {cache: sum(layout.size for layout in sizes)}
-    targets = dict.fromkeys(where[0] for where in written if not isinstance(where, int))
-    for target in (plan.targets[name] for name in targets):
-        needed[target.path.parent] = 0 if _device(target.path.parent) == _device(cache) else _size_of_copies(target.name, drawn)
-    problems = [*_not_permitted((cache, cache / PACKS, cache / STAGING, *needed)), *_too_little(needed)]
+    needed: dict[Path, int] = {}
+    if written:
+        sizes = [drawn.kept[where] if isinstance(where, int) else drawn.targets[where] for where in written]
+        needed = {cache: sum(layout.size for layout in sizes), cache / PACKS: 0, cache / STAGING: 0}
+        targets = dict.fromkeys(where[0] for where in written if not isinstance(where, int))
+        for target in (plan.targets[name] for name in targets):
+            needed[target.path.parent] = 0 if _device(target.path.parent) == _device(cache) else _size_of_copies(target.name, drawn)
+    refuse_without_room({path: needed.get(path, 0) + exports.get(path, 0) for path in (*needed, *exports)})
+
+
+def refuse_without_room(needed: Mapping[Path, int]) -> None:
+    """Refuse to write so many bytes to directories where there are fewer, or to any at all where nothing can be made.
+
+    Raises:
+        ModelbuildError: exit 6, with what is needed and what there is.
+
+    """
+    problems = [*_not_permitted(needed), *_too_little(needed)]
     if problems:
         raise ModelbuildError(problems, Exit.LOCAL_IO)
 

@@ -147,8 +147,8 @@ class _Restoring:
             hint = "build it from the Modelfile of that time"
             raise ModelbuildError(Problem(f"what the cache holds is not `{output.name}` as it was", facts=facts, hint=hint), Exit.DIGEST)
         before = self.outputs.packs(path)
-        publish(path, {file: self.cache.packs.path(pack) for file, pack in output.weights.items()}, small)
-        self.outputs.remember(path, output.identity, content.names, output.weights)
+        *_, stats = publish(path, {file: self.cache.packs.path(pack) for file, pack in output.weights.items()}, small)
+        self.outputs.remember(path, output.identity, stats, output.weights)
         for pack in {*before, *output.weights.values()}:
             self.cache.packs.refresh(pack)
         self.cache.packs.touch(output.weights.values())

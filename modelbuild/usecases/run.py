@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from modelbuild.cache import Cache
-from modelbuild.cache.outputs import OutputTable
+from modelbuild.cache.outputs import OutputTable, Stats
 from modelbuild.cache.paces import PaceTable, Ran
 from modelbuild.engine.budget import buffers, raise_file_limit, share_out
 from modelbuild.engine.crew import at_work, work
@@ -47,6 +47,7 @@ class Run:
         report: told of what happens.
         expected: the Merkle root that a target has to have, where that is known.
         identities: the identity that an output has to have, where that is known.
+        exports: the bytes of exports that are sure to be made afterwards, by the directory that they go to.
 
     """
 
@@ -59,6 +60,7 @@ class Run:
         report: Report,
         expected: Mapping[str, str],
         identities: Mapping[str, str] = MappingProxyType({}),
+        exports: Mapping[Path, int] = MappingProxyType({}),
     ) -> None:
         """Judge the plan, fit it into memory, and open what computes."""
         self._expected, self._identities = expected, identities
@@ -78,7 +80,7 @@ class Run:
         self._budget = share_out(running, options.memory, options.jobs, self.device)
         self._sealer = Sealer(cache.close)
         drawn = draw(plan, running, judged.writing)
-        preflight.refuse_doomed(plan, drawn, preflight.certain(judged, forced=force_all), cache.directory)
+        preflight.refuse_doomed(plan, drawn, preflight.certain(judged, forced=force_all), cache.directory, exports)
         self._shelves = Shelves(cache, drawn, self._sealer)
         self._buffers = buffers(running, self._budget)
         self._engine = Engine(
@@ -199,22 +201,17 @@ class Run:
             return "fresh"
         before = self._outputs.packs(target.path)
         with timed(self._report, "publish", target.name):
-            written, linked = self._put_together(target, content)
+            written, linked, stats = self._put_together(target, content)
         self._engine.counts.add(written=written, linked=linked)
         kept = dict(content.weights) if target.kept else {}
-        self._outputs.remember(target.path, content.identity, content.names, kept)
+        self._outputs.remember(target.path, content.identity, stats, kept)
         for pack in {*before, *kept.values()}:
             self._cache.packs.refresh(pack)
         self._report(Published(target.name, str(target.path), len(content.names), linked))
         return "built"
 
-    def _put_together(self, target: Target, content: Content) -> tuple[int, int]:
-        """Publish a target; what somebody else removes from the cache before it is linked is written again.
-
-        Returns:
-            The bytes written and the bytes linked.
-
-        """
+    def _put_together(self, target: Target, content: Content) -> tuple[int, int, Stats]:
+        """Publish a target; what somebody else removes from the cache before it is linked is written again."""
         left = _LOOKS
         while True:
             self._write_missing(target, content)

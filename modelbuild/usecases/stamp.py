@@ -92,8 +92,8 @@ def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
 def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, made: Made) -> None:
     """Leave a stamp after a build.
 
-    None where a source is so young that it could change without its times moving, or where a method is of no installed
-    distribution, so that nothing would tell of its changing.
+    None where a source is so young that it could change without its times moving, where a method is of no installed
+    distribution, so that nothing would tell of its changing, or where another build has put its outputs in the place of these.
 
     Args:
         path: the stamp.
@@ -141,6 +141,8 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
             one.name: len(chain(*plan.targets[one.name].tensors.values())) if one.name in plan.targets else 0 for one in outcome.targets
         },
     }
+    if not made.stand():
+        return
     with suppress(OSError):  # without a stamp the next build looks closer
         prepare(path.parent.parent)
         files.make_directory(path.parent)

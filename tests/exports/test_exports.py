@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from modelbuild import usecases as use_cases
@@ -14,6 +15,7 @@ from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.events import Event, Warned
 from modelbuild.usecases import Options
 from tests.cli.test_start_up import HEAVY, imported
+from tests.support.checkpoints import random_tensors
 from tests.support.projects import Project
 
 EXPORT = """\
@@ -204,6 +206,76 @@ def test_a_file_that_modelbuild_did_not_write_is_not_replaced(exported: Project)
     assert not (exported.root / "out/release").exists()
 
 
+def test_a_file_of_a_converter_is_known_without_the_cache(exported: Project):
+    """By the receipt beside it, which speaks of this file and of no other."""
+    exported.build("copy", no_check=True)
+    shutil.rmtree(exported.root / "cache")
+
+    assert ["built", "built"] == [target.state for target in exported.build("copy", no_check=True).targets]
+
+    shutil.rmtree(exported.root / "cache")
+    (exported.root / "out/copy").write_text("mine")
+    with pytest.raises(ModelbuildError, match=r"`.*/out/copy` is a file that modelbuild did not write"):
+        exported.build("copy", no_check=True)
+
+
+def test_a_receipt_that_is_none_is_somebody_elses(exported: Project):
+    (exported.root / "out").mkdir()
+    (exported.root / "out/copy.modelbuild.json").write_text('{"mine": 1}')
+
+    with pytest.raises(ModelbuildError, match=r"copy\.modelbuild\.json` is a file that modelbuild did not write"):
+        exported.build("copy", no_check=True)
+
+
+def test_an_export_changes_from_a_file_to_a_directory_and_back(exported: Project):
+    """And nothing is left of what it was."""
+    exported.build("copy", no_check=True)
+    (exported.root / "convert.py").write_text(
+        "import pathlib, sys\nout = pathlib.Path(sys.argv[2])\nout.mkdir()\n(out / 'one').write_text('1')\n"
+    )
+    exported.build("copy", no_check=True)
+
+    assert ["modelbuild.json", "one"] == sorted(path.name for path in (exported.root / "out/copy").iterdir())
+    assert ["copy", "release"] == sorted(path.name for path in (exported.root / "out").iterdir())
+
+    (exported.root / "convert.py").write_text(CONVERT)
+    exported.build("copy", no_check=True)
+
+    assert (exported.root / "out/copy").is_file()
+    assert ["copy", "copy.modelbuild.json", "release"] == sorted(path.name for path in (exported.root / "out").iterdir())
+
+
+def test_what_a_killed_build_moved_aside_is_back_although_the_next_one_fails(exported: Project):
+    """An export, and an output; which is first of all."""
+    exported.build("copy", no_check=True)
+    before = (exported.root / "out/copy").read_bytes()
+    (exported.root / "out/copy").rename(exported.root / "out/.copy.old-01234567")
+    (exported.root / "out/release").rename(exported.root / "out/.release.old-01234567")
+    broken = random_tensors(1)
+    for values in broken.values():
+        values.fill(np.nan)
+    exported.model("code", broken)
+
+    assert Exit.ACTION_FAILED == exported.build("copy", no_check=True).exit_code
+
+    assert before == (exported.root / "out/copy").read_bytes()
+    assert (exported.root / "out/release/modelbuild.json").is_file()
+
+
+def test_an_export_that_may_be_made_of_two_models_is_none(exported: Project):
+    """Another build replaces the output while the converter reads it."""
+    (exported.root / "convert.py").write_text(
+        CONVERT
+        + "import shutil\nshutil.copytree(model, str(model) + '2')\nshutil.rmtree(model)\npathlib.Path(str(model) + '2').rename(model)\n"
+    )
+
+    outcome = exported.build("copy", no_check=True)
+
+    assert Exit.SOURCE == outcome.exit_code
+    assert ["`release` was replaced while `copy` was made of it"] == [problem.what for problem in outcome.problems]
+    assert ["release"] == [path.name for path in (exported.root / "out").iterdir()]
+
+
 def test_exports_are_cleaned_with_the_outputs(exported: Project):
     exported.build("copy")
 
@@ -220,10 +292,10 @@ def test_a_file_of_gguf_is_known_without_the_cache(exported: Project):
     from tests.exports.models import write_project
 
     write_project(exported, '[export.small]\nof = "release"\nformat = "gguf"\n')
-    exported.build("small")
+    exported.build("small", no_check=True)
     shutil.rmtree(exported.root / "cache")
 
-    assert ["built", "built"] == states(exported, "small")
+    assert ["built", "built"] == [target.state for target in exported.build("small", no_check=True).targets]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults import scenes
 from tests.faults.counts import Amounts
+from tests.faults.exports import EXPORTS
 from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
@@ -30,6 +31,23 @@ def scene(warm: Warm) -> Iterator[Scene]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
         yield warm.call(scenes.prepared, Path(place))
+
+
+@pytest.fixture(scope="session")
+def exporting() -> Iterator[Warm]:
+    """A process that has what exports need imported, too."""
+    pytest.importorskip("gguf")
+    process = Warm("exports")
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def exported(exporting: Warm) -> Iterator[Scene]:
+    """A scene of exports, in memory too."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
+        yield exporting.call(scenes.prepared, Path(place), 1, EXPORTS)
 
 
 @pytest.fixture(params=[0, pytest.param(1, marks=pytest.mark.slow)], ids=["short", "longer"])

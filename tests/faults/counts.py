@@ -14,6 +14,13 @@ AMOUNTS = {
     "full": (2, 8),
     "damages": (3, 40),
     "rounds": (1, 2),
+    "export_kills": (4, 40),
+    "export_torn": (1, 12),
+    "export_pairs": (1, 12),
+    "export_outside": (1, 10),
+    "export_power": (4, 60),
+    "export_errors": (1, 2),
+    "export_full": (2, 8),
 }
 """By kind: in the everyday suite, and in the slow one.  MODELBUILD_TORTURE_<KIND> in the environment sets another; 0 means all."""
 

@@ -67,14 +67,18 @@ class Fail(Numbered):
 
 
 class Delay(Numbered):
-    """Lets operations of one kind take longer."""
+    """Lets operations of one kind take longer, on paths that hold `where`."""
 
-    def __init__(self, kind: str, seconds: float) -> None:
+    def __init__(self, kind: str, seconds: float, where: str = "") -> None:
         super().__init__()
-        self._kind, self._seconds = kind, seconds
+        self._kind, self._seconds, self._where = kind, seconds, where
+
+    def is_slow(self, operation: Operation) -> bool:
+        """Tell whether an operation is one of these."""
+        return operation.kind == self._kind and self._where in str(operation.path)
 
     def before(self, operation: Operation) -> int:
-        if operation.kind == self._kind:
+        if self.is_slow(operation):
             time.sleep(self._seconds)
         return super().before(operation)
 

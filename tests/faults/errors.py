@@ -34,11 +34,10 @@ class Failed:
 def at(scene: Scene, lay: str, way: Way, point: int, name: str, sticky: bool) -> Failed:
     """Let an operation fail, then build again without a fault."""
     root = scene.place / f"{point}-{name}-{sticky}-{os.getpid()}".replace(" ", "-")
-    LAYS[lay](root)
+    LAYS[lay](root, scene.kind)
     ended = copied(_failing, root, way, point, CODES[name], sticky)
     stood = tuple(scene.state(root).values())
     ran, kind = ended.value if ended.code == 0 else (Ran(ended.code, str(ended.value)), "")
-    absent = ("absent",) if lay == "from nothing" or way != "exchange" else ()
     wrong = ""
     if ended.code != 0 or ran.code not in {0, 6} or "Traceback" in ran.err:
         wrong = f"it ended so: {ran}"
@@ -46,7 +45,7 @@ def at(scene: Scene, lay: str, way: Way, point: int, name: str, sticky: bool) ->
         wrong = f"nothing was said: {ran}"
     elif name == "short write" and ran.code:
         wrong = f"a short write is no error: {ran}"
-    wrong = wrong or scene.wrong(root, "new", *(("old", *absent) if ran.code else ()))
+    wrong = wrong or (scene.wrong(root, "new", "old", lacking=scene.lacking(lay, way)) if ran.code else scene.wrong(root, "new"))
     wrong = wrong or recovered(scene, root, way)
     remove(root)
     return Failed(ran.code, stood, kind, f"{name} at {point} ({kind}), sticky {sticky}, {lay}, {way}: {wrong}" if wrong else "")

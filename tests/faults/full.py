@@ -8,7 +8,7 @@ from pathlib import Path
 from modelbuild.usecases import preflight
 from tests.faults.kills import recovered
 from tests.faults.mounts import REMOUNT, mount, mount_own, used
-from tests.faults.scenes import Ran, Scene, build, make_sources, old_project, strays
+from tests.faults.scenes import Ran, Scene, build, old_project, strays
 from tests.faults.warm import copied
 
 LARGE = 64 << 20
@@ -56,9 +56,9 @@ def _disk(scene: Scene) -> Path:
     place = scene.place / "full"
     place.mkdir(exist_ok=True)
     mount_own(place, LARGE)
-    make_sources(place, LAYERS)
+    scene.kind.sources(place, LAYERS)
     root = place / "project"
-    old_project(root)
+    old_project(root, scene.kind)
     return root
 
 
@@ -67,9 +67,9 @@ def with_free(scene: Scene, free: int, foresight: bool) -> Filled:
     root = _disk(scene)
     mount(root.parent, used(root.parent) + free, REMOUNT)
     ran: Ran = copied(_build, root, foresight).value
-    left = [name for name in strays(root) if not name.startswith("cache/staging/")]
+    left = [name for name in strays(root, scene.kind.outputs) if not name.startswith("cache/staging/")]
     kept = len(list((root / "cache").glob("staging/*/*.journal")))
-    wrong = "" if ran and ran.code in {0, 6} and "Traceback" not in ran.err else f"it ended so: {ran}"
+    wrong = "" if ran and ran.code in scene.kind.codes and "Traceback" not in ran.err else f"it ended so: {ran}"
     wrong = wrong or scene.wrong(root, "new", *(("old",) if ran.code else ()))
     wrong = wrong or (f"left behind: {left}" if left else "")
     mount(root.parent, LARGE, REMOUNT)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.doors import Kill, Log, put
-from tests.faults.scenes import OLD, Ran, Scene, Way, age, build, new_project, old_project, program, remove, strays
+from tests.faults.scenes import Kind, Ran, Scene, Way, age, build, new_project, old_project, program, remove, strays
 from tests.faults.warm import copied, join, start
 
-Lay = Callable[[Path], None]
+Lay = Callable[[Path, Kind], None]
 LAYS: dict[str, Lay] = {"over an old output": old_project, "from nothing": new_project}
 
 
@@ -26,21 +26,26 @@ class Killed:
     wrong: str
 
 
-def count(place: Path, lay: str, way: Way) -> list[str]:
+def count(scene: Scene, lay: str, way: Way) -> list[str]:
     """Return the kinds of all operations of a build, in order."""
-    root = place / "count"
-    LAYS[lay](root)
-    kinds = copied(_kinds, root, way).value
+    return [kind for kind, _ in listed(scene, lay, way)]
+
+
+def listed(scene: Scene, lay: str, way: Way) -> list[tuple[str, str]]:
+    """Return kind and path of all operations of a build, in order."""
+    root = scene.place / "count"
+    LAYS[lay](root, scene.kind)
+    found: list[tuple[str, str]] = copied(_listed, root, way).value
     remove(root)
-    return kinds
+    return found
 
 
-def _kinds(root: Path, way: Way) -> list[str]:
+def _listed(root: Path, way: Way) -> list[tuple[str, str]]:
     log = Log()
     put(log)
     ran = build(root, way)
     assert ran.code == 0, ran
-    return [operation.kind for operation in log.met]
+    return [(operation.kind, str(operation.path.relative_to(root))) for operation in log.met]
 
 
 def _dying(root: Path, way: Way, last: int, half: bool) -> Ran:
@@ -51,7 +56,7 @@ def _dying(root: Path, way: Way, last: int, half: bool) -> Ran:
 def at(scene: Scene, lay: str, way: Way, points: tuple[int, ...], *, half: bool = False) -> Killed:
     """Kill a build at an operation, the next at another, and so on; then let one end."""
     root = scene.place / f"{'-'.join(map(str, points))}-{os.getpid()}"
-    LAYS[lay](root)
+    LAYS[lay](root, scene.kind)
     dead, stood, wrong = True, (), ""
     for last in points:
         ended = copied(_dying, root, way, last, half)
@@ -67,13 +72,13 @@ def at(scene: Scene, lay: str, way: Way, points: tuple[int, ...], *, half: bool 
 
 def _standing(scene: Scene, root: Path, lay: str, way: Way) -> str:
     """Say what is wrong with what stands right after a kill."""
-    absent = ("absent",) if lay == "from nothing" or way != "exchange" else ()
-    return scene.wrong(root, "old", "new", *absent)
+    return scene.wrong(root, "old", "new", lacking=scene.lacking(lay, way))
 
 
 def recovered(scene: Scene, root: Path, way: Way = "exchange") -> str:
     """Build again, undisturbed, and say what is wrong then."""
-    age(root)
+    outputs = scene.kind.outputs
+    age(root, outputs)
     ran = copied(build, root, way).value
     if ran is None or ran.code != 0:
         return f"the next build ended so: {ran}"
@@ -82,21 +87,21 @@ def recovered(scene: Scene, root: Path, way: Way = "exchange") -> str:
         return wrong
     if (root / "Modelfile.lock").read_bytes() != (scene.place / "new" / "Modelfile.lock").read_bytes():
         return "another lock"
-    if any(not name.startswith("cache/") for name in strays(root)):
+    if any(not name.startswith("cache/") for name in strays(root, outputs)):
         # A build that found the outputs made already looked at nothing beside them: the next that makes one sweeps.
-        (root / "Modelfile.toml").write_text(OLD)
+        (root / "Modelfile.toml").write_text(scene.kind.old)
         ran = copied(build, root, way).value
-    collected = copied(program, root, "cache", "gc").value if strays(root) else ran
+    collected = copied(program, root, "cache", "gc").value if strays(root, outputs) else ran
     if collected is None or collected.code != 0:
         return f"the collection ended so: {collected}"
-    left = strays(root)
+    left = strays(root, outputs)
     return f"left behind: {left}" if left else ""
 
 
 def from_outside(scene: Scene, way: Way, seconds: float, jobs: int) -> Killed:
     """Kill a build after so many seconds, whatever it is doing."""
     root = scene.place / f"outside-{os.getpid()}"
-    old_project(root)
+    old_project(root, scene.kind)
     started = start(build, root, way, jobs)
     time.sleep(seconds)
     os.kill(started[0], signal.SIGKILL)
@@ -110,7 +115,7 @@ def from_outside(scene: Scene, way: Way, seconds: float, jobs: int) -> Killed:
 def seconds(scene: Scene) -> float:
     """Return how long the build takes that is killed from outside."""
     root = scene.place / "timed"
-    old_project(root)
+    old_project(root, scene.kind)
     started = time.perf_counter()
     copied(build, root, "exchange", 2)
     taken = time.perf_counter() - started

@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from modelbuild.files import Operation
 from tests.faults.disk import Disk
 from tests.faults.doors import Log, put
 from tests.faults.kills import LAYS, recovered
-from tests.faults.scenes import OUTPUTS, Scene, Way, go, remove
+from tests.faults.scenes import Scene, Way, go, remove
 from tests.faults.warm import copied
 
 CHOICES = ("dropped", "kept", "names", "torn", "reordered")
@@ -33,12 +34,12 @@ class Logged:
 class _Listening(io.StringIO):
     """Notes when something is said."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, outputs: Sequence[str]) -> None:
         super().__init__()
-        self._log, self.said = log, dict[str, int]()
+        self._log, self._outputs, self.said = log, outputs, dict[str, int]()
 
     def write(self, text: str) -> int:
-        for name in OUTPUTS:
+        for name in self._outputs:
             if text.startswith("wrote ") and f"out/{name} " in text:
                 self.said[name] = len(self._log.done)
         if text.startswith("built "):
@@ -46,17 +47,28 @@ class _Listening(io.StringIO):
         return super().write(text)
 
 
-def logged(root: Path, way: Way) -> Logged:
+class _Witness(Log):
+    """Keeps what other programs wrote, too: as what nobody waited for, when it is met."""
+
+    def before(self, operation: Operation) -> int:
+        known = {done.path for done in self.done}
+        if operation.kind == "sync" and operation.path not in known:
+            self.after(Operation("create", operation.path))
+            self.after(Operation("write", operation.path, data=operation.path.read_bytes()))
+        return super().before(operation)
+
+
+def logged(root: Path, way: Way, outputs: Sequence[str]) -> Logged:
     """Build with a log."""
     from modelbuild.cli import main
 
     go(way)
-    log = Log()
+    log = _Witness()
     put(log)
-    sys.stderr = listening = _Listening(log)
+    sys.stderr = listening = _Listening(log, outputs)
     with contextlib.suppress(SystemExit):
-        main(["build", "-C", str(root), "-j", "1"])
-    assert {*OUTPUTS, "all"} == set(listening.said), listening.getvalue()
+        main(["build", "--no-check", "-C", str(root), "-j", "1"])
+    assert {*outputs, "all"} == set(listening.said), listening.getvalue()
     return Logged(tuple(log.done), listening.said)
 
 
@@ -74,13 +86,13 @@ def losses(scene: Scene, lay: str, way: Way, seed: int, states: int) -> Lost:
     """Log a build, and lose its power in so many ways."""
     drawn = random.Random(seed)
     root = scene.place / f"power-{os.getpid()}"
-    LAYS[lay](root)
+    LAYS[lay](root, scene.kind)
     index, indexes = root / "cache" / "index", scene.place / f"indexes-{os.getpid()}"
     indexes.mkdir()
     if index.exists():
         shutil.copytree(index, indexes / "before")
     disk = Disk(root, index)
-    built = copied(logged, root, way).value
+    built = copied(logged, root, way, scene.kind.outputs).value
     assert isinstance(built, Logged), built
     shutil.copytree(index, indexes / "after")
     for operation in built.operations:
@@ -88,7 +100,6 @@ def losses(scene: Scene, lay: str, way: Way, seed: int, states: int) -> Lost:
     remove(root)
     stood: Counter[str] = Counter()
     wrong: list[str] = []
-    absent = ("absent",) if lay == "from nothing" or way != "exchange" else ()
     for _ in range(states):
         last = _last(built, drawn)
         choice, knows = drawn.choice(CHOICES), drawn.choice(("", "before", "after"))
@@ -97,8 +108,8 @@ def losses(scene: Scene, lay: str, way: Way, seed: int, states: int) -> Lost:
             shutil.copytree(indexes / knows, index)
         found = scene.state(root)
         stood.update(found.values())
-        bad = scene.wrong(root, "old", "new", *absent)
-        lost = [name for name in OUTPUTS if last + 1 >= built.said[name] and found[name] != "new"]
+        bad = scene.wrong(root, "old", "new", lacking=scene.lacking(lay, way))
+        lost = [name for name in scene.kind.outputs if last + 1 >= built.said[name] and found[name] != "new"]
         if (
             last + 1 >= built.said["all"]
             and (root / "Modelfile.lock").read_bytes() != (scene.place / "new" / "Modelfile.lock").read_bytes()

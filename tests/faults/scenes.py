@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from modelbuild.cache import stattable
 from modelbuild.cli import main
 from modelbuild.files import operations
 from modelbuild.usecases import stamp
+from modelbuild.usecases.placing import receipt_path
 from tests.support.checkpoints import random_tensors, write_model
 from tests.support.projects import DIAMOND
 
@@ -53,6 +54,28 @@ class Ran:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is built.
+
+    Args:
+        outputs: what stands below `out` then.
+        old: the Modelfile before the edit.
+        new: the Modelfile after it.
+        sources: writes models of so many layers below a directory.
+        files: the outputs that are files before and after: a file takes the place of a file in one rename, whatever the way.
+        codes: how a build may end for which there is too little room.
+
+    """
+
+    outputs: Sequence[str]
+    old: str
+    new: str
+    sources: Callable[[Path, int], None]
+    files: Sequence[str] = ()
+    codes: Sequence[int] = (0, 6)
+
+
+@dataclass(frozen=True)
 class Scene:
     """Where a build is to be tried, and what comes of it when nothing happens.
 
@@ -60,30 +83,41 @@ class Scene:
         place: holds the sources and, for each try, a project.
         old: the outputs before the edit.
         new: the outputs after it.
+        kind: what they are.
 
     """
 
     place: Path
     old: Mapping[str, Hashes]
     new: Mapping[str, Hashes]
+    kind: Kind
 
     def state(self, root: Path) -> dict[str, str]:
         """Say of each output what stands at its name: old, new, absent, or what is wrong."""
         found = {}
-        for name in OUTPUTS:
+        for name in self.kind.outputs:
             now = contents(root / "out" / name)
             known = {"old": self.old[name], "new": self.new[name], "absent": {}}
             found[name] = next((word for word, expected in known.items() if now == expected), f"bad: {sorted(now)}")
         return found
 
-    def wrong(self, root: Path, *allowed: str) -> str:
-        """Return what is wrong with the outputs, "" where each is one of the `allowed`."""
+    def wrong(self, root: Path, *allowed: str, lacking: Sequence[str] = ()) -> str:
+        """Return what is wrong with the outputs, "" where each is one of the `allowed`, or not there and one of the `lacking`."""
         state = self.state(root)
-        return "" if all(word in allowed for word in state.values()) else f"{state}, not {allowed}"
+        good = all(word in allowed or (word == "absent" and name in lacking) for name, word in state.items())
+        return "" if good else f"{state}, not {allowed}"
+
+    def lacking(self, lay: str, way: Way) -> Sequence[str]:
+        """Return the outputs that may be missing when a build ends early."""
+        if lay == "from nothing":
+            return self.kind.outputs
+        return () if way == "exchange" else [name for name in self.kind.outputs if name not in self.kind.files]
 
 
 def contents(directory: Path) -> Hashes:
-    """Read an output; {} where there is none."""
+    """Read an output, of a file by itself as that of the name ""; {} where there is none."""
+    if directory.is_file():
+        return {"": directory.read_bytes()}
     if not directory.is_dir():
         return {}
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
@@ -103,7 +137,7 @@ def program(root: Path, *arguments: str) -> Ran:
 def build(root: Path, way: Way = "exchange", jobs: int = 1) -> Ran:
     """Build a project."""
     go(way)
-    return program(root, "build", "-j", str(jobs))
+    return program(root, "build", "--no-check", "-j", str(jobs))
 
 
 def go(way: Way) -> None:
@@ -129,25 +163,6 @@ def open_project(root: Path, text: str) -> None:
         assert program(root, "lock").code == 0
 
 
-def old_project(root: Path) -> None:
-    """Build the old outputs and edit the Modelfile."""
-    open_project(root, OLD)
-    ran = build(root)
-    assert ran.code == 0, ran
-    (root / "Modelfile.toml").write_text(NEW)
-
-
-def new_project(root: Path) -> None:
-    """Write the edited Modelfile where nothing was built."""
-    open_project(root, NEW)
-
-
-def trust_young_files() -> None:
-    """Let files be trusted that are younger than two seconds: nothing changes the sources here."""
-    stattable.RACY_NS = 0
-    stamp._RACY_NS = 0
-
-
 def make_sources(place: Path, layers: int = 3) -> None:
     """Write a family of three."""
     base = random_tensors(0, layers)
@@ -156,33 +171,59 @@ def make_sources(place: Path, layers: int = 3) -> None:
         write_model(place / "sources" / name, random_tensors(seed, layers, near=base))
 
 
-def warm_up(place: Path) -> None:
+MERGES = Kind(OUTPUTS, OLD, NEW, make_sources)
+"""Two targets, one of which is not kept and of several files."""
+
+
+def old_project(root: Path, kind: Kind = MERGES) -> None:
+    """Build the old outputs and edit the Modelfile."""
+    open_project(root, kind.old)
+    ran = build(root)
+    assert ran.code == 0, ran
+    (root / "Modelfile.toml").write_text(kind.new)
+
+
+def new_project(root: Path, kind: Kind = MERGES) -> None:
+    """Write the edited Modelfile where nothing was built."""
+    open_project(root, kind.new)
+
+
+def trust_young_files() -> None:
+    """Let files be trusted that are younger than two seconds: nothing changes the sources here."""
+    stattable.RACY_NS = 0
+    stamp._RACY_NS = 0
+
+
+def warm_up(place: Path, kind: Kind = MERGES) -> None:
     """Import and compile what builds need."""
     trust_young_files()
-    make_sources(place)
-    old_project(place / "warm")
+    kind.sources(place, 3)
+    old_project(place / "warm", kind)
     for arguments in (("build",), ("build", "-n"), ("cache", "verify"), ("cache", "gc"), ("verify",), ("status",)):
         program(place / "warm", *arguments)
 
 
-def prepared(place: Path, layers: int = 3) -> Scene:
+def prepared(place: Path, layers: int = 3, kind: Kind = MERGES) -> Scene:
     """Write the sources, and build old and new outputs with nothing in the way."""
-    make_sources(place, layers)
+    kind.sources(place, layers)
     outputs = []
-    for name, text in (("old", OLD), ("new", NEW)):
+    for name, text in (("old", kind.old), ("new", kind.new)):
         open_project(place / name, text)
         ran = build(place / name)
         assert ran.code == 0, ran
-        outputs.append({output: contents(place / name / "out" / output) for output in OUTPUTS})
-    return Scene(place, *outputs)
+        outputs.append({output: contents(place / name / "out" / output) for output in kind.outputs})
+    return Scene(place, *outputs, kind)
 
 
-def strays(root: Path) -> list[str]:
+def strays(root: Path, outputs: Sequence[str] = OUTPUTS) -> list[str]:
     """Return what stands in a project that no build that ended well leaves there."""
     expected = {"Modelfile.toml", "Modelfile.lock", "cache", "out"}
     found = [path for path in root.iterdir() if path.name not in expected]
     out = root / "out"
-    found += [path for path in out.iterdir() if path.name.removesuffix(".environment.json") not in OUTPUTS] if out.is_dir() else []
+    beside = {f"{name}.environment.json" for name in outputs} | {
+        receipt_path(out / name).name for name in outputs if (out / name).is_file()
+    }
+    found += [path for path in out.iterdir() if path.name not in {*outputs, *beside}] if out.is_dir() else []
     cache = root / "cache"
     known = {"packs", "index", "staging", "stamps", "CACHEDIR.TAG", ".gitignore"}
     found += [path for path in cache.iterdir() if path.name not in known] if cache.is_dir() else []
@@ -191,11 +232,12 @@ def strays(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in found)
 
 
-def age(root: Path) -> None:
+def age(root: Path, outputs: Sequence[str] = OUTPUTS) -> None:
     """Let what a killed build left be two hours old, so that nobody takes it for that of one that runs."""
     then = time.time() - 7200
-    for name in strays(root):
-        os.utime(root / name, (then, then), follow_symlinks=False)
+    for name in strays(root, outputs):
+        for path in (root / name, *(root / name).rglob("*")):
+            os.utime(path, (then, then), follow_symlinks=False)
 
 
 def snapshot(root: Path) -> dict[str, int]:

@@ -18,7 +18,7 @@ def test_whatever_fails_is_told_with_its_exit_code_and_the_output_is_whole(warm:
     """Exit 6 with the old output or, where it failed later, the new one; or exit 0 with the new one, where it could be done without."""
     jobs = []
     for lay, way in CASES[: amount("errors") or None]:
-        total = len(warm.call(kills.count, scene.place, lay, way))
+        total = len(warm.call(kills.count, scene, lay, way))
         for at, name in enumerate(CODES):
             for sticky in (False, True)[amount("errors") == 1 :]:
                 points = sample(total, amount("errors"), offset=(2 * at + sticky) * total // (2 * len(CODES)))

@@ -43,7 +43,7 @@ def test_whatever_operation_is_the_last_the_output_is_whole_and_the_next_build_e
     warm: Warm, scene: Scene, tell: Tell, amount: Amounts, lay: str, way: str
 ):
     """At the last of them too; in the long form at all."""
-    total = len(warm.call(kills.count, scene.place, lay, way))
+    total = len(warm.call(kills.count, scene, lay, way))
     points = sample(total, amount("kills"))
 
     found = judged(warm.run([(kills.at, (scene, lay, way, (point,))) for point in points], width=2))
@@ -54,7 +54,7 @@ def test_whatever_operation_is_the_last_the_output_is_whole_and_the_next_build_e
 
 def test_a_write_that_was_cut_short_by_a_kill_is_no_write(warm: Warm, scene: Scene, tell: Tell, amount: Amounts):
     """Half of the bytes of every write are in the file."""
-    kinds = warm.call(kills.count, scene.place, "over an old output", "copies")
+    kinds = warm.call(kills.count, scene, "over an old output", "copies")
     writes = [number for number, kind in enumerate(kinds) if kind in {"write", "append"}]
     points = [writes[i] for i in sample(len(writes), amount("torn"))]
 
@@ -66,7 +66,7 @@ def test_a_write_that_was_cut_short_by_a_kill_is_no_write(warm: Warm, scene: Sce
 def test_a_kill_while_a_kill_is_recovered_from_is_recovered_from(warm: Warm, scene: Scene, tell: Tell, amount: Amounts):
     """Pairs of operations, and a third build that ends."""
     drawn = random.Random(seed(1))
-    total = len(warm.call(kills.count, scene.place, "over an old output", "exchange"))
+    total = len(warm.call(kills.count, scene, "over an old output", "exchange"))
     ways = ["exchange", "two renames"]
     pairs = [(drawn.choice(ways), (drawn.randrange(total), drawn.randrange(total))) for _ in range(amount("pairs"))]
 

@@ -9,7 +9,10 @@ import pytest
 
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.usecases import preflight
+from tests.exports.models import MODELFILE, write_project
 from tests.support.projects import Project
+
+ROUNDED = 'default = ["release", "rounded"]\n{}[export.rounded]\nof = "release"\nformat = "gguf"\ntype = "q8_0"\n'
 
 
 def refused(project: Project) -> ModelbuildError:
@@ -79,3 +82,44 @@ def test_a_file_where_the_cache_is_to_be_is_told(diamond: Project):
     (diamond.root / "cache").write_text("mine")
 
     assert f"`{diamond.root}/cache` is no directory" == refused(diamond).problems[0].what
+
+
+@pytest.fixture
+def exporting(project: Project) -> Project:
+    """A project with an export of a known size."""
+    pytest.importorskip("gguf")
+    write_project(project, "")
+    project.write(ROUNDED.format(MODELFILE))
+    return project
+
+
+def test_room_for_exports_that_are_not_there_is_asked_for_with_all_the_rest(exporting: Project, monkeypatch: pytest.MonkeyPatch):
+    """One byte less than packs and export need together is too little; as many are enough."""
+    monkeypatch.setattr(preflight, "free_space", lambda path: 0)
+    needed = []
+    monkeypatch.setattr(preflight, "human_bytes", lambda nbytes: needed.append(nbytes) or "")
+    refused(exporting)
+    monkeypatch.setattr(preflight, "free_space", lambda path: needed[0] - 1)
+    refused(exporting)
+    monkeypatch.setattr(preflight, "free_space", lambda path: needed[0])
+
+    outcome = exporting.build(no_check=True)
+
+    assert ["built", "built"] == [target.state for target in outcome.targets]
+    export = (exporting.root / "out/rounded.gguf").stat().st_size
+    assert needed[0] == export + sum(path.stat().st_size for path in (exporting.root / "cache" / "packs").glob("*.safetensors"))
+
+
+def test_an_export_that_changes_is_refused_before_its_own_work(exporting: Project, monkeypatch: pytest.MonkeyPatch):
+    """That it would change was not certain before; the old one stands, and nothing beside it."""
+    exporting.build(no_check=True)
+    before = (exporting.root / "out/rounded.gguf").read_bytes()
+    exporting.edit("q8_0", "q5_1")
+    monkeypatch.setattr(preflight, "free_space", lambda path: 1000)
+
+    outcome = exporting.build(no_check=True)
+
+    assert Exit.LOCAL_IO == outcome.exit_code
+    assert ["there is too little space for this build"] == [problem.what for problem in outcome.problems]
+    assert before == (exporting.root / "out/rounded.gguf").read_bytes()
+    assert ["release", "rounded.gguf"] == sorted(path.name for path in (exporting.root / "out").iterdir())

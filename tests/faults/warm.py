@@ -43,9 +43,9 @@ class Ended:
 class Warm:
     """The process, seen from a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "merges") -> None:
         """Start it; it is ready when it answers."""
-        command = [sys.executable, "-c", "from tests.faults.warm import main; main()"]
+        command = [sys.executable, "-c", f"from tests.faults.warm import main; main({kind!r})"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def run(self, jobs: Sequence[Job], width: int = 1) -> list[Ended]:
@@ -153,14 +153,16 @@ def _reap(running: dict[int, tuple[int, IO[bytes]]], ended: dict[int, Ended]) ->
     ended[number] = _ended(status, result)
 
 
-def main() -> None:
-    """Warm up with a build, then do what comes."""
+def main(kind: str) -> None:
+    """Warm up with a build of merges, or of exports, then do what comes."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what builds print is no answer
-    from tests.faults.scenes import warm_up
+    from tests.faults.exports import EXPORTS, know_linear_layers
+    from tests.faults.scenes import MERGES, warm_up
 
+    know_linear_layers()
     with tempfile.TemporaryDirectory() as place:
-        warm_up(Path(place))
+        warm_up(Path(place), EXPORTS if kind == "exports" else MERGES)
     gc.collect()
     gc.freeze()
     while True:

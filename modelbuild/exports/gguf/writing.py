@@ -18,7 +18,7 @@ from modelbuild import files
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.exports.gguf.layout import FACTORS, Entry, Layout, lay_out
 from modelbuild.exports.gguf.metadata import frequency_factors
-from modelbuild.exports.subject import Standing, Subject
+from modelbuild.exports.subject import Foreseen, Standing, Subject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,9 +34,10 @@ _WIDE = 8192
 """Numbers of a row that `quantize` is given: blocks follow each other, whatever the rows, and it is slow with short ones."""
 
 
-def check(subject: Subject, export: Export) -> tuple[str, ...]:
-    """Refuse what cannot be written, before any work; return what is to be said of the rest."""
-    return lay_out(subject, export, "0" * 64).warnings
+def foresee(subject: Subject, export: Export) -> Foreseen:
+    """Refuse what cannot be written, before any work; return what can be told of the rest."""
+    layout = lay_out(subject, export, "0" * 64)
+    return Foreseen(layout.size, layout.warnings)
 
 
 def write(standing: Standing, export: Export, root: str, path: Path, jobs: int) -> None:
