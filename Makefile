@@ -31,7 +31,7 @@ test: install  ## the everyday suite, a few minutes on two cores
 	$(BIN)/python -m pytest -n auto
 
 test-slow: install  ## what takes longer: transformers and lm-eval as judges, installs, long runs
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,eval,search]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,eval,search,torchao]'
 	$(BIN)/python -m pytest -n auto -m 'slow and not gpu and not parity'
 
 fuzz: install  ## bad input by the ten thousand, and 100 random graphs: FUZZ_SEED, FUZZ_KINDS, FUZZ_HEADERS and the like, GRAPHS say otherwise
