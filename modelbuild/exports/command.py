@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -64,28 +66,33 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
     if words[0] == "python":
         words[0] = sys.executable
     last: deque[str] = deque(maxlen=_TOLD)
+    process: subprocess.Popen[str] | None = None
     try:
-        with subprocess.Popen(  # noqa: S603 - the Modelfile names it, and no shell reads it
-            words,
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as process:
-            assert process.stdout is not None
-            try:
-                last.extend(process.stdout)
-                process.wait()
-            except BaseException:
-                _end(process)
-                raise
+        with _whole():
+            process = subprocess.Popen(  # noqa: S603 - the Modelfile names it, and no shell reads it
+                words,
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        assert process.stdout is not None
+        last.extend(process.stdout)
+        process.wait()
     except OSError as error:
         facts = (f"the system says: {error.strerror}",)
         hint = "install it, or correct `converter`"
         raise ModelbuildError(Problem(f"the converter `{plain(words[0])}` does not run", facts=facts, hint=hint)) from None
+    except BaseException:
+        if process is not None:
+            _end(process)
+        raise
+    finally:
+        if process is not None and process.stdout is not None:
+            process.stdout.close()
     if process.returncode or not os.path.lexists(path):
         what = f"ended with {process.returncode}" if process.returncode else 'left nothing at "{out}"'
         said = tuple(plain(line.rstrip(), 200) for line in last)
@@ -102,6 +109,26 @@ def _end(process: subprocess.Popen[str]) -> None:
                 process.wait(_GRACE)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Let what would end this program wait until a block is left: a program that is just being started could not be ended with it."""
+    came: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+        for number in handlers:
+            signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def secure(export: Export, path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,6 +187,27 @@ def test_a_converter_may_leave_a_directory_that_is_replaced_as_a_whole(exported:
     exported.build("copy")
 
     assert ["modelbuild.json", "two"] == sorted(path.name for path in (exported.root / "out/copy").iterdir())
+
+
+def test_ctrl_c_while_a_converter_is_being_started_ends_it_too(exported: Project, monkeypatch: pytest.MonkeyPatch):
+    """It waits until it is known what there is to end."""
+    started: list[subprocess.Popen[str]] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    exported.build("release")
+    (exported.root / "convert.py").write_text("import time\ntime.sleep(300)\n")
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        exported.build("copy", no_check=True)
+
+    assert [-signal.SIGTERM] == [process.returncode for process in started]
+    assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
 
 
 def test_links_out_of_what_a_converter_leaves_are_refused(exported: Project):
