@@ -164,11 +164,9 @@ x: 3 variants
     )
 
 
-ALIKE = """\
-[source]
-base.from = "base"
-code.from = "code"
-math.from = "math"
+ALIKE = (
+    SWEPT[: SWEPT.index("[merge")]
+    + """\
 [merge.skills]
 method = "ties"
 base = "base"
@@ -180,6 +178,7 @@ t = [{ filter = "self_attn", value = 0.3 }, { value = 0.5 }]
 [merge.x.matrix]
 "t[0].value" = [0.1, 0.2, 0.3]
 """
+)
 ATTENTION, ALL = 12, 30
 """Tensors of a model of three layers: of its attention, and in all."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ from tests.faults.warm import Warm
 Tell = Callable[[str], None]
 
 
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """Make a directory on a file system in memory, where there is one, that goes afterwards."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
+        yield Path(place)
+
+
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
     """A process that has everything imported."""
@@ -28,9 +37,8 @@ def warm() -> Iterator[Warm]:
 @pytest.fixture(scope="session")
 def scene(warm: Warm) -> Iterator[Scene]:
     """A scene on a file system in memory, where there is one: what is synced there costs nothing, and is the same to the program."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        yield warm.call(scenes.prepared, Path(place))
+    with in_memory() as place:
+        yield warm.call(scenes.prepared, place)
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +53,8 @@ def exporting() -> Iterator[Warm]:
 @pytest.fixture(scope="session")
 def exported(exporting: Warm) -> Iterator[Scene]:
     """A scene of exports, in memory too."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        yield exporting.call(scenes.prepared, Path(place), 1, EXPORTS)
+    with in_memory() as place:
+        yield exporting.call(scenes.prepared, place, 1, EXPORTS)
 
 
 @pytest.fixture(params=[0, pytest.param(1, marks=pytest.mark.slow)], ids=["short", "longer"])
