@@ -43,7 +43,7 @@ def _side_by_side(found: Checked, look: Look) -> list[str]:
     for one in found.results:
         word, _ = _WORDS[one.verdict.state]
         score = shown(one.verdict.score) if isfinite(one.verdict.score) else ""
-        columns.setdefault(one.target, {})[one.check] = f"{score} {word}" if score and one in found.failed else score or word
+        columns.setdefault(one.target, {})[one.check] = f"{score} {word}" if score and one.verdict.state == "failed" else score or word
     points = [variants.At(name, point) for name, point in found.points.items()]
     return [variants.sweep(name, group, columns, look) for name, group in variants.sweeps(points)]
 
