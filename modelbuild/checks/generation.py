@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.checks.loading import Loaded, quiet, told_of
+from modelbuild.checks.loading import Loaded, told_of
 from modelbuild.checks.measured import Answer, Measured
 from modelbuild.names import plain
+from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
     from modelbuild.modelfile.evaluation import Generation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +12,11 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.checks.loading import Loaded, quiet, told_of
+from modelbuild.checks.loading import Loaded, told_of
 from modelbuild.checks.measured import Measured, Part, part_of
 from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.names import plain
+from modelbuild.quiet import quiet
 from modelbuild.reading import YAML, read_small
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def running_code(tasks: Sequence[str], root: Path) -> tuple[str, ...]:
     found = [task for task in tasks if is_file(task) and _runs_code(root / task, root)]
     if not named:
         return tuple(found)
-    with told_of("lm-eval"), _on_standard_error():
+    with quiet(), told_of("lm-eval"), contextlib.redirect_stdout(sys.stderr):
         from lm_eval.tasks import TaskManager
 
         index: Mapping[str, Any] = TaskManager().task_index
@@ -164,7 +164,7 @@ def evaluate(loaded: Loaded, how: Harness, root: Path, dtype: str) -> Measured:
     before = {name: os.environ.get(name) for name in allowed}
     os.environ.update(allowed)
     try:
-        with quiet(), told_of(loaded.subject.name), contextlib.chdir(root), _on_standard_error():
+        with quiet(), told_of(loaded.subject.name), contextlib.chdir(root), contextlib.redirect_stdout(sys.stderr):
             from lm_eval import simple_evaluate
             from lm_eval.models.huggingface import HFLM
             from lm_eval.tasks import TaskManager
@@ -213,16 +213,3 @@ def _part(value: float, error: object, samples: Sequence[Mapping[str, Any]], nam
             return part
     known = isinstance(error, int | float) and isfinite(error)
     return Part(value, error=float(error) if known and isinstance(error, int | float) else nan)
-
-
-@contextlib.contextmanager
-def _on_standard_error() -> Iterator[None]:
-    """Let lm-eval say what it says where talk goes, and only what is wrong."""
-    logger = logging.getLogger("lm_eval")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logger.setLevel(before)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelbuild.checkpoint.dtypes import TORCH_NAMES
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import plain
+from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import device
@@ -158,21 +159,3 @@ def told_of(name: str) -> Iterator[None]:
         fact = plain(" ".join(f"{type(error).__name__}: {error}".split()), 400)
         hint = "`modelbuild test --check loads` says whether transformers takes it at all"
         raise ModelbuildError(Problem(f"`{name}` cannot be measured", facts=(fact,), hint=hint), Exit.ACTION_FAILED) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars and giving advice."""
-    from logging import ERROR
-
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(ERROR)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from math import log
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.checks.loading import Loaded, position_limit, quiet, told_of
+from modelbuild.checks.loading import Loaded, position_limit, told_of
 from modelbuild.checks.measured import Measured, Part, part_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor

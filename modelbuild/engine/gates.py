@@ -20,6 +20,7 @@ from modelbuild.engine.budget import available
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import human_bytes, plain
 from modelbuild.plan.mixture import Prompted
+from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
     from modelbuild.engine.steps import Held
@@ -114,6 +115,7 @@ def _refuse_too_large(prompted: Prompted, inputs: Sequence[Held]) -> None:
         raise ModelbuildError(problem, Exit.LOCAL_IO)
 
 
+@quiet()
 def _base(prompted: Prompted, inputs: Sequence[Held]) -> tuple[Any, Any]:
     """Load the base into memory, in float32: the model, and its layers."""
     import torch

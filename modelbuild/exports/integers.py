@@ -18,6 +18,7 @@ from modelbuild.exports.checkpoint import index
 from modelbuild.exports.linear import linear_weights
 from modelbuild.exports.rounding import Stored
 from modelbuild.exports.subject import INDEX, Foreseen, Standing, Subject
+from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ def foresee(subject: Subject) -> Foreseen:
     return Foreseen(sum(nbytes("I8" if name in linear else dtype, shape) for name, (dtype, shape) in subject.tensors.items()))
 
 
+@quiet()
 def write(standing: Standing, path: Path) -> None:
     """Write a model with weights of 8-bit integers into a new directory, synced.
 

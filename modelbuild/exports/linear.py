@@ -8,6 +8,7 @@ from typing import Any
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.exports.subject import Subject, Unexportable
 from modelbuild.names import natural
+from modelbuild.quiet import quiet
 
 WEIGHT = ".weight"
 _HEADS = ("lm_head", "embed_out", "output")
@@ -53,6 +54,7 @@ def _matrices(subject: Subject) -> list[str]:
     return [name for name, (dtype, shape) in stored if len(shape) == 2 and dtype in ARITHMETIC and name.endswith(WEIGHT)]
 
 
+@quiet()
 def _modules(config: Mapping[str, Any]) -> frozenset[str]:
     """Return the names of a model's linear layers."""
     import torch
