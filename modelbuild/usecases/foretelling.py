@@ -17,6 +17,7 @@ from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
+from modelbuild.names import human_bytes
 from modelbuild.plan import Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh, Pending
 from modelbuild.usecases import silent
@@ -123,7 +124,8 @@ class Forecast:
         """Return the forecast, its seconds and memory as estimates."""
         targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.computed)
         total, run = len(self.plan.actions), len(self.computed)
-        left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
+        kept, left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
+        spared = (f"{kept} finished tensors ({human_bytes(left)}) of an interrupted build are kept: those that fit are not merged again",)
         read = sum(ref.nbytes for ref in self.read) + left
         fresh = all(target.state == "fresh" for target in targets) and not run and not read
         known = 0.0 if fresh else self.lasting()
@@ -135,7 +137,7 @@ class Forecast:
             Bytes(read, self.written, self.linked),
             time.perf_counter() - started + seconds,
             self.memory(),
-            (*self.plan.graph.notes, *self.plan.warnings),
+            (*(spared if left and run else ()), *self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
             past_builds=0 if known is None else len(self.pace.builds),
         )

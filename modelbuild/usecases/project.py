@@ -12,6 +12,7 @@ from pathlib import Path
 from modelbuild import lockfile
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
+from modelbuild.cache.salvage import left_over
 from modelbuild.cache.timings import Timings
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
@@ -129,7 +130,7 @@ class Project:
         """Bring the cache within `max_size`; the packs of the build in hand stay, and count as used."""
         cache.packs.touch(pack for pack in keep if cache.packs.has(pack))
         limit = self.modelfile.cache.max_size or default_max_size(cache)
-        if cache.packs.total_size() > limit:
+        if cache.packs.total_size() + left_over(cache.directory)[1] > limit:
             cache.collect(limit, keep)
 
     def checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:

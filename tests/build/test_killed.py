@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,6 +51,25 @@ def test_what_a_killed_build_finished_is_not_computed_again(diamond: Project, tm
     assert -signal.SIGKILL == killed.returncode
     assert LIVE - finished == outcome.actions.run
     assert clean.hashes() == diamond.hashes()
+    assert [] == list((diamond.root / "cache" / "staging").iterdir())
+
+
+def test_what_a_killed_build_finished_waits_for_a_build_that_wants_it(diamond: Project):
+    """Killed after 25 of 36, then another recipe is built to its end, then the first one again."""
+    subprocess.run([sys.executable, "-c", KILLED, str(diamond.where.file), "25"], check=False)
+    diamond.edit('"code", density = 0.5', '"code", density = 0.3')
+    diamond.edit('"code", density = 0.6', '"code", density = 0.7')
+    other = diamond.build()
+    diamond.write(DIAMOND)
+
+    foretold = use_cases.forecast(diamond.where)
+    outcome = diamond.build()
+
+    assert (LIVE, LIVE - 25) == (other.actions.run, outcome.actions.run)
+    assert not foretold.exact
+    assert re.fullmatch(
+        r"25 finished tensors \([\d.]+ kB\) of an interrupted build are kept: those that fit are not merged again", foretold.warnings[0]
+    )
     assert [] == list((diamond.root / "cache" / "staging").iterdir())
 
 
