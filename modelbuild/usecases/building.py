@@ -12,7 +12,6 @@ from modelbuild.usecases.where import Where, cache_setting
 
 if TYPE_CHECKING:
     from modelbuild.events import Report
-    from modelbuild.plan import Plan
 
 
 def build(where: Where, targets: tuple[str, ...], options: Options, report: Report) -> Outcome:
@@ -30,7 +29,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     from modelbuild.usecases.delivering import Delivery
     from modelbuild.usecases.fetching import bring
     from modelbuild.usecases.locking import Keeper
-    from modelbuild.usecases.project import Project
+    from modelbuild.usecases.project import Project, tell_of
     from modelbuild.usecases.recording import Asked, record
     from modelbuild.usecases.run import Run
     from modelbuild.usecases.timing import Clock
@@ -38,7 +37,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
-    _say(plan, report)
+    tell_of(plan, report)
     cache = project.cache()
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
@@ -68,13 +67,3 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         sources.close()
         cache.close()
     return outcome
-
-
-def _say(plan: Plan, report: Report) -> None:
-    """Tell what a plan has to say."""
-    from modelbuild.events import Noted, Warned
-
-    for note in plan.graph.notes:
-        report(Noted(note))
-    for warning in plan.warnings:
-        report(Warned(warning))

@@ -16,6 +16,7 @@ from modelbuild.cache.salvage import left_over
 from modelbuild.cache.timings import Timings
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.events import Noted, Report, Warned
 from modelbuild.graph import Graph, bind, select
 from modelbuild.graph.targets import meant
 from modelbuild.lockfile import Lock
@@ -185,6 +186,14 @@ class Project:
 
         folder = converted(source.name, directory, self.cache_directory)
         return replace(read_checkpoint(source.name, folder), origins=pickles(directory))
+
+
+def tell_of(plan: Plan, report: Report) -> None:
+    """Report a plan's notes and warnings."""
+    for note in plan.graph.notes:
+        report(Noted(note))
+    for warning in plan.warnings:
+        report(Warned(warning))
 
 
 @contextmanager

@@ -60,6 +60,7 @@ def test_what_a_killed_build_finished_waits_for_a_build_that_wants_it(diamond: P
     diamond.edit('"code", density = 0.5', '"code", density = 0.3')
     diamond.edit('"code", density = 0.6', '"code", density = 0.7')
     other = diamond.build()
+    assert () == use_cases.forecast(diamond.where).warnings
     diamond.write(DIAMOND)
 
     foretold = use_cases.forecast(diamond.where)
@@ -68,7 +69,7 @@ def test_what_a_killed_build_finished_waits_for_a_build_that_wants_it(diamond: P
     assert (LIVE, LIVE - 25) == (other.actions.run, outcome.actions.run)
     assert not foretold.exact
     assert re.fullmatch(
-        r"25 finished tensors \([\d.]+ kB\) of an interrupted build are kept: those that fit are not merged again", foretold.warnings[0]
+        r"finished tensors kept of an interrupted build: 25 \([\d.]+ kB\); those that fit are not merged again", foretold.warnings[0]
     )
     assert [] == list((diamond.root / "cache" / "staging").iterdir())
 
