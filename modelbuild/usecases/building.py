@@ -23,20 +23,22 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
-    from modelbuild.cache.hashes import FileHashes
-    from modelbuild.engine.sources import SourceFiles
     from modelbuild.events import Noted, timed
-    from modelbuild.usecases.delivering import Delivery
-    from modelbuild.usecases.fetching import bring
-    from modelbuild.usecases.locking import Keeper
     from modelbuild.usecases.project import Project, tell_of
-    from modelbuild.usecases.recording import Asked, record
-    from modelbuild.usecases.run import Run
-    from modelbuild.usecases.timing import Clock
 
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
+    # What computes is imported when there is something to be computed: a mistake is told before.
+    from modelbuild.cache.hashes import FileHashes
+    from modelbuild.engine.sources import SourceFiles
+    from modelbuild.usecases.delivering import Delivery
+    from modelbuild.usecases.fetching import bring
+    from modelbuild.usecases.locking import Keeper
+    from modelbuild.usecases.recording import Asked, record
+    from modelbuild.usecases.run import Run
+    from modelbuild.usecases.timing import Clock
+
     tell_of(plan, report)
     cache = project.cache()
     sources = SourceFiles(cache)
