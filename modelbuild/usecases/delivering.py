@@ -6,10 +6,11 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blake3 import blake3
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import Cache
@@ -34,8 +35,7 @@ from modelbuild.usecases.placing import place, refuse_foreign_export
 from modelbuild.usecases.project import Project
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a stamp has to know of exports.
 
     Args:

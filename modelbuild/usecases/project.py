@@ -6,8 +6,10 @@ import gc
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import lockfile
 from modelbuild.cache import Cache
@@ -30,8 +32,7 @@ from modelbuild.usecases.soups import refuse_unchosen, with_soups
 from modelbuild.usecases.where import Where, modelfile_at
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True, dict=True):
     """A Modelfile read and bound."""
 
     where: Where

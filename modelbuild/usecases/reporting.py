@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures
@@ -29,8 +30,7 @@ from modelbuild.usecases.recorded import Recorded, recorded
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class TensorReport:
+class TensorReport(Struct, frozen=True):
     """One tensor of a merge.
 
     Args:
@@ -61,8 +61,7 @@ class TensorReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class MergeReport:
+class MergeReport(Struct, frozen=True):
     """A merge of the graph, tensor by tensor; the parameters of each input are in the order of `inputs`."""
 
     name: str
@@ -71,8 +70,7 @@ class MergeReport:
     tensors: tuple[TensorReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReport:
+class SourceReport(Struct, frozen=True):
     """Where a source comes from.
 
     Args:
@@ -91,8 +89,7 @@ class SourceReport:
     licence: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReportView:
+class ReportView(Struct, frozen=True):
     """A target and all that it rests on.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from modelbuild.checks.loading import Subject
 from modelbuild.checks.measures import Measure
@@ -26,8 +27,7 @@ ALWAYS: tuple[Literal["loads", "finite"], ...] = ("loads", "finite")
 """The checks that every target has, unless the Modelfile declares one of that kind itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a check says of a target."""
 
     target: str
@@ -37,8 +37,7 @@ class Result:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A run of checks.
 
     Args:
