@@ -18,7 +18,7 @@ from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
 from modelbuild.plan import Leaf, Plan, Ref, Target
-from modelbuild.stale import Fresh, Pending
+from modelbuild.stale import Pending
 from modelbuild.usecases import silent
 from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
@@ -94,10 +94,7 @@ class Forecast:
 
     def digest(self, ref: Ref) -> str:
         """Return a tensor's digest if it is known without computing, else ""."""
-        if isinstance(ref, Leaf):
-            return self.sources.known(ref)
-        judgement = self.judged.judgements[ref]
-        return judgement.digest if isinstance(judgement, Fresh) else ""
+        return self.judged.digest(ref, self.sources)
 
     def target(self, target: Target) -> BuiltTarget:
         """Forecast one target, and count what its files cost."""
