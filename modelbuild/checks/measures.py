@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.checks import harness, weights
-from modelbuild.checks.command import command
+from modelbuild.checks.command import command, own_files
 from modelbuild.checks.generation import generate
 from modelbuild.checks.loading import Loaded, Subject
 from modelbuild.checks.measured import Measured
@@ -22,7 +22,7 @@ from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.modelfile.evaluation import Check, Command, Generation, Harness, Prediction
 from modelbuild.names import plain
 
-REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 1}
+REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 2}
 """Raised by hand where a kind of check gives other results than before."""
 
 _BY_MODEL = ("torch", "transformers", "tokenizers")
@@ -125,6 +125,8 @@ def prepare(check: Check, root: Path, device: str) -> Measure:
                 facts = (f"the command of `{check.name}` depends on it",)
                 raise ModelbuildError(Problem(f"no file is called `{plain(pattern)}`", facts=facts, hint="correct `files`"))
             inputs |= {path.relative_to(root).as_posix(): _digest(path) for path in found}
+        for word, path in own_files(how, root).items():
+            inputs[word.removeprefix("{root}/")] = _digest(path)
     model_free = check.kind in ("loads", "finite", "command")
     return Measure(check, root, tuple(sorted(inputs.items())), device, "" if model_free else _class_of(device), check.name)
 

@@ -97,6 +97,25 @@ def test_bounds_change_no_measurement_and_what_a_command_reads_does(checked: Pro
     assert (1, "passed") == (other.evaluated, states(other)["one sum"])
 
 
+@pytest.mark.parametrize("place", ["{root}/score.py", "link"])
+def test_a_command_whose_own_script_changed_is_run_again(checked: Project, tmp_path: Path, place: str) -> None:
+    """Whether `files` names it or not, and also where it is a link to elsewhere."""
+    script = checked.root / "score.py"
+    if place == "link":
+        script.symlink_to(tmp_path / "elsewhere.py")
+        script, place = tmp_path / "elsewhere.py", "{root}/score.py"
+    script.write_text("import sys; open(sys.argv[1], 'w').write('{\"score\": 1}')")
+    checked.write(MODELFILE + f'[check.own]\nkind = "command"\nof = "one"\nrun = ["python", "{place}", "{{scores}}"]\nmin = 1\n')
+    first, second = run(checked, only=("own",)), run(checked, only=("own",))
+    checked.write((checked.root / "Modelfile.toml").read_text() + 'files = ["score.py"]\n')
+    named = run(checked, only=("own",))
+    script.write_text(script.read_text().replace("1}", "0}"))
+    third = run(checked, only=("own",))
+
+    assert [1, 0, 0, 1] == [one.evaluated for one in (first, second, named, third)]
+    assert ("passed", "failed") == (states(first)["one own"], states(third)["one own"])
+
+
 def test_two_names_of_one_model_are_measured_once(checked: Project) -> None:
     checked.write(MODELFILE + '[merge.same]\nmethod = "passthrough"\ninputs = ["one"]\n')
 
