@@ -107,28 +107,43 @@ def prepare(check: Check, root: Path, device: str) -> Measure:
         ModelbuildError: exit 2 if a file is missing or makes no sense, or lm-eval is not installed.
 
     """
-    inputs: dict[str, str] = {}
     how = check.how
     if isinstance(how, Prediction):
         for text in how.texts:
             read_text(root / text, how.tensors)  # so that what is wrong with it is said before any work
-            inputs[text] = _digest(root / text)
     elif isinstance(how, Harness):
         harness.required()
-        for task in filter(harness.is_file, how.tasks):
-            for name, path in _files_of(root / task, root).items():
-                inputs[f"{task} {name}"] = _digest(path)
-    elif isinstance(how, Command):
-        for pattern in how.files:
-            found = _matching(root, pattern)
-            if not found:
-                facts = (f"the command of `{check.name}` depends on it",)
-                raise ModelbuildError(Problem(f"no file is called `{plain(pattern)}`", facts=facts, hint="correct `files`"))
-            inputs |= {path.relative_to(root).as_posix(): _digest(path) for path in found}
-        for word, path in own_files(how, root).items():
-            inputs[word.removeprefix("{root}/")] = _digest(path)
+    inputs = {name: _digest(path) for name, path in files_read(check, root).items()}
     model_free = check.kind in ("loads", "finite", "command")
     return Measure(check, root, tuple(sorted(inputs.items())), device, "" if model_free else _class_of(device), check.name)
+
+
+def files_read(check: Check, root: Path) -> dict[str, Path]:
+    """Return the files that a check reads, by the names that its key has for them.
+
+    Raises:
+        ModelbuildError: exit 2 if one is missing, or makes no sense.
+
+    """
+    how = check.how
+    match how:
+        case Prediction():
+            return {text: root / text for text in how.texts}
+        case Harness():
+            named = filter(harness.is_file, how.tasks)
+            return {f"{task} {name}": path for task in named for name, path in _files_of(root / task, root).items()}
+        case Command():
+            found = {path.relative_to(root).as_posix(): path for pattern in how.files for path in _named(check, root, pattern)}
+            return found | {word.removeprefix("{root}/"): path for word, path in own_files(how, root).items()}
+    return {}
+
+
+def _named(check: Check, root: Path, pattern: str) -> list[Path]:
+    found = _matching(root, pattern)
+    if not found:
+        facts = (f"the command of `{check.name}` depends on it",)
+        raise ModelbuildError(Problem(f"no file is called `{plain(pattern)}`", facts=facts, hint="correct `files`"))
+    return found
 
 
 def _files_of(task: Path, root: Path) -> dict[str, Path]:

@@ -20,7 +20,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     started = time.perf_counter()
     texts = tuple(map(stamp.read, where.files))
     text, lock, now = b"".join(texts), stamp.read(where.lock), time.time()
-    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
+    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets, unchecked=options.no_check)
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
@@ -47,7 +47,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         with timed(report, "fetch"):
             bring(plan, report)
         keeper.refuse_others()
-        delivery = Delivery(project, plan, cache, targets, options, report)
+        delivery = Delivery(project, plan, cache, sources, targets, options, report)
         delivery.bring_back()
         delivery.refuse()
         clock = Clock(report)
