@@ -200,7 +200,36 @@ one
     assert ["passed", "passed", "failed"] == [one["state"] for one in table["checks"]]
     assert (2.5, 2) == (table["checks"][2]["score"], len(table["checks"][2]["said"]))
     assert ("one", "3", "1") == (suite.get("name"), suite.get("tests"), suite.get("failures"))
-    assert "score 2.5 (2.304 to 2.696)\nnot at most 2" == suite[2][0].text
+    assert ("not at most 2", "score 2.5 (2.304 to 2.696)\nnot at most 2") == (suite[2][0].get("message"), suite[2][0].text)
+    spent = [float(case.get("time", "nan")) for case in suite]
+    assert all(one > 0 for one in spent)
+    assert sum(spent) == pytest.approx(float(suite.get("time", "nan")), abs=0.002)
+
+
+def test_a_report_says_what_a_failure_came_of(checked: Project, program: Program) -> None:
+    """Of a command that fails how it ended, of bounds those that do not hold; and time is what was spent, by who asked first."""
+    checked.write(MODELFILE.replace("test $MODELBUILD_NAME != bad &&", "echo no scale here; exit 3;").replace("0.5 *", "2 *"))
+    for _ in range(2):
+        program("-C", checked.root, "test", "one", "two", "--check", "s*", "--junit", "report.xml")
+    suites = ET.parse(checked.root / "report.xml").getroot()  # noqa: S314 - our own
+    failures = {f"{case.get('classname')} {case.get('name')}": case[0].get("message", "") for case in suites.iter("testcase")}
+
+    assert ["not at least 39,872 = 2 * best(parents)"] * 2 == [failures["one size"], failures["two size"]]
+    assert failures["one sum"].endswith("did not measure `one`: it ended with 3")
+    assert ["0.000", "0.000"] == [case.get("time") for case in suites.iter("testcase") if case.get("name") == "size"]
+    assert "0.000" != suites[0][1].get("time")
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "said"), [("nowhere/r.xml", 2, "there is no directory `{root}/nowhere`"), ("base", 2, "`{root}/base` is a directory")]
+)
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(
+    checked: Project, program: Program, place: str, code: int, said: str
+) -> None:
+    ended = program("-C", checked.root, "test", "one", "--junit", place)
+
+    assert (code, "error: " + said.format(root=checked.root)) == (ended.code, ended.err.splitlines()[0])
+    assert not (checked.root / "out").exists()
 
 
 def test_models_are_compared_with_what_they_were_made_of(checked: Project, program: Program) -> None:
@@ -261,6 +290,7 @@ kind = "perplexityy"
 kind = "command"
 run = "score {modle}"
 min = "best(parents"
+max = "1/0"
 parents = ["bas"]
 [check.f]
 kind = "command"
@@ -292,6 +322,7 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: `kind` must be one of loads, finite, generate, perplexity, lm_eval, command",
         "error: `{modle}` stands for nothing",
         "error: `min` cannot be read",
+        "error: `max` cannot be read",
         "error: no source or merge is called `bas`",
         "error: `run` cannot be split into words",
         "error: `run` is no command",
@@ -299,6 +330,7 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: `stride` is larger than `window`",
         "error: `metric` must be one of perplexity, loss, bits_per_byte",
     ] == [line for line in said if line.startswith("error:")]
+    assert "  --> Modelfile.toml:21:7, at `check.d.max`" in [line.replace(f"{project.root}/", "") for line in said]
     assert {"hint: did you mean `text`?", "hint: did you mean `release`?", "hint: did you mean `model`?", "hint: did you mean `base`?"} <= {
         *said
     }
