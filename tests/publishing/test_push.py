@@ -218,6 +218,29 @@ def test_a_card_that_was_edited_there_stays_until_one_is_given(family: Project, 
     assert b"# Mine" in files_of(hub)["README.md"]
 
 
+def test_a_card_that_is_given_is_read_once_before_any_work(family: Project, hub: Hub, push: Push, tmp_path: Path):
+    """What it must not tell ends the push before anything is built; what becomes of the file meanwhile does not count."""
+    card = tmp_path / "CARD.md"
+    card.write_text(f"# Mine, made in {family.root}\n")
+    error = refused(lambda: push(family, card=card))
+    built = (family.root / "out").exists()
+    card.write_text("# Mine\n")
+
+    told: list[object] = []
+
+    def report(event: object) -> None:
+        card.write_text("# Another\n")
+        told.append(event)
+
+    push(family, report=report, card=card)
+
+    assert (Exit.UNSAFE, False) == (error.exit_code, built)
+    assert b"# Mine\n" == files_of(hub)["README.md"]
+    assert "# Another\n" == card.read_text()
+    said = "the hub says: Warnings while validating metadata in README.md: - empty or missing yaml metadata in repo card"
+    assert Warned(said) in told
+
+
 @pytest.mark.slow
 def test_a_card_without_words_is_replaced(family: Project, hub: Hub, push: Push):
     hub.repository("lab/release").commit({"README.md": b"---\nlicense: mit\n---\n"})
