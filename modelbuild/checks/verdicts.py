@@ -127,11 +127,15 @@ def _held(check: Check, measured: Measured, others: Scores, parents: Sequence[st
 
     scores = [score(name) for name in parents]
     for bound, word in ((check.least, "at least"), (check.most, "at most")):
-        if bound:
+        if bound and bound.of_parents and not parents:
+            yield True, f"{word} {bound.text}: not asked, for it is what others are held against"
+        elif bound:
             limit = bound.value(score, scores, higher_is_better=higher)
             held = measured.value >= limit if word == "at least" else measured.value <= limit
             yield held, f"{'' if held else 'not '}{word} {shown(limit)}" + ("" if bound.is_number else f" = {bound.text}")
-    if check.retention:
+    if check.retention and not parents:
+        yield True, f"{check.retention.text} retained: not asked, for it is what others are held against"
+    elif check.retention:
         wanted = check.retention.value(score, scores, higher_is_better=higher)
         best = max(scores) if higher else min(scores)
         divisor, dividend = (best, measured.value) if higher else (measured.value, best)

@@ -28,7 +28,7 @@ from modelbuild.usecases.locking import Keeper
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
-from modelbuild.usecases.recorded import recorded
+from modelbuild.usecases.recorded import Recorded, recorded
 from modelbuild.usecases.testing import gate
 from modelbuild.usecases.where import Where
 
@@ -168,7 +168,10 @@ class _Pusher:
             plan = self.project.plan((self.target,))
             lock = self.lock(plan)
             parcels = (*([] if self.manner.recipe else self.outputs(plan, lock)), *self.documents(plan, lock))
-            return self.dry_run(parcels) if self.manner.dry_run else self.sent(parcels, lock)
+            if not self.manner.dry_run:
+                return self.sent(parcels, lock)
+            self.warn(plan, lock)
+            return self.dry_run(parcels)
         finally:
             self.sources.close()
             self.cache.close()
@@ -213,12 +216,25 @@ class _Pusher:
         recipe = recipe_of(self.project, self.target, lock)
         page = self.card
         if self.manner.card is None:
-            checks = recorded(self.project, plan, self.cache, self.sources, self.target, lock.root_of(self.target))
+            checks = self.recorded(plan, lock)
             page = describing.written(
                 self.project, plan, self.target, self.address, lock, self.report, alone=self.manner.recipe, checks=checks
             )
         texts = {**recipe.beside, CARD: page.encode(), MODELFILE: recipe.modelfile.encode(), LOCK: recipe.lock_text.encode()}
         return [_parcel(name, data) for name, data in texts.items()]
+
+    def recorded(self, plan: Plan, lock: Lock) -> tuple[Recorded, ...]:
+        """Return what is recorded of the checks of the output that stands."""
+        return recorded(self.project, plan, self.cache, self.sources, self.target, lock.root_of(self.target))
+
+    def warn(self, plan: Plan, lock: Lock) -> None:
+        """Say which checks would not let the target through, by what is recorded."""
+        if self.manner.recipe or self.manner.no_check:
+            return
+        for one in self.recorded(plan, lock):
+            if one.passed is False:
+                said = "; ".join(one.said)
+                self.report(Warned(f"`{self.target}` fails its check `{one.name}`, so nothing would be sent: {said}"))
 
     def dry_run(self, parcels: tuple[Parcel, ...]) -> Pushed:
         there = standing(self.address)

@@ -336,6 +336,32 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
     }
 
 
+@pytest.mark.parametrize(
+    ("parents", "said"),
+    [('["one"]', "a model cannot be held against itself"), ("[]", "`parents` names no model")],
+)
+def test_a_check_without_anybody_to_be_held_against_is_refused(checked: Project, program: Program, parents: str, said: str) -> None:
+    checked.edit('better = "lower"', f'better = "lower"\nretention = 1\nparents = {parents}')
+    ended = program("-C", checked.root, "test", "one")
+
+    assert 2 == ended.code
+    assert f"error: {said}\n  --> {checked.root}/Modelfile.toml:23:11, at `check.sum.parents`" in ended.err
+
+
+def test_what_others_are_held_against_is_not_held_against_itself(checked: Project) -> None:
+    checked.edit('min = "0.5 * best(parents)"', 'min = "0.5 * best(parents)"\nmax = 1e6\nretention = "50 %"\nparents = ["one"]')
+
+    first, second = run(checked, only=("size",)).results
+
+    assert (
+        "at least 0.5 * best(parents): not asked, for it is what others are held against",
+        "at most 1,000,000",
+        "50 % retained: not asked, for it is what others are held against",
+    ) == first.verdict.said[1:]
+    assert ("passed", "passed") == (first.verdict.state, second.verdict.state)
+    assert "at least 9968 = 0.5 * best(parents)" == second.verdict.said[1]
+
+
 @pytest.mark.parametrize("pattern", ["/etc/*", "a**b/x**", "nothing*"])
 def test_a_pattern_of_files_that_names_none_is_said(checked: Project, program: Program, pattern: str) -> None:
     checked.edit('"score.json"]', f'"{pattern}"]')

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -245,6 +247,15 @@ def test_two_exports_of_a_merge_that_cannot_be_measured_ask_once(fitting: Projec
     assert (Exit.ACTION_FAILED, ["built", "failed", "failed"]) == (outcome.exit_code, [target.state for target in outcome.targets])
     assert 1 == len(outcome.problems)
     assert "x\n" == (fitting.root / "asked").read_text()
+
+
+@pytest.mark.parametrize("use", [use_cases.card, partial(use_cases.push, to="hf://lab/copy"), use_cases.view_report])
+def test_an_export_is_not_taken_for_its_merge_where_one_merge_is_meant(exported: Project, use: Callable[..., object]):
+    """Who publishes `copy` means what the converter made, which is not what would be sent."""
+    with pytest.raises(ModelbuildError, match=r"`copy` is no merge\n.*\n  it is an export of `release`") as error:
+        use(exported.where, "copy")
+
+    assert Exit.USAGE == error.value.exit_code
 
 
 def test_a_converter_that_leaves_nothing_has_failed(exported: Project):

@@ -77,6 +77,8 @@ def test_what_fails_a_check_is_not_sent_unless_that_is_said_and_the_card_has_the
     assert Exit.ACTION_FAILED == error.exit_code
     assert ["`release` fails its check `taste`"] == [one.what for one in error.problems]
     assert (taken, False) == (hub.store.taken, "lab/release" in hub.repositories)
+    assert "would push" == push(family, report=told.append, dry_run=True).state
+    assert Warned("`release` fails its check `taste`, so nothing would be sent: score 2; not at least 3") in told
     pushed = push(family, report=told.append, no_check=True)
     assert "pushed" == pushed.state
     assert Warned("--no-check: nothing was checked of release") in told
