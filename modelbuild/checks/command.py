@@ -81,6 +81,8 @@ def _scores(path: Path) -> Measured:
         case bool():
             raise ValueError("`score` is no number")
         case int() | float() as score:
+            if not isfinite(score):
+                raise ValueError("`score` is no finite number")
             error = table.get("stderr")
             known = isinstance(error, int | float) and isfinite(error)
             return Measured({"score": Part(float(score), error=float(error) if known and error is not None else nan)})

@@ -141,6 +141,7 @@ def test_a_command_that_fails_is_told_with_what_it_printed_and_is_run_again(chec
         ("echo '[1]' > {scores}", "its scores cannot be read: it is no JSON object"),
         ('echo \'{\\"score\\": \\"x\\"}\' > {scores}', "its scores cannot be read: there is no `score` that is a number"),
         ("printf '{\\\"score\\\": 1%0400d}' 0 > {scores}", "its scores cannot be read: int too large to convert to float"),
+        ("echo '{\\\"score\\\": NaN}' > {scores}", "its scores cannot be read: `score` is no finite number"),
         ("true", "its score is no number"),
     ],
 )
@@ -284,6 +285,7 @@ of = "relase"
 [check.b]
 kind = "generate"
 prompts = [{ text = "x", require = ["("] }]
+max_repetition = 50
 [check.c]
 kind = "perplexityy"
 [check.d]
@@ -319,6 +321,7 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: no source or merge is called `parent`",
         "error: no merge is called `relase`",
         "error: `(` is no regular expression",
+        "error: `max_repetition` must be a number from 0 to 1",
         "error: `kind` must be one of loads, finite, generate, perplexity, lm_eval, command",
         "error: `{modle}` stands for nothing",
         "error: `min` cannot be read",
@@ -330,7 +333,7 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: `stride` is larger than `window`",
         "error: `metric` must be one of perplexity, loss, bits_per_byte",
     ] == [line for line in said if line.startswith("error:")]
-    assert "  --> Modelfile.toml:21:7, at `check.d.max`" in [line.replace(f"{project.root}/", "") for line in said]
+    assert "  --> Modelfile.toml:22:7, at `check.d.max`" in [line.replace(f"{project.root}/", "") for line in said]
     assert {"hint: did you mean `text`?", "hint: did you mean `release`?", "hint: did you mean `model`?", "hint: did you mean `base`?"} <= {
         *said
     }
