@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,6 +25,9 @@ from modelbuild.names import plain
 
 REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 2}
 """Raised by hand where a kind of check gives other results than before."""
+
+_WILD = re.compile(r"[*?\[]")
+"""In a pattern that may name more files tomorrow."""
 
 _BY_MODEL = ("torch", "transformers", "tokenizers")
 _HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -136,6 +140,13 @@ def files_read(check: Check, root: Path) -> dict[str, Path]:
             found = {path.relative_to(root).as_posix(): path for pattern in how.files for path in _named(check, root, pattern)}
             return found | {word.removeprefix("{root}/"): path for word, path in own_files(how, root).items()}
     return {}
+
+
+def places_read(check: Check, root: Path) -> tuple[Path, ...]:
+    """Return the files that a check reads, and the directories in which another one would be read as well."""
+    found, how = files_read(check, root), check.how
+    looked = isinstance(how, Harness) or (isinstance(how, Command) and any(_WILD.search(pattern) for pattern in how.files))
+    return (*found.values(), *dict.fromkeys(path.parent for path in found.values() if looked))
 
 
 def _named(check: Check, root: Path, pattern: str) -> list[Path]:

@@ -216,7 +216,7 @@ class Delivery:
         """What a stamp has to know."""
         outputs = [self.path(export) / name for export in self.exports for name in self._outputs.names(self.path(export))]
         read = [path for export in self.exports for path in command.files_of(export, self._project.where.root)]
-        read += () if self.options.no_check or not self.exports else self.gate.files(export.of for export in self.exports)
+        read += () if self.options.no_check or not self.exports else self.gate.places(export.of for export in self.exports)
         return Made(self._stand, tuple(outputs), tuple(read), {form: maker(form) for form in {export.format for export in self.exports}})
 
     def _stand(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelbuild.cache import Cache
-from modelbuild.checks.measures import files_read
+from modelbuild.checks.measures import places_read
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import ModelbuildError
@@ -54,11 +54,11 @@ class Gate:
         """Return what is recorded of the checks of an output, if its tensors have a certain Merkle root."""
         return recorded(self._project, self._plan, self._cache, self._sources, target, root, self._options.device)
 
-    def files(self, targets: Iterable[str]) -> tuple[Path, ...]:
-        """Return the files that the checks of some targets read: when one changes, they have to be asked about again."""
+    def places(self, targets: Iterable[str]) -> tuple[Path, ...]:
+        """Return the files that the checks of some targets read, and where more may come: when one changes, all is asked again."""
         root, modelfile = self._project.where.root, self._project.modelfile
         checks = dict.fromkeys(check for target in targets for check in checks_of(modelfile, target))
-        return tuple(dict.fromkeys(path for check in checks for path in files_read(check, root).values()))
+        return tuple(dict.fromkeys(path for check in checks for path in places_read(check, root)))
 
     def _refusal(self, target: str) -> ModelbuildError | None:
         options = replace(self._options, force=False)

@@ -191,14 +191,20 @@ def test_no_export_is_made_of_what_fails_its_checks(fitting: Project):
 
 
 @pytest.mark.usefixtures("aged")
-@pytest.mark.parametrize("by", ["its bound", "what it reads"])
+@pytest.mark.parametrize("by", ["its bound", "what it reads", "what is new there"])
 def test_an_export_that_stands_is_asked_about_again_when_a_check_changes(fitting: Project, by: str):
     """As if it were new, whatever the last build left; it is not removed, and that is said."""
+    (fitting.root / "data").mkdir()
+    (fitting.root / "data/one").write_text("1")
+    fitting.edit('["score.json"]', '["score.json", "data/*"]')
+    fitting.edit("cp {root}/score.json {scores}", "cp {root}/data/two {scores} || cp {root}/score.json {scores}")
     fitting.build("copy")
     before = (fitting.root / "out/copy").read_bytes()
-    assert list((fitting.root / "cache").rglob("stamps/*"))
+    assert list((fitting.root / "cache/stamps").iterdir())
     if by == "its bound":
         fitting.edit("min = 1", "min = 2")
+    elif by == "what is new there":
+        (fitting.root / "data/two").write_text('{"score": 0}')
     else:
         (fitting.root / "score.json").write_text('{"score": 0}')
 
