@@ -12,7 +12,6 @@ from modelbuild.usecases.where import Where, cache_setting
 
 if TYPE_CHECKING:
     from modelbuild.events import Report
-    from modelbuild.plan import Plan
 
 
 def build(where: Where, targets: tuple[str, ...], options: Options, report: Report) -> Outcome:
@@ -24,21 +23,23 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
-    from modelbuild.cache.hashes import FileHashes
-    from modelbuild.engine.sources import SourceFiles
     from modelbuild.events import Noted, timed
-    from modelbuild.usecases.delivering import Delivery
-    from modelbuild.usecases.fetching import bring
-    from modelbuild.usecases.locking import Keeper
-    from modelbuild.usecases.project import Project
-    from modelbuild.usecases.recording import Asked, record
-    from modelbuild.usecases.run import Run
-    from modelbuild.usecases.timing import Clock
+    from modelbuild.usecases.project import Project, tell_of
 
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
-    _say(plan, report)
+    # What computes is imported when there is something to be computed: a mistake is told before.
+    from modelbuild.cache.hashes import FileHashes
+    from modelbuild.engine.sources import SourceFiles
+    from modelbuild.usecases.delivering import Delivery
+    from modelbuild.usecases.fetching import bring
+    from modelbuild.usecases.locking import Keeper
+    from modelbuild.usecases.recording import Asked, record
+    from modelbuild.usecases.run import Run
+    from modelbuild.usecases.timing import Clock
+
+    tell_of(plan, report)
     cache = project.cache()
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
@@ -68,13 +69,3 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         sources.close()
         cache.close()
     return outcome
-
-
-def _say(plan: Plan, report: Report) -> None:
-    """Tell what a plan has to say."""
-    from modelbuild.events import Noted, Warned
-
-    for note in plan.graph.notes:
-        report(Noted(note))
-    for warning in plan.warnings:
-        report(Warned(warning))

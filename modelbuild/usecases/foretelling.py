@@ -17,15 +17,16 @@ from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
+from modelbuild.events import Noted, Report
+from modelbuild.names import human_bytes
 from modelbuild.plan import Leaf, Plan, Ref, Target
 from modelbuild.stale import Pending
-from modelbuild.usecases import silent
 from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
 from modelbuild.usecases.locking import Keeper
 from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, ForeseenExport, Options, Outcome, peak_rss
 from modelbuild.usecases.pace import Pace
-from modelbuild.usecases.project import Project
+from modelbuild.usecases.project import Project, tell_of
 from modelbuild.usecases.shares import with_shares
 from modelbuild.usecases.where import Where
 
@@ -33,18 +34,21 @@ _BYTES_PER_SECOND = 400e6
 """A cautious rate at which bytes are merged and written, for who never built: docs/performance.md has measured ones."""
 
 
-def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
+def forecast(where: Where, targets: Sequence[str], options: Options, report: Report) -> Outcome:
     """See `modelbuild.usecases.forecast`."""
     started = time.perf_counter()
     project = Project.open(where)
     plan = project.plan(project.targets(targets))
+    tell_of(plan, report)
     cache = project.cache()
     keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
         forecast = Forecast(plan, cache, options)
         outcome = forecast.outcome(started)
-        return with_exports(forecast, outcome, Delivery(project, plan, cache, forecast.sources, targets, options, silent))
+        for spared in forecast.spared:
+            report(Noted(spared))
+        return with_exports(forecast, outcome, Delivery(project, plan, cache, forecast.sources, targets, options, report))
     finally:
         cache.close()
 
@@ -92,6 +96,7 @@ class Forecast:
         self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}
         self.written = sum(layout.size for layout in self.drawing.kept)
         self.linked = 0
+        self.spared: tuple[str, ...] = ()
         self.computed = plan.firsts(self.judged.running)
         for action in self.judged.running:
             self.reads(action.needs)
@@ -130,7 +135,11 @@ class Forecast:
         """Return the forecast, its seconds and memory as estimates."""
         targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.computed)
         total, run = len(self.plan.actions), len(self.computed)
-        left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
+        kept, left = left_over(self.cache.directory) if run else (0, 0)  # by builds that died: what is used of it is read, and not run
+        if kept:
+            self.spared = (
+                f"finished tensors kept of an interrupted build: {kept} ({human_bytes(left)}); those that fit are not merged again",
+            )
         read = sum(ref.nbytes for ref in self.read) + left
         fresh = all(target.state == "fresh" for target in targets) and not run and not read
         known = 0.0 if fresh else self.lasting()
@@ -142,7 +151,7 @@ class Forecast:
             Bytes(read, self.written, self.linked),
             time.perf_counter() - started + seconds,
             self.memory(),
-            (*self.plan.graph.notes, *self.plan.warnings),
+            (*self.spared, *self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
             past_builds=0 if known is None else len(self.pace.builds),
         )

@@ -12,9 +12,11 @@ from pathlib import Path
 from modelbuild import lockfile
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
+from modelbuild.cache.salvage import left_over
 from modelbuild.cache.timings import Timings
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.events import Noted, Report, Warned
 from modelbuild.graph import Graph, bind, select
 from modelbuild.graph.targets import meant
 from modelbuild.lockfile import Lock
@@ -132,7 +134,7 @@ class Project:
         """Bring the cache within `max_size`; the packs of the build in hand stay, and count as used."""
         cache.packs.touch(pack for pack in keep if cache.packs.has(pack))
         limit = self.modelfile.cache.max_size or default_max_size(cache)
-        if cache.packs.total_size() > limit:
+        if cache.packs.total_size() + left_over(cache.directory)[1] > limit:
             cache.collect(limit, keep)
 
     def checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
@@ -187,6 +189,14 @@ class Project:
 
         folder = converted(source.name, directory, self.cache_directory)
         return replace(read_checkpoint(source.name, folder), origins=pickles(directory))
+
+
+def tell_of(plan: Plan, report: Report) -> None:
+    """Report a plan's notes and warnings."""
+    for note in plan.graph.notes:
+        report(Noted(note))
+    for warning in plan.warnings:
+        report(Warned(warning))
 
 
 @contextmanager
