@@ -38,7 +38,7 @@ _RACY_NS = 2_000_000_000
 def stamp_path(directory: Path, where: Where, targets: Sequence[str], *, unchecked: bool = False) -> Path:
     """Return where the stamp of a build that was asked for in these words stands, given the cache's directory.
 
-    One that asked no checks is another.
+    One that made exports and asked no checks is another, which tells nothing to a build that is to ask them.
     """
     named = [str(real(file)) for file in (*where.files, *([where.root] if where.imports else []))]
     words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors], unchecked])
