@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from modelbuild.events import Report
 
 
+def _stamps(where: Where, text: bytes, targets: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return where the stamps stand of a build in these words: of one that asks checks, and of one that does not."""
+    directory = where.cache_directory(cache_setting(where, text))
+    return tuple(stamp.stamp_path(directory, where, targets, unchecked=unchecked) for unchecked in (False, True))
+
+
 def _known(left: tuple[Path, ...], text: bytes, lock: bytes, options: Options) -> dict[str, Any] | None:
     """Return the outcome in the stamp that still holds; that of a build which asked no checks is for another such."""
     stamps = (stamp.fresh(path, text, lock) for path in left[: 1 + options.no_check])
@@ -27,8 +33,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     started = time.perf_counter()
     texts = tuple(map(stamp.read, where.files))
     text, lock, now = b"".join(texts), stamp.read(where.lock), time.time()
-    directory = where.cache_directory(cache_setting(where, text))
-    left = tuple(stamp.stamp_path(directory, where, targets, unchecked=unchecked) for unchecked in (False, True))
+    left = _stamps(where, text, targets)
     known = None if options.force or (options.locked and (not lock or where.overrides)) else _known(left, text, lock, options)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
