@@ -79,8 +79,15 @@ def _names(check: Mapping[str, Any], path: KeyPath, sources: Collection[str], me
         if not any(fnmatchcase(name, pattern) for name in merges):
             facts = (f"declared: {among(merges)}" if merges else "none is declared",)
             report.add((*path, "of"), f"no merge is called `{plain(pattern)}`", facts=facts, hint=did_you_mean(pattern, merges))
-    models = {*sources, *merges}
-    for name in _strings(check.get("parents")):
+    models, parents = {*sources, *merges}, _strings(check.get("parents"))
+    patterns = _strings(check.get("of")) or ["*"]
+    targets = {name for name in merges if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    if check.get("parents") == []:
+        report.add((*path, "parents"), "`parents` names no model", hint="leave it out: then they are the sources that a merge rests on")
+    elif len(targets) == 1 and targets == {*parents}:
+        facts = (f"`{plain(parents[0])}` is what is checked, and its only parent",)
+        report.add((*path, "parents"), "a model cannot be held against itself", facts=facts, hint="name another one, or leave it out")
+    for name in parents:
         if name not in models:
             facts = (f"declared: {among(models)}",)
             report.add((*path, "parents"), f"no source or merge is called `{plain(name)}`", facts=facts, hint=did_you_mean(name, models))

@@ -21,12 +21,11 @@ from modelbuild.engine.tally import costs_of
 from modelbuild.events import Noted, Report
 from modelbuild.names import human_bytes
 from modelbuild.plan import Leaf, Plan, Ref, Target
-from modelbuild.stale import Fresh, Pending
-from modelbuild.usecases import silent
+from modelbuild.stale import Pending
 from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
 from modelbuild.usecases.locking import Keeper
-from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, ForeseenExport, Options, Outcome, peak_rss
 from modelbuild.usecases.pace import Pace
 from modelbuild.usecases.project import Project, tell_of
 from modelbuild.usecases.shares import with_shares
@@ -50,7 +49,7 @@ def forecast(where: Where, targets: Sequence[str], options: Options, report: Rep
         outcome = forecast.outcome(started)
         for spared in forecast.spared:
             report(Noted(spared))
-        return with_exports(forecast, outcome, Delivery(project, plan, cache, targets, options, silent))
+        return with_exports(forecast, outcome, Delivery(project, plan, cache, forecast.sources, targets, options, report))
     finally:
         cache.close()
 
@@ -59,16 +58,26 @@ def with_exports(forecast: Forecast, outcome: Outcome, delivery: Delivery) -> Ou
     """Add exports to a forecast; what one would write is taken to be as much as its target has."""
     delivery.refuse()
     fresh = {target.name for target in outcome.targets if target.state == "fresh"}
-    targets, nbytes = list(outcome.targets), 0
+    targets, exports, nbytes = list(outcome.targets), [], 0
     for export in delivery.exports:
         target = forecast.plan.targets[export.of]
-        stale = delivery.options.force or delivery.stale(export, content_of(target, forecast.digest) if target.name in fresh else None)
-        nbytes += sum(ref.nbytes for ref in target.tensors.values()) if stale else 0
-        targets.append(BuiltTarget(export.name, str(delivery.path(export)), "stale" if stale else "fresh", len(target.tensors)))
+        content = content_of(target, forecast.digest) if target.name in fresh else None
+        why = "everything is made, because of --force" if delivery.options.force else delivery.stale(export, content)
+        nbytes += sum(ref.nbytes for ref in target.tensors.values()) if why else 0
+        targets.append(BuiltTarget(export.name, str(delivery.path(export)), "stale" if why else "fresh", len(target.tensors)))
+        known = delivery.gate.known(export.of, content.root) if content and not delivery.options.no_check else ()
+        failing = {one.name: one.said for one in known if one.passed is False}
+        exports += [ForeseenExport(export.name, export.of, why, failing)] if why or failing else []
     count = Bytes(outcome.bytes.read + nbytes, outcome.bytes.written + nbytes, outcome.bytes.linked)
-    seconds = outcome.seconds + 2 * nbytes / _BYTES_PER_SECOND
-    warnings = (*outcome.warnings, *delivery.warnings)
-    return replace(outcome, targets=tuple(targets), bytes=count, seconds=seconds, warnings=warnings, exact=outcome.exact and not nbytes)
+    return replace(
+        outcome,
+        targets=tuple(targets),
+        bytes=count,
+        seconds=outcome.seconds + 2 * nbytes / _BYTES_PER_SECOND,
+        warnings=(*outcome.warnings, *delivery.warnings),
+        exact=outcome.exact and not nbytes,
+        exports=tuple(exports),
+    )
 
 
 class Forecast:
@@ -101,10 +110,7 @@ class Forecast:
 
     def digest(self, ref: Ref) -> str:
         """Return a tensor's digest if it is known without computing, else ""."""
-        if isinstance(ref, Leaf):
-            return self.sources.known(ref)
-        judgement = self.judged.judgements[ref]
-        return judgement.digest if isinstance(judgement, Fresh) else ""
+        return self.judged.digest(ref, self.sources)
 
     def target(self, target: Target) -> BuiltTarget:
         """Forecast one target, and count what its files cost."""

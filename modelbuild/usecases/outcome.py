@@ -68,6 +68,23 @@ class BuiltTarget(Struct, frozen=True):
     nbytes: int = 0
 
 
+class ForeseenExport(Struct, frozen=True):
+    """An export in a forecast: what a build would do with it.
+
+    Args:
+        name: the export.
+        of: its target.
+        why: it would be made; "" where it stands.
+        failing: the checks of its target that fail by what is recorded, and what they say; with one the build would fail.
+
+    """
+
+    name: str
+    of: str
+    why: str = ""
+    failing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 class Actions(Struct, frozen=True):
     """An action is one output tensor of one node: total = run + reused."""
 
@@ -108,6 +125,7 @@ class Outcome(Struct, frozen=True):
         saved: against a build that knows nothing.
         whole: what such a build would do, and one that finds everything fresh saves.
         past_builds: how many a forecast's seconds and memory are judged by; without one they rest on a cautious rate.
+        exports: of a forecast, those that would be made, or not be let through by checks.
 
     """
 
@@ -124,6 +142,7 @@ class Outcome(Struct, frozen=True):
     saved: Saved = Saved()
     whole: Saved = Saved()
     past_builds: int = 0
+    exports: tuple[ForeseenExport, ...] = ()
 
     @classmethod
     def nothing(cls) -> Outcome:

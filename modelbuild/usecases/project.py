@@ -105,6 +105,9 @@ class Project(Struct, frozen=True, dict=True):
             ModelbuildError: exit 2 if a name is no merge, or none is given and there are several.
 
         """
+        if export := self.modelfile.exports.get(name):
+            facts, hint = (f"it is an export of `{export.of}`",), f"name the merge: `{export.of}`"
+            raise ModelbuildError(self.modelfile.locator.problem(f"`{name}` is no merge", export.path, key=True, facts=facts, hint=hint))
         chosen = self.targets((name,) if name else ())
         if len(chosen) > 1:
             facts = (f"{f'`{name}` means' if name else 'built by default'}: {among(chosen)}",)

@@ -31,14 +31,17 @@ if TYPE_CHECKING:
     from modelbuild.usecases.outcome import Outcome
     from modelbuild.usecases.where import Where
 
-_FORMAT = 5
+_FORMAT = 6
 _RACY_NS = 2_000_000_000
 
 
-def stamp_path(directory: Path, where: Where, targets: Sequence[str]) -> Path:
-    """Return where the stamp of a build that was asked for in these words stands, given the cache's directory."""
+def stamp_path(directory: Path, where: Where, targets: Sequence[str], *, unchecked: bool = False) -> Path:
+    """Return where the stamp of a build that was asked for in these words stands, given the cache's directory.
+
+    One that made exports and asked no checks is another, which tells nothing to a build that is to ask them.
+    """
     named = [str(real(file)) for file in (*where.files, *([where.root] if where.imports else []))]
-    words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
+    words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors], unchecked])
     return directory / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.checks.loading import Subject
 from modelbuild.checks.measures import Measure
@@ -28,13 +29,24 @@ ALWAYS: tuple[Literal["loads", "finite"], ...] = ("loads", "finite")
 
 
 class Result(Struct, frozen=True):
-    """What a check says of a target."""
+    """What a check says of a target.
+
+    Args:
+        target: the merge.
+        check: its name.
+        kind: of the check.
+        verdict: what it says.
+        cached: whether a record had the target's measurement.
+        seconds: that measuring took, of other models for the bounds as well; what several results need counts for the first.
+
+    """
 
     target: str
     check: str
     kind: str
     verdict: Verdict
     cached: bool
+    seconds: float = 0.0
 
 
 class Checked(Struct, frozen=True):
@@ -74,7 +86,14 @@ class Checked(Struct, frozen=True):
             "seconds": self.seconds,
             "points": {name: dict(point) for name, point in self.points.items()},
             "checks": [
-                {"target": one.target, "check": one.check, "kind": one.kind, "cached": one.cached, **one.verdict.to_json()}
+                {
+                    "target": one.target,
+                    "check": one.check,
+                    "kind": one.kind,
+                    "cached": one.cached,
+                    "seconds": one.seconds,
+                    **one.verdict.to_json(),
+                }
                 for one in self.results
             ],
         }
@@ -127,15 +146,17 @@ def test(
     try:
         subjects = Subjects(project, cache, outcome)
         measurer = Measurer(cache, device, options.jobs, report)
-        asked = [
-            (measures[check.name], subject)
+        asked = {
+            (name, check.name): [(measures[check.name], subject) for subject in _asked(subjects, check, name, others[name][check.name])]
             for name, checks in chosen.items()
             for check in checks
-            for subject in _asked(subjects, check, name, others[name][check.name])
-        ]
-        measurer.measure(_first_of_each(asked), again=again)
+        }
+        measurer.measure(_first_of_each([one for wanted in asked.values() for one in wanted]), again=again)
         results = tuple(
-            _result(measurer, subjects, measures[check.name], name, parents_of(project, check, name))
+            replace(
+                _result(measurer, subjects, measures[check.name], name, parents_of(project, check, name)),
+                seconds=sum(measurer.take_seconds(*one) for one in asked[name, check.name]),
+            )
             for name, checks in chosen.items()
             for check in checks
         )
