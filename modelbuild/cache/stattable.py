@@ -38,6 +38,10 @@ class Stat(Struct, frozen=True, eq=False):
         """Tell whether another is of the same state of the same file."""
         return isinstance(other, Stat) and self.numbers() == other.numbers()
 
+    def __ne__(self, other: object) -> bool:
+        """Tell the opposite: what Python would make of `==`, a struct has of its own, by identity."""
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.inode, self.mtime))
 
