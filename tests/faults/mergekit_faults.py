@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
+import torch
 from mergekit.config import MergeConfiguration
 from mergekit.merge import run_merge
 from mergekit.options import MergeOptions
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.faults.mounts import REMOUNT, mount, mount_own, used
-from tests.support import checkpoints
 
 CONFIG = """\
 merge_method: linear
@@ -35,6 +35,8 @@ models:
 dtype: float32
 """
 LAYERS, HIDDEN = 8, 192
+
+torch.set_num_threads(1)  # a copy of a process has none of its threads, and waits for them
 
 
 def merge(place: Path, weight: float) -> None:
@@ -75,11 +77,21 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def sources(place: Path) -> None:
     """Write a family of two that is larger than that of the other tests."""
-    checkpoints.HIDDEN, checkpoints.INTER = HIDDEN, 2 * HIDDEN
-    base = checkpoints.random_tensors(0, LAYERS)
-    near = {name: (values + np.float32(0.01)) for name, values in base.items()}
-    for name, tensors in (("base", base), ("code", near)):
-        checkpoints.write_model(place / "sources" / name, tensors)
+    config = LlamaConfig(
+        vocab_size=40,
+        hidden_size=HIDDEN,
+        intermediate_size=2 * HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(place / "sources" / "base")
+    with torch.no_grad():
+        for values in model.parameters():
+            values.add_(0.01)
+    model.save_pretrained(place / "sources" / "code")
 
 
 def states(place: Path) -> tuple[dict[str, bytes], dict[str, bytes], float]:
