@@ -463,7 +463,7 @@ def logged(file: Where | File, build: str, **place: Unpack[Place]) -> LoggedBuil
 def restore(
     file: Where | File,
     build: str,
-    target: str = "",
+    targets: Words = (),
     output: File | None = None,
     options: Options | None = None,
     report: Report = silent,
@@ -474,8 +474,8 @@ def restore(
     Args:
         file: the Modelfile as it is now.
         build: the id of the build, or how that starts.
-        target: one of its outputs; "" for all.
-        output: where that one is to go; None for where the Modelfile as it is now has it.
+        targets: which of its outputs: merges, sweeps and globs of their names; none means all.
+        output: where it is to go, if it is a single one; None for where the Modelfile as it is now has it.
         options: how, where something has to be computed.
         report: told of what is computed.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
@@ -487,7 +487,8 @@ def restore(
     """
     from modelbuild.usecases.restoring import restore as use_case
 
-    return use_case(at(file, place), build, target, None if output is None else Path(output), options or Options(), report)
+    to = None if output is None else Path(output)
+    return use_case(at(file, place), build, words(targets), to, options or Options(), report)
 
 
 def diff(file: Where | File, first: str, second: str, root: File = "", **place: Unpack[Place]) -> tuple[Comparison, ...]:

@@ -12,7 +12,8 @@ from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine.publish import MANIFEST, read_manifest
-from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.modelfile.misnamed import misnamed, variants_of
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.reading import read_small
 from modelbuild.sources.local import open_local
@@ -96,10 +97,10 @@ class Sides:
         if path.exists():
             return (self._of_path(word, path),)
         known = (*(modelfile.merges if modelfile else ()), *(modelfile.sources if modelfile else ()))
-        facts = (f"declared: {among(known)}", "a build is named by its id: see `modelbuild log`; a path has a `/` in it")
-        raise ModelbuildError(
-            Problem(f"`{word}` is no merge, no source, no build and no path", facts=facts, hint=did_you_mean(word, known))
-        )
+        what, facts, hint = misnamed(word, f"`{word}` is no merge, no source, no build and no path", known)
+        if not variants_of(word, known):
+            facts = (*facts, "a build is named by its id: see `modelbuild log`; a path has a `/` in it")
+        raise ModelbuildError(Problem(what, facts=facts, hint=hint))
 
     def _modelfile(self) -> Modelfile | None:
         return modelfile_at(self.where) if all(file.is_file() for file in self.where.files) else None

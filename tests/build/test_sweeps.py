@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,45 @@ def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> 
 
 
 @pytest.mark.slow
+def test_some_variants_of_a_past_build_are_restored_and_the_others_stay(swept: Project) -> None:
+    """By a glob, by names, by the sweep's name with all of them; into a directory where one is meant."""
+    swept.build("x")
+    first, was = use_cases.log(swept.where)[0].id, {name: swept.hashes(name) for name in VARIANTS}
+    swept.build("x", overrides=["seed=3"])
+    new = {name: swept.hashes(name) for name in VARIANTS}
+
+    assert VARIANTS[:2] == tuple(one.target for one in use_cases.restore(swept.where, first, "x@density=0.6*"))
+    assert [was[VARIANTS[0]], was[VARIANTS[1]], new[VARIANTS[2]]] == [swept.hashes(name) for name in VARIANTS]
+    (apart,) = use_cases.restore(swept.where, first, "*0.8*", output=swept.root / "out/apart")
+    assert (VARIANTS[2], was[VARIANTS[2]], new[VARIANTS[2]]) == (apart.target, swept.hashes("apart"), swept.hashes(VARIANTS[2]))
+    assert ["fresh", "fresh", "linked"] == [one.how for one in use_cases.restore(swept.where, first, ["x", VARIANTS[0]])]
+    assert was == {name: swept.hashes(name) for name in VARIANTS}
+
+
+def test_what_of_a_past_build_cannot_be_restored_is_told(swept: Project) -> None:
+    swept.build("x")
+    (build,) = use_cases.log(swept.where)
+
+    def said(*words: str, **output: Path) -> str:
+        with pytest.raises(ModelbuildError) as caught:
+            use_cases.restore(swept.where, build.id, words, **output)
+        return str(caught.value).replace(build.id, "ID")
+
+    left = f"it left {', '.join(VARIANTS)}"
+    near = f"hint: did you mean one of `{VARIANTS[0]}`, `{VARIANTS[1]}`?"
+    assert f"error: build ID left no output of `x@density=0.5`\n  {left}\n{near}" == said("x@density=0.5", VARIANTS[0])
+    assert f"error: build ID left no output of `y*`\n  {left}" == said("y*")
+    assert f"these are meant: {VARIANTS[0]}, {VARIANTS[1]}\nhint: name one of them: `modelbuild restore ID {VARIANTS[0]} -o DIR`" in said(
+        "*0.6*", output=swept.root / "one"
+    )
+    swept.edit("density = [0.6, 0.8]\n", "density = [0.6, 0.9]\n")
+    swept.edit("density = 0.8, ", "density = 0.9, ")
+    way = f"name those that it has, or say where one is to go: `modelbuild restore ID {VARIANTS[2]} -o DIR`"
+    assert (
+        f"error: the Modelfile as it is now has no merge `{VARIANTS[2]}`\n  of these it has {VARIANTS[0]}, {VARIANTS[1]}\nhint: {way}"
+    ) == said("x")
+
+
 def test_a_lock_holds_variants_apart(swept: Project) -> None:
     use_cases.lock(swept.where)
     swept.build("x")
