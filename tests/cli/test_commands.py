@@ -241,6 +241,7 @@ def test_cache_clean_says_how_much_goes_and_leaves_what_is_not_its_own(program: 
     ended = program("cache", "clean", "-C", built.root)
 
     assert ended.out.startswith(f"removing 4 packs and what else {built.root}/cache holds, ")
+    assert "\nwith them go the log of 1 build, which `restore`" in ended.out
     assert {"README.md", "CACHEDIR.TAG", ".gitignore"} == {path.name for path in (built.root / "cache").iterdir()}
     assert (built.root / "out/release/model.safetensors").is_file()
 

@@ -286,6 +286,8 @@ def test_upkeep_in_one_line_each():
     assert "cache: 2 packs, 3.1 GB (of at most 50.0 GB), and 90.0 kB besides" == upkeep.cache_size(size)
     assert "cache: 0 packs, 0 B (the first build sets a limit), and 0 B besides" == upkeep.cache_size(CacheSize("cache", 0, 0, 0, 0))
     assert "removing 2 packs and what else cache holds, 3.1 GB" == upkeep.cache_clean(size)
+    lost = "with them go the log of 1 build, which `restore` and `explain` go by; the results of checks; the figures and times for `report` and forecasts"
+    assert f"removing 2 packs and what else cache holds, 3.1 GB\n{lost}" == upkeep.cache_clean(replace(size, builds=1, measured=True))
     assert "cache holds nothing" == upkeep.cache_clean(CacheSize("cache", 0, 0, 0, 0))
     assert "removed 1 pack, 900 B; 1.0 kB kept" == upkeep.cache_gc(Collected((A,), (), 900, 1000))
     assert "removed 0 packs, 0 B; 0 B kept; 1 leftover of dead builds removed" == upkeep.cache_gc(Collected((), (Path("x"),), 0, 0))
