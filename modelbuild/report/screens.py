@@ -37,10 +37,10 @@ def status(found: Sequence[TargetStatus], look: Look) -> str:
     name = max((len(one.name) for one in apart), default=0)
     lines = []
     for one in apart:
-        line = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}"
-        if one.state == "stale":
-            line += f"  {one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "  only to be written"
-        lines.append(line)
+        head, told = f"{one.name.ljust(name)}  {one.state}", f"  {_to_run(one)}" if one.state == "stale" else ""
+        first, *rest = look.wrapped(f"{head}  {one.path}{told}", name + 4, first=0)
+        painted = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}"
+        lines += [first.replace(head, painted, 1), *rest]
         for reason in one.reasons:
             lines += look.wrapped(reason, name + 4, first=name + 2)
     for sweep, group in tables.items():
@@ -48,6 +48,14 @@ def status(found: Sequence[TargetStatus], look: Look) -> str:
         for reason in dict.fromkeys(reason for one in group for reason in one.reasons):
             lines += look.wrapped(reason, 4, first=2)
     return "\n".join(lines)
+
+
+def _to_run(one: TargetStatus) -> str:
+    """Say how much of a target's work there is, and how much of it is another's as well."""
+    if not (one.stale or one.shared):
+        return "only to be written"
+    elsewhere = f"; {one.shared} run{'s' if one.shared == 1 else ''} for another target" if one.shared else ""
+    return f"{one.stale} of {counted(one.actions, 'action')} may run{elsewhere}"
 
 
 def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False) -> str:

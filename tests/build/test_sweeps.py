@@ -174,6 +174,20 @@ def test_a_lock_holds_variants_apart(swept: Project) -> None:
     assert Exit.LOCK == caught.value.exit_code
 
 
+def test_status_counts_for_each_target_what_a_forecast_counts(swept: Project) -> None:
+    """What several rest on is one target's, and the same under another name is too; the rest of it is told as shared."""
+    swept.write(SWEPT + by_hand("same", 0.6, "0.5"))
+    words = ("same", "x", "skills")
+    for run, whole in (([30, 30, 30, 30, 0], [60, 60, 60, 60, 30]), ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0])):
+        told = use_cases.status(swept.where, words)
+        forecast = use_cases.forecast(swept.where, words)
+
+        assert run == [one.stale for one in told] == [one.run for one in forecast.targets]
+        assert [one.nbytes for one in told] == [one.nbytes for one in forecast.targets]
+        assert whole == [one.stale + one.shared for one in told]
+        swept.build("x")
+
+
 def test_a_sweep_is_told_as_a_table_by_build_and_by_status(program: Program, swept: Project) -> None:
     ended = program("build", "-C", swept.root, "x")
 

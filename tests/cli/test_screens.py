@@ -28,6 +28,7 @@ STATUS = (
         "deep", "out/deep", "stale", 12, 39, ("params.t: 0.3 -> 0.5", "not built before, as far as anybody who looks at the cache can tell")
     ),
     TargetStatus("gone", "out/gone", "stale", 0, 1, ("its output is not there, or was touched",)),
+    TargetStatus("twin", "out/twin", "stale", 0, 39, ("params.t: 0.3 -> 0.5",), shared=12),
 )
 
 EXPLAINED = (
@@ -91,7 +92,10 @@ deep     stale  out/deep  12 of 39 actions may run
          not built before, as far as anybody who looks at
            the cache can tell
 gone     stale  out/gone  only to be written
-         its output is not there, or was touched"""
+         its output is not there, or was touched
+twin     stale  out/twin  0 of 39 actions may run; 12 run
+           for another target
+         params.t: 0.3 -> 0.5"""
     assert expected == screens.status(STATUS, Look(60))
 
 
@@ -263,6 +267,7 @@ def test_json_keeps_whole_values():
         "reasons": [],
         "point": {},
         "nbytes": 0,
+        "shared": 0,
     } == json.loads(json_document.document({"targets": STATUS}))["targets"][0]
     assert [Path("a")] == [Path(text) for text in json.loads(json_document.document((Path("a"),)))]
     assert [0.5, 1.0] == json.loads(json_document.document(SHOWN))["tensors"][1]["params"]["density"]
