@@ -21,6 +21,9 @@ MOST_VARIANTS = 2_000
 MOST_COPIED = 100_000
 """Keys and entries of all variants."""
 
+_MAKERS = ("value", "model", "layers")
+"""What a rule, an input or a slice cannot be without."""
+
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _WHOLE = "variant"
 """What `{variant}` in an output's path stands for: the whole point."""
@@ -154,10 +157,15 @@ class _Expansion:
             merge["output"]["path"] = filled
 
     def notes(self) -> Iterator[str]:
-        """Say which values nobody reads: those beside a matrix that gives every variant its own."""
+        """Say which values nobody reads: those beside a matrix that gives every variant its own, and that could be left out."""
         for at, told in self.labels.items():
-            if _stands(self.merge, at) and all(at in origins for origins in self.origins.values()):
+            if not _is_needed(at) and _stands(self.merge, at) and all(at in origins for origins in self.origins.values()):
                 yield f"`{told}` of `{self.name}` has no effect beside its matrix, from which every variant has its own"
+
+
+def _is_needed(path: KeyPath) -> bool:
+    """Tell whether the file would be no Modelfile without what stands at a path: an entry of a list, or the key that makes it one."""
+    return isinstance(path[-1], int) or (path[-1] in _MAKERS and isinstance(path[-2], int))
 
 
 def _stands(value: object, path: KeyPath) -> bool:
