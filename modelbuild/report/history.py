@@ -34,7 +34,12 @@ def why(found: Reach, look: Look) -> str:
     for i, stop in enumerate(found.path):
         arrow = "" if not i else ("`- " if look.ascii else "└─ ")
         read_as = f"  read as {stop.read_as}" if stop.read_as else ""
-        lines.append(f"{'  ' * (i + 1)}{arrow}{look.paint('bold', stop.name)}  {look.paint('faint', f'{stop.kind}{read_as}')}")
+        first, *rest = look.wrapped(
+            f"{arrow}{stop.name}  {stop.kind}{read_as}".replace(" ", "\u00a0", 1 if i else 0), 2 * (i + 1) + 5, first=2 * (i + 1)
+        )
+        head, name, told = first.partition(stop.name)
+        lines.append(f"{head}{look.paint('bold', name)}{look.paint('faint', told)}")
+        lines += [look.paint("faint", line) for line in rest]
     return "\n".join(lines)
 
 
@@ -55,16 +60,18 @@ def log(builds: Sequence[PastBuild], look: Look) -> str:
 def logged(one: LoggedBuild, look: Look) -> str:
     """Show a build whole."""
     build = one.build
-    lines = [
-        f"{look.paint('bold', f'build {build.id}')}  {_when(build.started)}  modelbuild {build.version} on {build.device}",
-        _did(build),
-    ]
+    head = f"build {build.id}"
+    first, *rest = look.wrapped(f"{head}  {_when(build.started)}  modelbuild {build.version} on {build.device}", 2, first=0)
+    lines = [first.replace(head, look.paint("bold", head), 1), *rest, *look.wrapped(_did(build), 2, first=0)]
     lines += look.wrapped(_asked(build), 2) if build.asked or build.overrides else []
-    lines += [f"failed: {problem}" for problem in build.problems]
+    lines += [line for problem in build.problems for line in look.wrapped(f"failed: {problem}", 2, first=0)]
     for output in build.outputs:
-        lines += ["", f"{look.paint('bold', output.name)}  {look.paint(_STATES.get(output.state, 'faint'), output.state)}  {output.path}"]
+        head, painted = f"{output.name}  {output.state}", look.paint("bold", output.name)
+        first, *rest = look.wrapped(f"{head}  {output.path}", 2, first=0)
+        lines += ["", first.replace(head, f"{painted}  {look.paint(_STATES.get(output.state, 'faint'), output.state)}", 1), *rest]
         if output.identity:
-            lines += table([("identity", output.identity), ("root", output.root)], look, indent=2)
+            rows = [("identity", _whole(output.identity, look)), ("root", _whole(output.root, look))]
+            lines += table(rows, look, indent=2)
             lines += table([(file, f"pack {pack[:_SHOWN]}") for file, pack in output.weights.items()], look, indent=2)
             lines += table([(file, digest[:_SHOWN]) for file, digest in output.small.items()], look, indent=2)
     lines += ["", look.paint("bold", "sources"), *table([(name, _source(build, name)) for name in build.sources], look, indent=2)]
@@ -75,6 +82,12 @@ def logged(one: LoggedBuild, look: Look) -> str:
     if one.lock:
         lines += ["", look.paint("bold", "lock"), *_text(one.lock)]
     return "\n".join(lines)
+
+
+def _whole(digest: str, look: Look) -> str:
+    """Write a digest whole: in two halves where the page is too narrow for a line of it."""
+    half = len(digest) // 2
+    return f"{digest[:half]} {digest[half:]}" if 0 < look.width < len(digest) + 12 else digest
 
 
 def _when(started: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -38,14 +38,14 @@ class Look:
         """Break one line of text into lines that fit; words that are longer than a line stay whole.
 
         Args:
-            text: no line breaks and no colour.
+            text: no line breaks and no colour; it is not broken at a no-break space, which becomes a space.
             indent: spaces before each line.
             first: spaces before the first line, where they differ.
 
         """
         start = " " * (indent if first is None else first)
         if not self.width:
-            return [start + text]
+            return [start + text.replace("\u00a0", " ")]
         width = max(self.width, indent + _NARROWEST)
         wrapper = textwrap.TextWrapper(width, start, " " * indent, break_long_words=False, break_on_hyphens=False)
         lines = wrapper.wrap(_SIZE.sub("\\1\u00a0\\2", text))  # a size and its unit stay together
@@ -103,7 +103,11 @@ def _escaped(text: str) -> str:
 
 
 def table(rows: Sequence[tuple[str, ...]], look: Look, gap: str = "  ", indent: int = 0) -> list[str]:
-    """Align the columns of text without colour; the last one is broken into lines that fit."""
+    """Align the columns of text without colour; the last one is broken into lines that fit.
+
+    A row that does not fit even so is not aligned: its cells follow each other, and what is too long for a line of its own, as a path may
+    be, is broken behind `/` or `,`.
+    """
     if not rows:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
@@ -112,5 +116,20 @@ def table(rows: Sequence[tuple[str, ...]], look: Look, gap: str = "  ", indent: 
     for row in rows:
         head = " " * indent + "".join(cell.ljust(width) + gap for cell, width in zip(row[:-1], widths, strict=True))
         first, *rest = look.wrapped(row[-1], start)
-        lines += [(head + first[start:]).rstrip(), *rest]
+        if look.width and max(map(len, (first, *rest))) > look.width:
+            cells = look.wrapped(gap.join(filter(None, map(str.strip, row))), indent + 2, first=indent)
+            lines += [part for line in cells for part in _cut(line, look.width, " " * (indent + 2))]
+        else:
+            lines += [(head + first[start:]).rstrip(), *rest]
     return lines
+
+
+def _cut(line: str, width: int, indent: str) -> Iterator[str]:
+    """Break a line that is longer than the page behind `/` or `,`, where it has any."""
+    while len(line) > width:
+        at = max(line.rfind(sign, len(indent), width) for sign in "/,") + 1
+        if not at:
+            break
+        yield line[:at]
+        line = indent + line[at:]
+    yield line

@@ -95,10 +95,13 @@ def show(target: ShownTarget, look: Look) -> str:
     lines += table([(file, human_bytes(size)) for file, size in target.files.items()], look, indent=2)
     name = max((len(tensor.name) for tensor in target.tensors), default=0)
     dtype = max((len(tensor.dtype) for tensor in target.tensors), default=0)
+    shapes = [f"[{', '.join(map(str, tensor.shape))}]" for tensor in target.tensors]
+    if look.width and name + dtype + 4 + max(map(len, shapes), default=0) > look.width:
+        name = dtype = 0  # columns do not fit
     lines.append("")
-    for tensor in target.tensors:
-        shape = f"[{', '.join(map(str, tensor.shape))}]"
-        lines += [f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}", *_origin(tensor, look)]
+    for tensor, shape in zip(target.tensors, shapes, strict=True):
+        lines += look.wrapped(f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}".replace(", ", ",\u00a0"), 8, first=0)
+        lines += _origin(tensor, look)
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelbuild.cache.upkeep import Collected, Verified
-from modelbuild.report import drawings, json_document, screens, upkeep
+from modelbuild.report import drawings, json_document, screens, upkeep, variants
 from modelbuild.report.page import Look, table
 from modelbuild.stale import Change
 from modelbuild.usecases.catalogue import MethodView
@@ -255,6 +255,34 @@ def test_every_screen_fits_the_page(width: int):
 def test_a_table_breaks_its_last_column_alone():
     assert ["a    one two three four", "     five", "bbb  x"] == table([("a", "one two three four five"), ("bbb", "x")], Look(24))
     assert [] == table([], Look())
+
+
+def test_a_row_that_does_not_fit_is_told_in_lines_that_do():
+    row = ("x@density=0.3,weight=1", "built", "out/x@density=0.3,weight=1")
+
+    assert ["  short", "  x@density=0.3,weight=1", "    built", "    out/x@density=0.3,", "    weight=1"] == [
+        *table([("short",)], Look(26), indent=2),
+        *table([row], Look(26), indent=2),
+    ]
+    assert ["  x@density=0.3,weight=1  built  out/x@density=0.3,weight=1"] == table([row], Look(60), indent=2)
+
+
+def test_a_sweep_wider_than_the_page_is_a_list():
+    columns = {"x@t=0.5": {"state": "stale", "to run": "39"}, "x@t=0.7": {"state": "fresh", "to run": "0"}}
+
+    told = variants.sweep("x", [variants.At(name, {"t": float(name[4:])}) for name in columns], columns, Look(18))
+
+    assert (
+        """\
+x: 2 variants
+  t=0.5
+    state stale,
+      to run 39
+  t=0.7
+    state fresh,
+      to run 0"""
+        == told
+    )
 
 
 def test_json_keeps_whole_values():
