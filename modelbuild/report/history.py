@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modelbuild.names import human_bytes
+from modelbuild.report.explanations import change_lines
 from modelbuild.report.page import Look, table
-from modelbuild.report.screens import change_lines
 from modelbuild.report.words import counted, listed, seconds
 
 if TYPE_CHECKING:

@@ -1,21 +1,18 @@
-"""What the commands that look print: status, explain, show, methods."""
+"""What the commands that look print: status, show, methods and others."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.names import VARIANT, human_bytes
 from modelbuild.report import variants
+from modelbuild.report.explanations import STATES
 from modelbuild.report.page import Look, table
-from modelbuild.report.words import ANY_NUMBER, are, counted, listed
+from modelbuild.report.words import ANY_NUMBER, counted, listed
 
 if TYPE_CHECKING:
-    from modelbuild.stale import Change
     from modelbuild.usecases.catalogue import MethodView
-    from modelbuild.usecases.explaining import Explanation
     from modelbuild.usecases.fetching import FetchedSource
     from modelbuild.usecases.freshness import TargetStatus
     from modelbuild.usecases.inspect import ShownTarget, ShownTensor
@@ -23,11 +20,8 @@ if TYPE_CHECKING:
     from modelbuild.usecases.pushing import Pushed
     from modelbuild.usecases.verifying import Verification
 
-_DIGEST = re.compile("[0-9a-f]{64}")
 _SHOWN = 12
 """Digits of a digest or a key that people are shown; the JSON documents have all."""
-
-_STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
 
 
 def status(found: Sequence[TargetStatus], look: Look) -> str:
@@ -39,7 +33,7 @@ def status(found: Sequence[TargetStatus], look: Look) -> str:
     for one in apart:
         head, told = f"{one.name.ljust(name)}  {one.state}", f"  {_to_run(one)}" if one.state == "stale" else ""
         first, *rest = look.wrapped(f"{head}  {one.path}{told}", name + 4, first=0)
-        painted = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}"
+        painted = f"{one.name.ljust(name)}  {look.paint(STATES[one.state], one.state)}"
         lines += [first.replace(head, painted, 1), *rest]
         for reason in one.reasons:
             lines += look.wrapped(reason, name + 4, first=name + 2)
@@ -56,37 +50,6 @@ def _to_run(one: TargetStatus) -> str:
         return "only to be written"
     elsewhere = f"; {one.shared} run{'s' if one.shared == 1 else ''} for another target" if one.shared else ""
     return f"{one.stale} of {counted(one.actions, 'action')} may run{elsewhere}"
-
-
-def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False) -> str:
-    """Show why tensors are fresh or stale; those of which there is nothing to tell are counted at the end.
-
-    Args:
-        told: in building order.
-        look: how.
-        stale_only: leave out what is fresh.
-
-    """
-    lines: list[str] = []
-    quiet: Counter[str] = Counter()
-    for one in told:
-        if one.state == "fresh" and (stale_only or (not one.changes and len(told) > 1)):
-            quiet[one.why] += 1
-            continue
-        lines.append(f"{one.tensor}: {look.paint(_STATES[one.state], one.state)}, {one.why}")
-        lines += change_lines(one.changes, look)
-    if not stale_only:
-        lines += [f"{counted(count, 'tensor')} {are(count)} fresh: {why}" for why, count in quiet.items()]
-    return "\n".join(lines)
-
-
-def change_lines(changes: Sequence[Change], look: Look) -> list[str]:
-    """Show what changed, a line each: its old value and its new one."""
-    return table([(change.field, f"{_value(change.old)} -> {_value(change.new)}") for change in changes], look, indent=4)
-
-
-def _value(text: str) -> str:
-    return _DIGEST.sub(lambda found: found[0][:_SHOWN], text) or "nothing"
 
 
 def show(target: ShownTarget, look: Look) -> str:

@@ -406,19 +406,19 @@ def status(file: Where | File, targets: Words = (), **place: Unpack[Place]) -> t
     return use_case(at(file, place), words(targets))
 
 
-def explain(file: Where | File, target: str, tensor: str = "", **place: Unpack[Place]) -> tuple[Explanation, ...]:
-    """Say why tensors of a target are, or would be, rebuilt: field by field, old value and new value.
+def explain(file: Where | File, targets: Words, tensor: str = "", **place: Unpack[Place]) -> tuple[Explanation, ...]:
+    """Say why tensors of targets are, or would be, rebuilt: field by field, old value and new value.
 
     Args:
         file: the Modelfile.
-        target: a merge, a group or a glob; "" for the only one that is built by default.
+        targets: merges, groups and globs; none, or "", for the only one that is built by default.
         tensor: one of their tensors, or "" for all.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
     """
     from modelbuild.usecases.explaining import explain as use_case
 
-    return use_case(at(file, place), target, tensor)
+    return use_case(at(file, place), tuple(filter(None, words(targets))), tensor)
 
 
 def why(file: Where | File, first: str, last: str, **place: Unpack[Place]) -> Reach:
@@ -488,7 +488,7 @@ def restore(
     from modelbuild.usecases.restoring import restore as use_case
 
     to = None if output is None else Path(output)
-    return use_case(at(file, place), build, words(targets), to, options or Options(), report)
+    return use_case(at(file, place), build, tuple(filter(None, words(targets))), to, options or Options(), report)
 
 
 def diff(file: Where | File, first: str, second: str, root: File = "", **place: Unpack[Place]) -> tuple[Comparison, ...]:

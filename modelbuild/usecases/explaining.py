@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from modelbuild.stale import Change, Description, Fresh, Pending, changes, descr
 from modelbuild.usecases.foretelling import Forecast
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
-from modelbuild.usecases.unlike import output_changes, recipe_changes
+from modelbuild.usecases.unlike import NOT_THERE, output_changes, recipe_changes
 from modelbuild.usecases.view import View
 from modelbuild.usecases.where import Where
 
@@ -83,7 +83,7 @@ class Explainer:
         last, before = (self._description(key) for key in (past.key, past.before)) if past else ((), ())
         moved = self._moved(action, last) if last else ()
         if isinstance(judgement, Pending):
-            after = f"{_listed(judgement.waits_for)} {'not read yet' if self.unread(action) else 'to be built first'}"
+            after = ", ".join(self._waits(action))
             return Explanation(action.label, "pending", f"{after}{'; so far these changed:' if moved else ''}", moved)
         if isinstance(judgement, Fresh):
             if action in self.view.judged.running:
@@ -101,6 +101,15 @@ class Explainer:
         if past:
             return self._lost(action, past.key)
         return Explanation(action.label, "stale", judgement.reason, ())
+
+    def _waits(self, action: Action) -> Iterator[str]:
+        """Say what an action waits for: sources to be read, and merges to be built."""
+        unknown = [need for need in action.needs if not self.digest(need)]
+        unread = tuple(need.label for need in unknown if isinstance(need, Leaf))
+        unbuilt = tuple(need.label for need in unknown if not isinstance(need, Leaf))
+        for names, what in ((unread, "not read yet"), (unbuilt, "to be built first")):
+            if names:
+                yield f"{_listed(names)} {what}"
 
     def _past_of(self, node: str) -> Mapping[str, Past]:
         """Return the keys that a node's tensors had; the row of a node is read once."""
@@ -151,11 +160,12 @@ class Explainer:
         return Explanation(action.label, "stale", why, (Change("key", last, key),))
 
 
-def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
+def explain(where: Where, targets: Sequence[str], tensor: str) -> tuple[Explanation, ...]:
     """See `modelbuild.usecases.explain`."""
-    view = View(where, (target or Project.open(where).target(""),))
+    view = View(where, targets or (Project.open(where).target(""),))
     try:
-        return tuple(one for name in view.plan.targets for one in _explained(view, name, tensor))
+        told = (one for name in view.plan.targets for one in _explained(view, name, tensor))
+        return tuple(dict.fromkeys(told))  # what several rest on is told once
     finally:
         view.close()
 
@@ -194,7 +204,8 @@ def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
     if recipe:
         told.append(Explanation(target, state, f"of its recipe these changed since build {since}:", recipe))
     if output:
-        told.append(Explanation(target, state, "its output is not as it would be:", output))
+        absent = output[0].new == NOT_THERE and output[0].field == str(planned.path)
+        told.append(Explanation(target, state, "its output is not there:" if absent else "its output is not as it would be:", output))
     return tuple(told)
 
 

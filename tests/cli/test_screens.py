@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelbuild.cache.upkeep import Collected, Verified
-from modelbuild.report import drawings, json_document, screens, upkeep, variants
+from modelbuild.report import drawings, explanations, json_document, screens, upkeep, variants
 from modelbuild.report.page import Look, table
 from modelbuild.stale import Change
 from modelbuild.usecases.catalogue import MethodView
@@ -115,16 +115,47 @@ blend::a.weight: stale, these changed:
 blend::b.weight: stale, not built before
 release::b.weight: pending, `blend::b.weight` to be built first
 2 tensors are fresh: nothing changed since the last build"""
-    assert expected == screens.explain(EXPLAINED, Look())
+    assert expected == explanations.explain(EXPLAINED, Look())
+
+
+def test_explain_tells_together_what_is_told_of_many_tensors_of_a_merge():
+    """By hand: four of five alike but for their own names and the digests; another merge apart; and one by one where that is asked for."""
+    names = [f"layers.{i}.up" for i in range(4)]
+    alike = [
+        Explanation(
+            f"blend::{name}",
+            "pending",
+            f"`skills::{name}` to be built first; so far:",
+            (Change("inputs[0]", f"{i:064}", f"(skills::{name})"),),
+        )
+        for i, name in enumerate(names)
+    ]
+    told = [
+        *alike,
+        Explanation("blend::norm", "stale", "not built before", ()),
+        *(Explanation(f"skills::{name}", "stale", "these changed:", (Change("seed", A, "7"),)) for name in names),
+    ]
+
+    assert """\
+blend: 4 of 5 tensors are pending, `skills` to be built first; so far:
+    inputs[0]  … -> (skills)
+    they are layers.{0-3}.up
+blend::norm: stale, not built before
+skills: all 4 tensors are stale, these changed:
+    seed  1f3a9c2e77aa -> 7""" == explanations.explain(told, Look())
+    assert "blend::layers.1.up: pending, `skills::layers.1.up` to be built first; so far:\n    inputs[0]  000000000000 -> " in (
+        explanations.explain(told, Look(), each=True)
+    )
+    assert 5 == len(explanations.explain(told[1:5], Look()).split("\n")) - 2
 
 
 def test_explain_before_a_build_leaves_out_what_is_fresh():
-    assert screens.explain(EXPLAINED[:2], Look(), stale_only=True) == ""
-    assert "fresh" not in screens.explain(EXPLAINED, Look(), stale_only=True)
+    assert explanations.explain(EXPLAINED[:2], Look(), stale_only=True) == ""
+    assert "fresh" not in explanations.explain(EXPLAINED, Look(), stale_only=True)
 
 
 def test_explain_of_one_tensor_tells_that_it_is_fresh():
-    assert "skills::a.weight: fresh, nothing changed since the last build" == screens.explain(EXPLAINED[:1], Look())
+    assert "skills::a.weight: fresh, nothing changed since the last build" == explanations.explain(EXPLAINED[:1], Look())
 
 
 def test_show():
@@ -247,7 +278,7 @@ digraph modelfile {
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_every_screen_fits_the_page(width: int):
     look = Look(width)
-    shown = (screens.status(STATUS, look), screens.explain(EXPLAINED, look), screens.show(SHOWN, look), screens.method(METHOD, look))
+    shown = (screens.status(STATUS, look), explanations.explain(EXPLAINED, look), screens.show(SHOWN, look), screens.method(METHOD, look))
 
     assert all(len(line) <= width for screen in shown for line in screen.split("\n") if "pending" not in line)
 
