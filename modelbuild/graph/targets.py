@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.misnamed import listed, meant_variant, variants_of
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.names import VARIANT, plain
+from modelbuild.names import VARIANT, is_meant, plain
 
 _GLOB = frozenset("*?[")
 
@@ -61,7 +61,7 @@ def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
         elif one in modelfile.groups:
             pending = [*modelfile.groups[one], *pending]
         elif _GLOB.intersection(one):
-            names = [name for name in modelfile.merges if fnmatchcase(name, one) or fnmatchcase(modelfile.merges[name].sweep, one)]
+            names = [name for name in modelfile.merges if is_meant(name, one)]
             yield from (*names, *(name for name in modelfile.exports if fnmatchcase(name, one)))
 
 

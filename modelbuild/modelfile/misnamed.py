@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -33,11 +34,18 @@ def misnamed(word: str, what: str, known: Collection[str]) -> tuple[str, tuple[s
     """
     variants = variants_of(word, known)
     if not variants:
-        return what, (f"declared: {among(known)}" if known else "none is declared",), did_you_mean(word, known)
+        return what, (f"declared: {among(_folded(known))}" if known else "none is declared",), did_you_mean(word, known)
     facts = (f"variants: {listed(variants)}",)
     if VARIANT not in word:
         return f"`{plain(word)}` is made several times, by its matrix", facts, f"name one of them: `{variants[0]}`"
     return what, facts, meant_variant(word, variants) or f"name one of them: `{variants[0]}`"
+
+
+def _folded(names: Collection[str]) -> list[str]:
+    """Write many variants of one merge as one."""
+    counts = Counter(name.partition(VARIANT)[0] for name in names if VARIANT in name)
+    many = {sweep: f"{sweep}{VARIANT}* ({count} variants)" for sweep, count in counts.items() if count > _MOST}
+    return list(dict.fromkeys(many.get(name.partition(VARIANT)[0], name) if VARIANT in name else name for name in names))
 
 
 def variants_of(word: str, known: Collection[str]) -> tuple[str, ...]:

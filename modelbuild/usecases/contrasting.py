@@ -19,6 +19,7 @@ from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Report
 from modelbuild.modelfile.evaluation import Check
 from modelbuild.modelfile.misnamed import misnamed
+from modelbuild.names import is_meant
 from modelbuild.usecases.evaluating import Measurer, prepared
 from modelbuild.usecases.outcome import Options, Outcome
 from modelbuild.usecases.project import Project
@@ -136,7 +137,7 @@ def _checks(project: Project, models: Sequence[str]) -> list[Check]:
     return [
         check
         for check in project.modelfile.checks.values()
-        if check.is_scored and (not merges or not check.of or any(fnmatchcase(name, pattern) for name in merges for pattern in check.of))
+        if check.is_scored and (not merges or not check.of or any(is_meant(name, pattern) for name in merges for pattern in check.of))
     ]
 
 

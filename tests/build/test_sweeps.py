@@ -11,6 +11,8 @@ from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.lockfile import read as read_lock
+from modelbuild.usecases.testing import checks_of
+from modelbuild.usecases.where import modelfile_at
 from tests.cli.conftest import Program, program
 from tests.support.projects import Project
 
@@ -119,7 +121,30 @@ def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> 
     ] == [(problem.what, problem.hint) for problem in caught.value.problems]
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("of", ["x", "x@*", "?", "x@density=0.6*"])
+def test_a_check_may_be_of_a_sweep(swept: Project, of: str) -> None:
+    swept.write(f'{SWEPT}[check.sound]\nkind = "finite"\nof = "{of}"\n')
+    modelfile = modelfile_at(swept.where)
+
+    assert [VARIANTS[0], VARIANTS[1], *(VARIANTS[2:] if "0.6" not in of else ())] == [
+        name for name in modelfile.merges if any(check.name == "sound" for check in checks_of(modelfile, name))
+    ]
+
+
+def test_what_is_of_no_merge_is_told_with_the_variants_that_are_near(swept: Project) -> None:
+    swept.write(f'{SWEPT}[check.sound]\nkind = "finite"\nof = ["x@density=0.7*", "nothing"]\n[export.whole]\nof = "x"\nformat = "gguf"\n')
+
+    with pytest.raises(ModelbuildError) as caught:
+        modelfile_at(swept.where)
+
+    assert ["no merge is called `x@density=0.7*`", "no merge is called `nothing`"] == [one.what for one in caught.value.problems]
+    assert (f"variants: {', '.join(VARIANTS)}",) == caught.value.problems[0].facts
+    swept.write(f'{SWEPT}[export.whole]\nof = "x"\nformat = "gguf"\n')
+    with pytest.raises(ModelbuildError, match="`x` is made several times, by its matrix") as caught:
+        use_cases.status(swept.where)
+    assert f"name one of them: `{VARIANTS[0]}`" == caught.value.problems[0].hint
+
+
 def test_some_variants_of_a_past_build_are_restored_and_the_others_stay(swept: Project) -> None:
     """By a glob, by names, by the sweep's name with all of them; into a directory where one is meant."""
     swept.build("x")
@@ -159,6 +184,7 @@ def test_what_of_a_past_build_cannot_be_restored_is_told(swept: Project) -> None
     ) == said("x")
 
 
+@pytest.mark.slow
 def test_a_lock_holds_variants_apart(swept: Project) -> None:
     use_cases.lock(swept.where)
     swept.build("x")

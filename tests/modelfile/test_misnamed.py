@@ -62,7 +62,14 @@ def test_a_target_that_is_no_variant_is_told_which_is_near(word: str, hint: str)
                 "did you mean `many@density=0.6`?",
             ),
         ),
-        ("bas", ("no such", (f"declared: {', '.join([*DECLARED.sources, *DECLARED.merges])}",), "did you mean `base`?")),
+        (
+            "bas",
+            (
+                "no such",
+                ("declared: base, code, soup@t.0.value=0.2, soup@t.0.value=0.8, x@* (4 variants), many@* (9 variants)",),
+                "did you mean `base`?",
+            ),
+        ),
     ],
 )
 def test_where_one_thing_is_to_be_named_sweeps_are_told_apart(word: str, told: tuple[str, tuple[str, ...], str]):
