@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -108,20 +108,25 @@ def table(rows: Sequence[tuple[str, ...]], look: Look, gap: str = "  ", indent: 
     A row that does not fit even so is not aligned: its cells follow each other, and what is too long for a line of its own, as a path may
     be, is broken behind `/` or `,`.
     """
-    if not rows:
-        return []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    start = indent + sum(widths) + len(gap) * len(widths)
+    _, start = _columns(rows, gap, indent)
+    fitting = {row for row in rows if not look.width or max(map(len, look.wrapped(row[-1], start))) <= look.width}
+    widths, start = _columns(fitting, gap, indent)
     lines: list[str] = []
     for row in rows:
-        head = " " * indent + "".join(cell.ljust(width) + gap for cell, width in zip(row[:-1], widths, strict=True))
-        first, *rest = look.wrapped(row[-1], start)
-        if look.width and max(map(len, (first, *rest))) > look.width:
+        if row in fitting:
+            head = " " * indent + "".join(cell.ljust(width) + gap for cell, width in zip(row[:-1], widths, strict=True))
+            first, *rest = look.wrapped(row[-1], start)
+            lines += [(head + first[start:]).rstrip(), *rest]
+        else:
             cells = look.wrapped(gap.join(filter(None, map(str.strip, row))), indent + 2, first=indent)
             lines += [part for line in cells for part in _cut(line, look.width, " " * (indent + 2))]
-        else:
-            lines += [(head + first[start:]).rstrip(), *rest]
     return lines
+
+
+def _columns(rows: Collection[tuple[str, ...]], gap: str, indent: int) -> tuple[list[int], int]:
+    """Return how wide the columns are but for the last one, and where that one begins."""
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    return widths, indent + sum(widths) + len(gap) * len(widths)
 
 
 def _cut(line: str, width: int, indent: str) -> Iterator[str]:
