@@ -156,6 +156,8 @@ def test_some_variants_of_a_past_build_are_restored_and_the_others_stay(swept: P
     assert [was[VARIANTS[0]], was[VARIANTS[1]], new[VARIANTS[2]]] == [swept.hashes(name) for name in VARIANTS]
     (apart,) = use_cases.restore(swept.where, first, "*0.8*", output=swept.root / "out/apart")
     assert (VARIANTS[2], was[VARIANTS[2]], new[VARIANTS[2]]) == (apart.target, swept.hashes("apart"), swept.hashes(VARIANTS[2]))
+    pairs = use_cases.diff(swept.where, f"{first}::x@density=0.6*", use_cases.log(swept.where)[0].id)
+    assert [f"{first}::{name}" for name in VARIANTS[:2]] == [pair.a for pair in pairs if not pair.equal]
     assert ["fresh", "fresh", "linked"] == [one.how for one in use_cases.restore(swept.where, first, ["x", VARIANTS[0]])]
     assert was == {name: swept.hashes(name) for name in VARIANTS}
 
