@@ -59,7 +59,8 @@ def build(
             found = use_cases.verify(where, names, report, rebuild=True)
         say(common, found, json=json)
     if dry_run:
-        outcome = use_cases.forecast(where, names, options)
+        with common.reporter("none") as report:
+            outcome = use_cases.forecast(where, names, options, report)
     else:
         with common.reporter(progress) as report, _traced(report, common.directory / trace if trace else None) as told:
             outcome = use_cases.build(where, names, options, told)

@@ -109,11 +109,16 @@ def build(
     return use_case(at(file, place), words(targets), options or Options(), report)
 
 
-def forecast(file: Where | File, targets: Words = (), options: Options | None = None, **place: Unpack[Place]) -> Outcome:
-    """Say what `build` would do, without doing it: the same fields as an upper bound, exact where `exact` says so."""
+def forecast(
+    file: Where | File, targets: Words = (), options: Options | None = None, report: Report = silent, **place: Unpack[Place]
+) -> Outcome:
+    """Say what `build` would do, without doing it: the same fields as an upper bound, exact where `exact` says so.
+
+    `report` is told the notes and warnings that a build would begin with.
+    """
     from modelbuild.usecases.foretelling import forecast as use_case
 
-    return use_case(at(file, place), words(targets), options or Options())
+    return use_case(at(file, place), words(targets), options or Options(), report)
 
 
 def watch(file: Where | File, **place: Unpack[Place]) -> Iterator[int]:

@@ -38,7 +38,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
-    _say(plan, report)
+    announce(plan, report)
     cache = project.cache()
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
@@ -70,7 +70,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     return outcome
 
 
-def _say(plan: Plan, report: Report) -> None:
+def announce(plan: Plan, report: Report) -> None:
     """Tell what a plan has to say."""
     from modelbuild.events import Noted, Warned
 

@@ -17,9 +17,10 @@ from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
+from modelbuild.events import Report
 from modelbuild.plan import Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh, Pending
-from modelbuild.usecases import silent
+from modelbuild.usecases.building import announce
 from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
 from modelbuild.usecases.locking import Keeper
@@ -33,18 +34,19 @@ _BYTES_PER_SECOND = 400e6
 """A cautious rate at which bytes are merged and written, for who never built: docs/performance.md has measured ones."""
 
 
-def forecast(where: Where, targets: Sequence[str], options: Options) -> Outcome:
+def forecast(where: Where, targets: Sequence[str], options: Options, report: Report) -> Outcome:
     """See `modelbuild.usecases.forecast`."""
     started = time.perf_counter()
     project = Project.open(where)
     plan = project.plan(project.targets(targets))
+    announce(plan, report)
     cache = project.cache()
     keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
         forecast = Forecast(plan, cache, options)
         outcome = forecast.outcome(started)
-        return with_exports(forecast, outcome, Delivery(project, plan, cache, targets, options, silent))
+        return with_exports(forecast, outcome, Delivery(project, plan, cache, targets, options, report))
     finally:
         cache.close()
 
