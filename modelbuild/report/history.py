@@ -29,8 +29,8 @@ _STATES = {"built": "green", "fresh": "green", "failed": "red"}
 def why(found: Reach, look: Look) -> str:
     """Show a path, what is read above what reads it."""
     if not found.path:
-        return f"{found.last} does not rest on {found.first}, nor {found.first} on {found.last}"
-    lines = [f"{found.last} rests on {found.first}:"]
+        return "\n".join(look.wrapped(f"{found.last} does not rest on {found.first}, nor {found.first} on {found.last}", 2, first=0))
+    lines = look.wrapped(f"{found.last} rests on {found.first}:", 2, first=0)
     for i, stop in enumerate(found.path):
         arrow = "" if not i else ("`- " if look.ascii else "└─ ")
         read_as = f"  read as {stop.read_as}" if stop.read_as else ""
@@ -46,7 +46,8 @@ def why(found: Reach, look: Look) -> str:
 def log(builds: Sequence[PastBuild], look: Look) -> str:
     """List builds, the latest first: what each was asked for, what it did, and what came out."""
     if not builds:
-        return "no build is in the log: it is kept in the cache, and starts with the next build that does anything"
+        none = "no build is in the log: it is kept in the cache, and starts with the next build that does anything"
+        return "\n".join(look.wrapped(none, 2, first=0))
     lines = []
     for build in builds:
         first, *rest = look.wrapped(f"{build.id}  {_when(build.started)}  {_did(build)}", 10, first=0)
@@ -135,17 +136,22 @@ def diff(found: Sequence[Comparison], look: Look) -> str:
 def _compared(one: Comparison, look: Look) -> Iterator[str]:
     a, b = one.a, one.b
     if one.recipe:
-        yield look.paint("bold", f"asked for otherwise, {a} -> {b}:")
+        yield from _bold(f"asked for otherwise, {a} -> {b}:", look)
         yield from change_lines(one.recipe, look)
     for label, names in ((a, one.only_a), (b, one.only_b)):
         if names:
-            yield look.paint("bold", f"only in {label}:")
+            yield from _bold(f"only in {label}:", look)
             yield from (f"    {name}" for name in names)
     if one.tensors:
-        yield look.paint("bold", f"tensors that differ, {a} -> {b}:")
+        yield from _bold(f"tensors that differ, {a} -> {b}:", look)
         yield from _tensors([_HEAD, *(_row(tensor) for tensor in one.tensors)], look)
     count = len(one.tensors) + len(one.only_a) + len(one.only_b)
-    yield f"{counted(count, 'tensor')} {'differs' if count == 1 else 'differ'}, {one.same} are equal; {human_bytes(one.read)} read"
+    told = f"{counted(count, 'tensor')} {'differs' if count == 1 else 'differ'}, {one.same} are equal; {human_bytes(one.read)} read"
+    yield from look.wrapped(told, 2, first=0)
+
+
+def _bold(text: str, look: Look) -> Iterator[str]:
+    return (look.paint("bold", line) for line in look.wrapped(text, 2, first=0))
 
 
 _HEAD = ("", "rel. L2", "cosine", "max ulp", "flips", "differing")
