@@ -100,11 +100,22 @@ def _nearest(said: Mapping[str, str], points: Mapping[str, Mapping[str, str]]) -
     import difflib
 
     labels = list(dict.fromkeys(label for point in points.values() for label in point))
-    close = {label: [label] if label in labels else difflib.get_close_matches(label, labels, n=1) for label in said}
+    close = {
+        label: [label] if label in labels else _within(label, labels) or difflib.get_close_matches(label, labels, n=1) for label in said
+    }
     meant = {found[0]: said[label] for label, found in close.items() if found}
     away = {name: sum(_apart(value, point.get(label, "")) for label, value in meant.items()) for name, point in points.items()}
     least = min(away.values())
     return [name for name, distance in away.items() if distance == least] if meant else []
+
+
+def _within(label: str, labels: Sequence[str]) -> list[str]:
+    """Return the labels that a longer or a shorter one is about: `t.0` for `t`, `weight` for `inputs.code.weight`."""
+    return [
+        one
+        for one in labels
+        if any(long.startswith(f"{short}.") or long.endswith(f".{short}") for long, short in ((one, label), (label, one)))
+    ]
 
 
 def _apart(one: str, other: str) -> float:

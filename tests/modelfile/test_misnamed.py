@@ -29,6 +29,7 @@ merge.many = { method = "ties", base = "base", inputs = ["code"], matrix = { den
         ("soup@t.0.value=0.20", "did you mean `soup@t.0.value=0.2`?"),
         ("soup@t.0.value=0.9", "did you mean `soup@t.0.value=0.8`?"),
         ("soup@value=0.8", "did you mean `soup@t.0.value=0.8`?"),
+        ("many@density[0]=0.4", "did you mean `many@density=0.4`?"),
         ("soup@t[0].value=*", "did you mean `'soup@t.0.value=*'`?"),
         ("soup@t.1.value=*", "`'soup@*'` means all of them"),
         ("soup@", "`'soup@*'` means all of them"),
