@@ -46,7 +46,7 @@ def bind(modelfile: Modelfile) -> Graph:
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
     ordered = _ordered(modelfile, nodes) if staged else nodes
-    return Graph(modelfile, {node.name: node for node in ordered}, (*modelfile.notes, *binder.notes))
+    return Graph(modelfile, {node.name: node for node in ordered}, tuple(dict.fromkeys((*modelfile.notes, *binder.notes))))
 
 
 class Binder:

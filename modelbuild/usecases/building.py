@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
 from modelbuild.errors import Exit
+from modelbuild.names import VARIANT
 from modelbuild.usecases import stamp
 from modelbuild.usecases.outcome import Options, Outcome, from_stamp, peak_rss
 from modelbuild.usecases.where import Where, cache_setting
@@ -13,6 +15,8 @@ from modelbuild.usecases.where import Where, cache_setting
 if TYPE_CHECKING:
     from modelbuild.events import Report
     from modelbuild.plan import Plan
+
+_VARIANT = re.compile(f"`([^`{VARIANT}]+){VARIANT}[^`]*`")
 
 
 def build(where: Where, targets: tuple[str, ...], options: Options, report: Report) -> Outcome:
@@ -71,10 +75,14 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
 
 
 def announce(plan: Plan, report: Report) -> None:
-    """Tell what a plan has to say."""
+    """Tell what a plan has to say; what is to be said of several variants of a merge, once."""
     from modelbuild.events import Noted, Warned
 
     for note in plan.graph.notes:
         report(Noted(note))
+    alike: dict[str, list[str]] = {}
     for warning in plan.warnings:
-        report(Warned(warning))
+        alike.setdefault(_VARIANT.sub(r"`\1`", warning), []).append(warning)
+    for first, *others in alike.values():
+        more = f" (and of {len(others)} more {'variant' if len(others) == 1 else 'variants'})" if others else ""
+        report(Warned(f"{first}{more}"))

@@ -10,6 +10,7 @@ import pytest
 from modelbuild import usecases as use_cases
 from modelbuild.cache import stattable
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.events import Event, Noted, Warned
 from modelbuild.lockfile import read as read_lock
 from modelbuild.usecases.testing import checks_of
 from modelbuild.usecases.where import modelfile_at
@@ -119,6 +120,20 @@ def test_groups_lists_and_globs_are_targets_of_every_command(swept: Project) -> 
         ("no merge is called `x@density=0.60,inputs.skills.weight=0.5`", f"did you mean `{VARIANTS[0]}`?"),
         ("no merge is called `relaese`", "did you mean `release`?"),
     ] == [(problem.what, problem.hint) for problem in caught.value.problems]
+
+
+def test_what_is_to_be_said_of_several_variants_is_said_once(swept: Project) -> None:
+    swept.write(
+        f'{SWEPT[: SWEPT.index("[merge")]}[merge.x]\nmethod = "ties"\nbase = "base"\n'
+        'inputs = ["base", { model = "code", weight = 0.99 }, { model = "math", weight = 0.01 }]\nmatrix = { density = [0.3, 0.5, 0.7] }\n'
+    )
+    told: list[Event] = []
+
+    assert 3 == len([one for one in use_cases.forecast(swept.where, report=told.append).warnings if "hardly count" in one])
+    assert [
+        Noted("`base` is the base and its difference to itself is nothing: skipped as an input"),
+        Warned("`x@density=0.3` gives `code` 99% of the weight: the others hardly count (and of 2 more variants)"),
+    ] == told
 
 
 @pytest.mark.parametrize("of", ["x", "x@*", "?", "x@density=0.6*"])

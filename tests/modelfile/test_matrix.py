@@ -268,6 +268,16 @@ def test_a_value_beside_the_matrix_that_no_variant_reads_is_noted():
     assert [0.3, 0.9] == [one.params["density"][0].value for one in some.merges.values()]
 
 
+def test_a_sweep_that_no_input_reads_is_noted():
+    """Precedence: the input's own value goes before that of the merge."""
+    own = MERGE.replace('["code"]', '[{ model = "code", density = 0.9 }, { model = "base", density = [{ filter = "mlp", value = 0.5 }] }]')
+    note = "`density` in the matrix of `x` has no effect: every input has its own; sweep `inputs.NAME.density`"
+
+    assert note not in swept("density = [0.3, 0.5]", own).notes
+    assert note in swept("density = [0.3, 0.5]", own.replace("0.5 }]", "0.5 }, { value = 0.3 }]")).notes
+    assert note not in swept("density = [0.3, 0.5]").notes
+
+
 @pytest.mark.parametrize(
     ("merge", "matrix"),
     [
