@@ -214,13 +214,14 @@ def test_an_atomic_write_that_dies_leaves_the_old_file_or_the_new_one(tmp_path: 
     assert ["create", "write", "sync", "rename", "sync_directory"] == death.seen
 
 
-def test_a_write_that_fails_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The disk is full at the sync, then at the rename."""
-    for failing in ("sync", "rename"):
+def test_a_write_that_fails_leaves_no_temporary_file_and_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The disk is full from the beginning, at the sync, then at the rename."""
+    for failing in ("create", "sync", "rename"):
         full = Failing(errno.ENOSPC, lambda operation, failing=failing: operation.kind == failing)
         monkeypatch.setattr(files.door, "current", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as failed:
             files.write_atomic(tmp_path / "f", b"new")
+        assert (str(tmp_path / "f"), None) == (failed.value.filename, failed.value.filename2)
 
     assert [] == list(tmp_path.iterdir())
 

@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-from modelbuild import files
-
 PACKS = "packs"
 INDEX = "index"
 STAGING = "staging"
@@ -58,6 +56,8 @@ def prepare(directory: Path) -> None:
     """
     if (directory / "CACHEDIR.TAG").exists():
         return
+    from modelbuild import files
+
     files.make_directory(directory)
     empty = not any(directory.iterdir())
     if empty:

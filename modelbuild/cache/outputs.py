@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from modelbuild.cache.index import Index
 from modelbuild.cache.layout import is_digest
+
+if TYPE_CHECKING:
+    from modelbuild.cache.index import Index
 
 Stats = Mapping[str, list[int]]
 """What `stat_of` says of the files of an output, by name."""

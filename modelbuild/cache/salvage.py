@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from modelbuild.cache.sidecar import TensorEntry, parse_tensor
 from modelbuild.cache.staging import JOURNAL, LOCK, running_system
 
 FORGOTTEN_SECONDS = 7 * 24 * 3600.0
-"""Where there are no locks to ask, a build that started this long ago is dead."""
+"""Where there are no locks to ask, a build that started this long ago is dead; and what it had finished is kept no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,22 @@ class Salvage:
     def __init__(self, cache_directory: Path) -> None:
         """Lock the staging directories of builds that have died, and read their journals."""
         self._held = tuple(abandoned(cache_directory))
-        self.tensors = tuple(tensor for directory, _ in self._held for tensor in _finished(directory))
+        self._finished = {directory: tuple(_finished(directory)) for directory, _ in self._held}
+        self.tensors = tuple(tensor for tensors in self._finished.values() for tensor in tensors)
 
-    def drop(self) -> None:
-        """Remove the directories, as far as they can be: the new build has ended and what it needed of them is in packs."""
-        for directory, _ in self._held:
+    def drop(self, known: Callable[[Iterable[str]], Collection[str]]) -> None:
+        """Remove the directories, as far as they can be, that hold nothing a build could want any more.
+
+        Args:
+            known: returns which of some keys have a record: what those give is in packs, or was.  A directory with another key
+                is left to a build of what it was begun for, unless it has waited for a week.
+
+        """
+        for directory, tensors in self._finished.items():
+            keys = {tensor.entry.key for tensor in tensors if tensor.entry.key}
             with contextlib.suppress(OSError):
-                files.remove_tree(directory)
+                if keys <= set(known(keys)) or time.time() - directory.stat().st_mtime > FORGOTTEN_SECONDS:
+                    files.remove_tree(directory)
         self.release()
 
     def release(self) -> None:
@@ -48,12 +57,14 @@ class Salvage:
         self._held = ()
 
 
-def left_over(cache_directory: Path) -> int:
-    """Return how many bytes of finished tensors stand in staging directories: at most so many a build may read and use; locks nothing."""
+def left_over(cache_directory: Path) -> tuple[int, int]:
+    """Return how many finished tensors stand in staging directories, and their bytes: at most so many a build may use; locks nothing."""
     staging = cache_directory / STAGING
     with contextlib.suppress(OSError):
-        return sum(tensor.entry.nbytes for directory in sorted(staging.iterdir()) for tensor in _finished(directory))
-    return 0
+        found = (tensor.entry for directory in sorted(staging.iterdir()) for tensor in _finished(directory))
+        sizes = {entry.key: entry.nbytes for entry in found if entry.key}
+        return len(sizes), sum(sizes.values())
+    return 0, 0
 
 
 def abandoned(cache_directory: Path) -> Iterator[tuple[Path, files.Lock]]:

@@ -134,7 +134,7 @@ class Anatomy:
 
     def tokens_of(self, names: Iterable[str]) -> str:
         """Return which of `names` is the embedding of tokens of the main stack, or ""."""
-        found = [name for name in names if _TOKENS.search(name) and self.layer_of(name) < 0 and not self.is_aside(name)]
+        found = [name for name in names if _is_of_tokens(name) and self.layer_of(name) < 0 and not self.is_aside(name)]
         return min(found, key=lambda name: (not name.startswith(self.main.tower), len(name)), default="")
 
 
@@ -157,6 +157,11 @@ def _tower_of(towers: tuple[str, ...], name: str) -> int:
 @lru_cache(maxsize=_REMEMBERED)
 def _is_embedding(name: str) -> bool:
     return _EMBEDDING.search(name) is not None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_of_tokens(name: str) -> bool:
+    return _TOKENS.search(name) is not None
 
 
 def dissect(names: Iterable[str], config: Mapping[str, Any]) -> Anatomy:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelbuild import files
+from modelbuild import files, programs
 from modelbuild.checks.measured import Measured, Part
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import plain
@@ -41,11 +39,12 @@ def command(subject: Subject, how: Command, root: Path, directory: Path) -> Meas
     """
     scores, output = directory / "scores.json", directory / "output.txt"
     told = {"model": str(subject.path.resolve()), "name": subject.name, "root": str(root.resolve()), "scores": str(scores)}
-    words = [_filled(word, told) for word in how.words]
+    words = programs.filled(how.words, told)
     environment = {**os.environ, **{f"MODELBUILD_{name.upper()}": value for name, value in told.items()}}
     descriptor = files.open_new(output)
     try:
-        code = _run(words, directory, environment, descriptor, how.timeout)
+        with programs.running(words, directory, environment=environment, output=descriptor) as process:
+            code = process.wait(how.timeout)
     except OSError as error:
         raise _failed(subject, words, f"{error.strerror}: {error.filename}") from None
     except subprocess.TimeoutExpired:
@@ -60,22 +59,17 @@ def command(subject: Subject, how: Command, root: Path, directory: Path) -> Meas
         raise _failed(subject, words, f"its scores cannot be read: {error}") from None
 
 
-def _run(words: list[str], directory: Path, environment: dict[str, str], output: int, timeout: int) -> int:
-    with subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
-        words, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-    ) as process:
-        try:
-            return process.wait(timeout)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+def own_files(how: Command, root: Path) -> dict[str, Path]:
+    """Return the files among the words of a command, by word: when one of them changes, so may what it measures.
 
+    Args:
+        how: the command.
+        root: the directory of the Modelfile, `{root}`.
 
-def _filled(word: str, told: dict[str, str]) -> str:
-    for name, value in told.items():
-        word = word.replace(f"{{{name}}}", value)
-    return word
+    """
+    named = {word.replace("{root}", str(root.absolute())): word for word in how.words}
+    among = programs.files_among((filled for filled in named if Path(filled).is_absolute()), root)
+    return {named[word]: path for word, path in among.items()}
 
 
 def _scores(path: Path) -> Measured:
@@ -87,6 +81,8 @@ def _scores(path: Path) -> Measured:
         case bool():
             raise ValueError("`score` is no number")
         case int() | float() as score:
+            if not isfinite(score):
+                raise ValueError("`score` is no finite number")
             error = table.get("stderr")
             known = isinstance(error, int | float) and isfinite(error)
             return Measured({"score": Part(float(score), error=float(error) if known and error is not None else nan)})

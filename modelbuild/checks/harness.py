@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from importlib.util import find_spec
@@ -111,7 +110,7 @@ def running_code(tasks: Sequence[str], root: Path) -> tuple[str, ...]:
     found = [task for task in tasks if is_file(task) and _runs_code(root / task, root)]
     if not named:
         return tuple(found)
-    with quiet(), told_of("lm-eval"), contextlib.redirect_stdout(sys.stderr):
+    with quiet(), told_of("lm-eval"), _unheard():
         from lm_eval.tasks import TaskManager
 
         index: Mapping[str, Any] = TaskManager().task_index
@@ -164,7 +163,7 @@ def evaluate(loaded: Loaded, how: Harness, root: Path, dtype: str) -> Measured:
     before = {name: os.environ.get(name) for name in allowed}
     os.environ.update(allowed)
     try:
-        with quiet(), told_of(loaded.subject.name), contextlib.chdir(root), contextlib.redirect_stdout(sys.stderr):
+        with quiet(), told_of(loaded.subject.name), contextlib.chdir(root), _unheard(), _without_git():
             from lm_eval import simple_evaluate
             from lm_eval.models.huggingface import HFLM
             from lm_eval.tasks import TaskManager
@@ -182,6 +181,26 @@ def evaluate(loaded: Loaded, how: Harness, root: Path, dtype: str) -> Measured:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep tables, and the bars of lm-eval and of datasets, from being drawn across ours; what fails is raised."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        yield
+
+
+@contextlib.contextmanager
+def _without_git() -> Iterator[None]:
+    """Keep lm-eval from asking git which commit it is run in: where there is none git says so on the screen, and nobody reads it."""
+    from lm_eval import evaluator
+
+    asked = evaluator.get_git_commit_hash
+    evaluator.get_git_commit_hash = lambda: ""
+    try:
+        yield
+    finally:
+        evaluator.get_git_commit_hash = asked
 
 
 def _measured(told: Mapping[str, Any], metric: str) -> Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -11,7 +12,7 @@ from blake3 import blake3
 
 from modelbuild import files
 from modelbuild.checks import harness, weights
-from modelbuild.checks.command import command
+from modelbuild.checks.command import command, own_files
 from modelbuild.checks.generation import generate
 from modelbuild.checks.loading import Loaded, Subject
 from modelbuild.checks.measured import Measured
@@ -22,8 +23,11 @@ from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.modelfile.evaluation import Check, Command, Generation, Harness, Prediction
 from modelbuild.names import plain
 
-REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 1}
+REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 2}
 """Raised by hand where a kind of check gives other results than before."""
+
+_WILD = re.compile(r"[*?\[]")
+"""In a pattern that may name more files tomorrow."""
 
 _BY_MODEL = ("torch", "transformers", "tokenizers")
 _HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -107,26 +111,50 @@ def prepare(check: Check, root: Path, device: str) -> Measure:
         ModelbuildError: exit 2 if a file is missing or makes no sense, or lm-eval is not installed.
 
     """
-    inputs: dict[str, str] = {}
     how = check.how
     if isinstance(how, Prediction):
         for text in how.texts:
             read_text(root / text, how.tensors)  # so that what is wrong with it is said before any work
-            inputs[text] = _digest(root / text)
     elif isinstance(how, Harness):
         harness.required()
-        for task in filter(harness.is_file, how.tasks):
-            for name, path in _files_of(root / task, root).items():
-                inputs[f"{task} {name}"] = _digest(path)
-    elif isinstance(how, Command):
-        for pattern in how.files:
-            found = _matching(root, pattern)
-            if not found:
-                facts = (f"the command of `{check.name}` depends on it",)
-                raise ModelbuildError(Problem(f"no file is called `{plain(pattern)}`", facts=facts, hint="correct `files`"))
-            inputs |= {path.relative_to(root).as_posix(): _digest(path) for path in found}
+    inputs = {name: _digest(path) for name, path in files_read(check, root).items()}
     model_free = check.kind in ("loads", "finite", "command")
     return Measure(check, root, tuple(sorted(inputs.items())), device, "" if model_free else _class_of(device), check.name)
+
+
+def files_read(check: Check, root: Path) -> dict[str, Path]:
+    """Return the files that a check reads, by the names that its key has for them.
+
+    Raises:
+        ModelbuildError: exit 2 if one is missing, or makes no sense.
+
+    """
+    how = check.how
+    match how:
+        case Prediction():
+            return {text: root / text for text in how.texts}
+        case Harness():
+            named = filter(harness.is_file, how.tasks)
+            return {f"{task} {name}": path for task in named for name, path in _files_of(root / task, root).items()}
+        case Command():
+            found = {path.relative_to(root).as_posix(): path for pattern in how.files for path in _named(check, root, pattern)}
+            return found | {word.removeprefix("{root}/"): path for word, path in own_files(how, root).items()}
+    return {}
+
+
+def places_read(check: Check, root: Path) -> tuple[Path, ...]:
+    """Return the files that a check reads, and the directories in which another one would be read as well."""
+    found, how = files_read(check, root), check.how
+    looked = isinstance(how, Harness) or (isinstance(how, Command) and any(_WILD.search(pattern) for pattern in how.files))
+    return (*found.values(), *dict.fromkeys(path.parent for path in found.values() if looked))
+
+
+def _named(check: Check, root: Path, pattern: str) -> list[Path]:
+    found = _matching(root, pattern)
+    if not found:
+        facts = (f"the command of `{check.name}` depends on it",)
+        raise ModelbuildError(Problem(f"no file is called `{plain(pattern)}`", facts=facts, hint="correct `files`"))
+    return found
 
 
 def _files_of(task: Path, root: Path) -> dict[str, Path]:

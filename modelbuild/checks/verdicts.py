@@ -31,6 +31,7 @@ class Verdict:
         high: the upper end.
         how: how the interval was found, or "".
         parts: the score of each text or task.
+        faults: what it failed by, each in a line: those bounds and answers, without the score and what holds.
 
     """
 
@@ -41,6 +42,7 @@ class Verdict:
     high: float = nan
     how: str = ""
     parts: tuple[tuple[str, float], ...] = ()
+    faults: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON: null for what is not known."""
@@ -54,6 +56,7 @@ class Verdict:
             "high": high,
             "interval": self.how,
             "parts": parts,
+            "faults": list(self.faults),
         }
 
 
@@ -83,13 +86,14 @@ def judge(check: Check, measured: Measured | ModelbuildError, others: Scores, pa
 
     """
     if isinstance(measured, ModelbuildError):
-        return Verdict("failed", tuple(line for one in measured.problems for line in (one.what, *one.facts)))
+        said = tuple(line for one in measured.problems for line in (one.what, *one.facts))
+        return Verdict("failed", said, faults=tuple(": ".join((one.what, *one.facts[:1])) for one in measured.problems))
     if isinstance(check.how, Generation):
         found = tuple(faults(measured.answers, check.how))
         answers = f"{len(measured.answers)} answers" if len(measured.answers) > 1 else "1 answer"
-        return Verdict("failed" if found else "passed", found or (answers,))
+        return Verdict("failed" if found else "passed", found or (answers,), faults=found)
     if not check.is_scored or (not measured.parts and not check.bounds):
-        return Verdict("failed" if measured.problems else "passed", measured.problems or measured.facts)
+        return Verdict("failed" if measured.problems else "passed", measured.problems or measured.facts, faults=measured.problems)
     return _scored(check, measured, others, parents)
 
 
@@ -99,18 +103,18 @@ def _scored(check: Check, measured: Measured, others: Scores, parents: Sequence[
     said = [f"{metric_of(check)} {shown(span.value)}{within}"]
     parts = tuple((name, measured.score_of(part.value)) for name, part in measured.parts.items())
     if not isfinite(span.value):
-        return Verdict("failed", ("its score is no number",), span.value, parts=parts)
+        none = ("its score is no number",)
+        return Verdict("failed", none, span.value, parts=parts, faults=none)
     unknown = [f"`{name}` has no score: {one.problems[0].facts[0] if one.problems[0].facts else one.problems[0].what}"
                for name in dict.fromkeys([*parents, *(model for bound in check.bounds for model in bound.models)])
                if isinstance(one := others(name), ModelbuildError)]  # fmt: skip
     if unknown:
-        return Verdict("failed", (*said, *unknown), span.value, span.low, span.high, span.how, parts)
-    failed = False
-    for held, line in _held(check, measured, others, parents):
-        failed = failed or not held
-        said.append(line)
-    state: State = "failed" if failed else "passed" if check.bounds else "measured"
-    return Verdict(state, tuple(said), span.value, span.low, span.high, span.how, parts)
+        return Verdict("failed", (*said, *unknown), span.value, span.low, span.high, span.how, parts, tuple(unknown))
+    lines = [*_held(check, measured, others, parents)]
+    said += (line for _, line in lines)
+    faults = tuple(line for held, line in lines if not held)
+    state: State = "failed" if faults else "passed" if check.bounds else "measured"
+    return Verdict(state, tuple(said), span.value, span.low, span.high, span.how, parts, faults)
 
 
 def _held(check: Check, measured: Measured, others: Scores, parents: Sequence[str]) -> Iterator[tuple[bool, str]]:
@@ -123,11 +127,15 @@ def _held(check: Check, measured: Measured, others: Scores, parents: Sequence[st
 
     scores = [score(name) for name in parents]
     for bound, word in ((check.least, "at least"), (check.most, "at most")):
-        if bound:
+        if bound and bound.of_parents and not parents:
+            yield True, f"{word} {bound.text}: not asked, for it is what others are held against"
+        elif bound:
             limit = bound.value(score, scores, higher_is_better=higher)
             held = measured.value >= limit if word == "at least" else measured.value <= limit
             yield held, f"{'' if held else 'not '}{word} {shown(limit)}" + ("" if bound.is_number else f" = {bound.text}")
-    if check.retention:
+    if check.retention and not parents:
+        yield True, f"{check.retention.text} retained: not asked, for it is what others are held against"
+    elif check.retention:
         wanted = check.retention.value(score, scores, higher_is_better=higher)
         best = max(scores) if higher else min(scores)
         divisor, dividend = (best, measured.value) if higher else (measured.value, best)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import modelbuild
@@ -21,36 +21,37 @@ if TYPE_CHECKING:
     from typer import _click
     from typer.core import TyperArgument, TyperOption
 
-COMMANDS = (
-    "build",
-    "watch",
-    "status",
-    "explain",
-    "why",
-    "log",
-    "diff",
-    "restore",
-    "show",
-    "graph",
-    "report",
-    "methods",
-    "lock",
-    "verify",
-    "test",
-    "compare",
-    "search",
-    "fetch",
-    "card",
-    "push",
-    "clean",
-    "cache",
-    "init",
-    "import",
-    "export",
-    "schema",
-    "doctor",
-)
-"""In the order of the help; each is a module of this package with a function, or a group, of its name."""
+COMMANDS: Mapping[str, str] = {
+    "build": "Bring targets up to date.",
+    "watch": "Build again whenever the Modelfile is saved.",
+    "status": "Say of each target whether it is fresh, or stale and why.",
+    "explain": "Say why tensors are, or would be, rebuilt.",
+    "why": "Show a path in the graph from A to B, which rests on it.",
+    "log": "List past builds, or show one whole.",
+    "diff": "Compare two models: recipes, then what differs of the tensors.",
+    "restore": "Make outputs of a past build again.",
+    "show": "Show targets tensor by tensor.",
+    "graph": "Draw the graph of merges.",
+    "report": "Write one HTML file of what a merge changed, and where.",
+    "methods": "Show the installed methods, or one in full.",
+    "lock": "Resolve sources to commits and digests in the lock.",
+    "verify": "Hold lock, sources and outputs against their digests.",
+    "test": "Run the checks of targets.",
+    "compare": "Put models side by side by the scores of checks.",
+    "search": "Choose parameters, or a soup's ingredients, by checks.",
+    "fetch": "Bring here what targets read of the hub, ahead of a build.",
+    "card": "Show the model card that `push` publishes.",
+    "push": "Publish a target on a hub, in one commit.",
+    "clean": "Remove outputs that modelbuild made.",
+    "cache": "See what the cache holds, and keep it small and sound.",
+    "init": "Write a first Modelfile, to be changed.",
+    "import": "Read mergekit configurations as a Modelfile.",
+    "export": "Write merges as mergekit configurations.",
+    "schema": "Print the JSON Schema of a Modelfile, for editors.",
+    "doctor": "Look at environment, cache, devices and Modelfile.",
+}
+"""In the order of the help, with the first sentence of theirs, so that a list imports none; each is a module of this package with a
+function, or a group, of its name."""
 
 
 class Commands(TyperGroup):
@@ -73,6 +74,12 @@ class Commands(TyperGroup):
                 one.params += self._shared()
                 lighten(one.get_params(ctx))
         return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: _click.Context, formatter: _click.HelpFormatter) -> None:  # noqa: ARG002 - typer passes it
+        """List the commands for the help, without importing them."""
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, TyperCommand(name, help=text).get_short_help_str(limit)) for name, text in COMMANDS.items()])
 
     def get_params(self, ctx: _click.Context) -> list[_click.Parameter]:
         """Return the options that stand before a command."""

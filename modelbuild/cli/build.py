@@ -59,7 +59,7 @@ def build(
             found = use_cases.verify(where, names, report, rebuild=True)
         say(common, found, json=json)
     if dry_run:
-        with common.reporter("none") as report:
+        with common.reporter(progress) as report:
             outcome = use_cases.forecast(where, names, options, report)
     else:
         with common.reporter(progress) as report, _traced(report, common.directory / trace if trace else None) as told:

@@ -31,20 +31,23 @@ def test(
 
     What is not fresh is built first. Ends with 1 if a check fails.
     """
-    from modelbuild import files
     from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, scores
+    from modelbuild.usecases.writing import refuse_nowhere, write
 
     common: Common = context.obj
+    page = common.directory / junit if junit else None
+    if page:
+        refuse_nowhere(page)
     where, names = common.aimed(targets or (), overrides, offline=offline, mirrors=mirrors)
     with common.reporter(progress) as report:
         tested = use_cases.test(where, names, use_cases.Options(jobs=jobs, device=device), report, only=only or (), again=again)
-    if junit:
-        from modelbuild.report.junit import junit as written
-
-        files.write_atomic(junit, written(tested).encode())
     if json:
         common.out.say(json_document.document(tested.to_json()))
     elif not common.quiet or tested.failed:
         common.out.say(scores.tested(tested, common.out.look))
+    if page:
+        from modelbuild.report.junit import junit as document
+
+        write(page, document(tested))
     raise typer.Exit(tested.exit_code)

@@ -280,12 +280,12 @@ class Shelves:
         return len(entries), sum(entry.nbytes for entry in entries)
 
     def close(self, *, complete: bool) -> None:
-        """Close files; what a build that did not end well had finished is left for the next."""
+        """Close files; what a build that did not end well had finished is left for the next, and so is what this one had no use for."""
         for shelf in (*self.targets.values(), *self._kept, *self._scratch):
             shelf.close()
         self._desk.close(keep=not complete)
         if complete:
-            self._salvage.drop()
+            self._salvage.drop(self._cache.records.digests)
         else:
             self._salvage.release()
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from blake3 import blake3
 
-from modelbuild import files
+from modelbuild import files, programs
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.modelfile.model import Export
 from modelbuild.names import plain
@@ -23,12 +17,6 @@ from modelbuild.reading import is_regular
 
 _TOLD = 12
 """Lines of what a program said last that are repeated when it fails."""
-
-_GRACE = 0.5
-"""Seconds that a program has to clean up in when it is told to end."""
-
-_MOST = 16_000_000
-"""Bytes of a file among its words that is taken for a part of the program."""
 
 
 def files_of(export: Export, root: Path) -> tuple[Path, ...]:
@@ -39,8 +27,7 @@ def files_of(export: Export, root: Path) -> tuple[Path, ...]:
         root: the directory that it runs in.
 
     """
-    named = (root / word for word in export.converter if "{" not in word and "\0" not in word)
-    return tuple(path for path in named if is_regular(path) and path.stat().st_size <= _MOST)
+    return tuple(programs.files_among(export.converter, root).values())
 
 
 def digests_of(export: Export, root: Path) -> tuple[str, ...]:
@@ -49,7 +36,7 @@ def digests_of(export: Export, root: Path) -> tuple[str, ...]:
 
 
 def run(export: Export, model: Path, path: Path, root: Path) -> None:
-    """Run a converter, which ends with the build: whatever ends the build early, short of a kill, ends it and what it started.
+    """Run a converter, which ends with the build.
 
     Args:
         export: names it.
@@ -61,74 +48,22 @@ def run(export: Export, model: Path, path: Path, root: Path) -> None:
         ModelbuildError: exit 1 if it fails, or leaves nothing; 2 if there is no such program; 8 if it leaves links.
 
     """
-    filled = {"{model}": str(model.resolve()), "{out}": str(path.resolve()), "{type}": export.type}
-    words = [_filled(word, filled) for word in export.converter]
-    if words[0] == "python":
-        words[0] = sys.executable
+    words = programs.filled(export.converter, {"model": str(model.resolve()), "out": str(path.resolve()), "type": export.type})
     last: deque[str] = deque(maxlen=_TOLD)
-    process: subprocess.Popen[str] | None = None
     try:
-        with _whole():
-            process = subprocess.Popen(  # noqa: S603 - the Modelfile names it, and no shell reads it
-                words,
-                cwd=root,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        assert process.stdout is not None
-        last.extend(process.stdout)
-        process.wait()
+        with programs.running(words, root) as process:
+            assert process.stdout is not None
+            last.extend(process.stdout)
+            process.wait()
     except OSError as error:
         facts = (f"the system says: {error.strerror}",)
         hint = "install it, or correct `converter`"
         raise ModelbuildError(Problem(f"the converter `{plain(words[0])}` does not run", facts=facts, hint=hint)) from None
-    except BaseException:
-        if process is not None:
-            _end(process)
-        raise
-    finally:
-        if process is not None and process.stdout is not None:
-            process.stdout.close()
     if process.returncode or not os.path.lexists(path):
         what = f"ended with {process.returncode}" if process.returncode else 'left nothing at "{out}"'
         said = tuple(plain(line.rstrip(), 200) for line in last)
         hint = "mend it, and run the same command: what it reads is built"
         raise ModelbuildError(Problem(f"the converter of `{export.name}` {what}", facts=said, hint=hint), Exit.ACTION_FAILED)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a program and those that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        try:
-            os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-@contextlib.contextmanager
-def _whole() -> Iterator[None]:
-    """Let what would end this program wait until a block is left: a program that is just being started could not be ended with it."""
-    came: list[int] = []
-    handlers: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        handlers = {number: handler for number, handler in found.items() if callable(handler)}
-        for number in handlers:
-            signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
 
 
 def secure(export: Export, path: Path) -> None:
@@ -148,12 +83,6 @@ def secure(export: Export, path: Path) -> None:
             files.sync(fd, file)
         finally:
             os.close(fd)
-
-
-def _filled(word: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    return word
 
 
 def _written(export: Export, path: Path) -> Iterator[Path]:

@@ -50,12 +50,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Write a small file as `write_atomic` does, leaving the directory to be synced by the caller."""
     temporary = path.with_name(f".{path.name}.{random_name()}.tmp")
-    write_new(temporary, data)
     try:
-        rename(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            unlink(temporary)
+        write_new(temporary, data)
+        try:
+            rename(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                unlink(temporary)
+            raise
+    except OSError as error:  # it is the file that was asked for which is not written
+        error.filename, error.filename2 = str(path), None
         raise
 
 

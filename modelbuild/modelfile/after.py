@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from modelbuild.modelfile.schema import GraphTable
-from modelbuild.modelfile.values import Bound, Count, Names, NodeName, Number, PathText, Row, Seed, Table, Text, Value
+from modelbuild.modelfile.values import Bound, Count, Names, NodeName, Number, PathText, Row, Seed, Share, Table, Text, Value
 
 
 def _told(value: object) -> object:
@@ -60,7 +60,7 @@ class CheckTable(Table):
     ) = None
     require: list[Text] = []
     forbid: list[Text] = []
-    max_repetition: Number | None = None
+    max_repetition: Share | None = None
     max_new_tokens: Count = 64
     chat: bool = False
     text: Names | None = None

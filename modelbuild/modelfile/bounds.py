@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from statistics import fmean
 
 PARENTS = "parents"
@@ -68,21 +68,45 @@ class Bound:
 
         """
         found = _Worked(score, tuple(parents), higher_is_better=higher_is_better).number(self.tree)
-        return found if isfinite(found) else float("nan")
+        return found if isfinite(found) else nan
 
 
 def read_bound(written: float | str) -> Bound:
     """Read a bound.
 
     Raises:
-        ValueError: if it makes no sense; the message says what was met where.
+        ValueError: if it makes no sense, or is no finite number whatever the scores; the message says what was met where.
 
     """
     if not isinstance(written, str):
         return Bound(f"{written:g}", float(written), ())
     reader = _Reader(written)
     tree = reader.whole()
+    _refuse_endless(tree)
     return Bound(written.strip(), tree, tuple(dict.fromkeys(reader.models)))
+
+
+def _refuse_endless(tree: Tree) -> None:
+    """Refuse a part of a bound that no score makes a finite number: a division by 0, or what is too large for a float."""
+    if isinstance(tree, tuple):
+        for one in tree[1]:
+            _refuse_endless(one)
+        if tree[0] == "/" and _is_constant(tree[1][1]) and not _constant(tree[1][1]):
+            raise ValueError("it divides by 0")
+    if _is_constant(tree) and not isfinite(_constant(tree)):
+        raise ValueError("it holds a number that is too large")
+
+
+def _is_constant(tree: Tree) -> bool:
+    """Tell whether a part of a bound rests on no score."""
+    if isinstance(tree, float):
+        return True
+    _, operands = tree
+    return bool(operands) and all(map(_is_constant, operands))
+
+
+def _constant(tree: Tree) -> float:
+    return _Worked(lambda _: nan, (), higher_is_better=True).number(tree)
 
 
 class _Reader:
@@ -205,12 +229,19 @@ class _Worked:
             return _calculated(operation, left, right)
         values = [value for one in operands for value in self._listed(one)]
         if any(value != value for value in values):  # noqa: PLR0124 - nan, which min and max pass over
-            return float("nan")
+            return nan
         highest = operation in ("max", "best" if self._higher else "worst")
-        return fmean(values) if operation == "mean" else max(values) if highest else min(values)
+        return _mean(values) if operation == "mean" else max(values) if highest else min(values)
 
     def _listed(self, tree: Tree) -> tuple[float, ...]:
         return self._parents if _is_list(tree) else (self.number(tree),)
+
+
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return fmean(values)
+    except OverflowError:  # their sum has no float
+        return inf
 
 
 def _calculated(sign: str, left: float, right: float) -> float:

@@ -78,7 +78,14 @@ def _names(check: Mapping[str, Any], path: KeyPath, sources: Collection[str], me
         if not any(is_meant(name, pattern) for name in merges):
             what, facts, hint = misnamed(pattern, f"no merge is called `{plain(pattern)}`", merges)
             report.add(at, what, facts=facts, hint=hint)
-    models = tuple(dict.fromkeys((*sources, *merges)))
+    models, parents = tuple(dict.fromkeys((*sources, *merges))), _strings(check.get("parents"))
+    patterns = _strings(check.get("of")) or ["*"]
+    targets = {name for name in merges if any(is_meant(name, pattern) for pattern in patterns)}
+    if check.get("parents") == []:
+        report.add((*path, "parents"), "`parents` names no model", hint="leave it out: then they are the sources that a merge rests on")
+    elif len(targets) == 1 and targets == {*parents}:
+        facts = (f"`{plain(parents[0])}` is what is checked, and its only parent",)
+        report.add((*path, "parents"), "a model cannot be held against itself", facts=facts, hint="name another one, or leave it out")
     for at, name in _placed(check, path, "parents"):
         if name not in models:
             what, facts, hint = misnamed(name, f"no source or merge is called `{plain(name)}`", models)

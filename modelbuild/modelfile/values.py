@@ -74,6 +74,12 @@ def _size(text: object) -> int:
     raise PydanticCustomError("size", "not a size")
 
 
+def _share(number: float) -> float:
+    if not 0 <= number <= 1:
+        raise PydanticCustomError("share", "not a share")
+    return number
+
+
 def _listed(value: object) -> object:
     """Read a single name as a list of it."""
     return [value] if isinstance(value, str) else value
@@ -122,6 +128,7 @@ Number = Annotated[
     Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")],
     Discriminator(_number_kind, custom_error_type="number", custom_error_message="not a number"),
 ]
+Share = Annotated[Number, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 AnyValue = (
     Annotated[bool, Tag("bool")]
     | Annotated[Integer, Tag("int")]

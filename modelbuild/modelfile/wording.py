@@ -33,6 +33,7 @@ _EXPECTED = {
     "span_negative": "layers counted from 0",
     "bound": 'a number, or an expression such as "1.05 * best(parents)"',
     "hub": "a place on the hub: hf://namespace/name, or hf://namespace/name@branch",
+    "share": "a number from 0 to 1",
     "size": 'a size such as "5GB" or "512 MiB"',
     "value": "a number, a string, true, false, or a list of numbers",
     "setting": "a number, a string, true, false, a list of numbers, or a list of rules",

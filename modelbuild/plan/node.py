@@ -80,7 +80,7 @@ class _Planner:
             tensors = {
                 name: self.tensor(part, self.spot(anatomy, name), [model.tensors[name] for model in part.models])
                 for name in part.lead.tensors
-                if anatomy.end_of(name) not in named
+                if not named or anatomy.end_of(name) not in named
             }
             tensors |= self.ends(Part.EMBEDDING, merge.embed, part, None) if merge.embed else {}
             tensors |= self.ends(Part.HEAD, merge.head, part, None) if merge.head else {}
@@ -274,12 +274,14 @@ class _Planner:
 
     def fits(self, part: SlicePart, spot: Spot, refs: Sequence[Ref]) -> bool:
         """Tell whether tensors can be merged; `look_back` says what cannot."""
-        for i in (i for i, ref in enumerate(refs) if ref.shape != refs[0].shape):
-            self.unfit.setdefault((part, i), []).append(spot)
-            return False
-        if len(refs) > 1 and any(ref.dtype in EIGHTHS for ref in refs):
-            self.eighths.setdefault(part, []).append(spot.name)
-            return False
+        shape = refs[0].shape
+        for i, ref in enumerate(refs):
+            if ref.shape != shape:
+                self.unfit.setdefault((part, i), []).append(spot)
+                return False
+            if ref.dtype in EIGHTHS and len(refs) > 1:
+                self.eighths.setdefault(part, []).append(spot.name)
+                return False
         return True
 
     def after_survey(self, part: SlicePart, action: Action) -> Action:

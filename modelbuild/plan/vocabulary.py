@@ -328,9 +328,9 @@ def vocabulary_tensors(model: Model) -> tuple[str, ...]:
     more = [
         name
         for name, ref in model.tensors.items()
-        if name != tokens
+        if ref.shape[:1] == (rows,)
+        and name != tokens
         and anatomy.end_of(name) is Part.HEAD
-        and ref.shape[:1] == (rows,)
         and (ref.shape == shape or (len(ref.shape) == 1 and name.endswith("bias") and "norm" not in name.lower()))
     ]
     return (tokens, *more)

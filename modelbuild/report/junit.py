@@ -28,19 +28,24 @@ def junit(found: Checked) -> str:
             failures=str(states.count("failed")),
             skipped=str(states.count("skipped")),
             errors="0",
+            time=f"{sum(one.seconds for one in results):.3f}",
         )
         for one in results:
             _case(suite, one)
     ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}'
 
 
 def _case(suite: ET.Element, one: Result) -> None:
-    case = ET.SubElement(suite, "testcase", classname=one.target, name=one.check)
-    told = _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", "\n".join(one.verdict.said))
+    case = ET.SubElement(suite, "testcase", classname=one.target, name=one.check, time=f"{one.seconds:.3f}")
+    told = _written("\n".join(one.verdict.said))
     if one.verdict.state == "failed":
-        ET.SubElement(case, "failure", message=told.partition("\n")[0], type=one.kind).text = told
+        ET.SubElement(case, "failure", message=_written("; ".join(one.verdict.faults)), type=one.kind).text = told
     elif one.verdict.state == "skipped":
         ET.SubElement(case, "skipped", message=told)
     else:
         ET.SubElement(case, "system-out").text = told
+
+
+def _written(text: str) -> str:
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

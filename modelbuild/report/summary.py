@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from modelbuild.names import human_bytes
 from modelbuild.report.page import Look
 from modelbuild.report.words import are, counted, gathered, listed, seconds
@@ -54,7 +56,7 @@ def forecast(outcome: Outcome, look: Look = PLAIN) -> str:
     if all(target.state == "fresh" for target in outcome.targets) and not (actions.run or count.written or count.read):
         names, tensors = gathered([target.name for target in outcome.targets]), sum(target.tensors for target in outcome.targets)
         fresh = f"{listed(names)} {are(len(outcome.targets))} fresh: {counted(tensors, 'tensor')}, nothing to do"
-        return "\n".join(look.wrapped(fresh, 2, first=0))
+        return "\n".join([*look.wrapped(fresh, 2, first=0), *_exports(outcome, look)])
     most = "" if outcome.exact else "at most "
     what = f"would run {most}{actions.run} of {counted(actions.total, 'action')}, read {most}{human_bytes(count.read)}"
     memory = f"{human_bytes(outcome.peak_rss_bytes)} of memory"
@@ -63,4 +65,15 @@ def forecast(outcome: Outcome, look: Look = PLAIN) -> str:
         long = f"in {most or 'about '}{seconds(outcome.seconds)} with {memory}, {judged}"
     else:
         long = f"with {memory}; there is no past build to judge the time by"
-    return "\n".join([*look.wrapped(f"{what} and write {most}{human_bytes(count.written)}", 2, first=0), *look.wrapped(long, 4, first=2)])
+    would = look.wrapped(f"{what} and write {most}{human_bytes(count.written)}", 2, first=0)
+    return "\n".join([*would, *look.wrapped(long, 4, first=2), *_exports(outcome, look)])
+
+
+def _exports(outcome: Outcome, look: Look) -> Iterator[str]:
+    """Say which exports a build would make and why, and which checks would not let it."""
+    for one in outcome.exports:
+        if one.why:
+            yield from look.wrapped(f"would make {one.name}: {one.why}", 2, first=0)
+        for check, said in one.failing.items():
+            then = f"{one.name} would not be made" if one.why else f"{one.name} stands, and the build would fail"
+            yield from look.wrapped(f"`{one.of}` fails its check `{check}`, so {then}: {'; '.join(said)}", 4, first=2)

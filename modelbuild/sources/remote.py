@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,11 +86,12 @@ class Delivery:
 
 @dataclass(slots=True)
 class Done:
-    """What a delivery came to: the commit that the branch is at, what was sent, and whether the repository was made for it."""
+    """What a delivery came to: the commit that the branch is at, what was sent, was the repository made for it, what the hub warned of."""
 
     commit: str = ""
     delivery: Delivery = Delivery((), ())
     created: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 Wanted = Callable[[Standing | None], Delivery]
@@ -170,7 +172,9 @@ def deliver(address: Address, wanted: Wanted, message: str, *, private: bool, un
         if not (delivery.send or delivery.remove):
             return there.commit
         done.delivery = delivery
-        commit = _committed(api, address, there, delivery, message, unmoved)
+        with _heard() as said:
+            commit = _committed(api, address, there, delivery, message, unmoved)
+        done.warnings = tuple(said)
         _refuse_other(api, address, commit, delivery)
         return commit
 
@@ -192,6 +196,16 @@ def _no_bars() -> Iterator[None]:
         yield
     finally:
         enable_progress_bars()
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Take what the client would print as Python's warnings: what the hub has to say of a card, for one."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield said
+    said += dict.fromkeys(" ".join(str(one.message).split()) for one in caught if issubclass(one.category, UserWarning))
 
 
 def _api() -> HfApi:

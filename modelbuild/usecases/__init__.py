@@ -114,7 +114,7 @@ def forecast(
 ) -> Outcome:
     """Say what `build` would do, without doing it: the same fields as an upper bound, exact where `exact` says so.
 
-    `report` is told the notes and warnings that a build would begin with.
+    `report` is told the notes and warnings that a build would have.
     """
     from modelbuild.usecases.foretelling import forecast as use_case
 

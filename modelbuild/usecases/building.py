@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelbuild.errors import Exit
-from modelbuild.names import VARIANT
 from modelbuild.usecases import stamp
 from modelbuild.usecases.outcome import Options, Outcome, from_stamp, peak_rss
 from modelbuild.usecases.where import Where, cache_setting
 
 if TYPE_CHECKING:
-    from modelbuild.events import Report
-    from modelbuild.plan import Plan
+    from pathlib import Path
 
-_VARIANT = re.compile(f"`([^`{VARIANT}]+){VARIANT}[^`]*`")
+    from modelbuild.events import Report
+
+
+def _stamps(where: Where, text: bytes, targets: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return where the stamps stand of a build in these words: of one that asks checks, and of one that does not."""
+    directory = where.cache_directory(cache_setting(where, text))
+    return tuple(stamp.stamp_path(directory, where, targets, unchecked=unchecked) for unchecked in (False, True))
+
+
+def _known(left: tuple[Path, ...], text: bytes, lock: bytes, options: Options) -> dict[str, Any] | None:
+    """Return the outcome in the stamp that still holds; that of a build which asked no checks is for another such."""
+    stamps = (stamp.fresh(path, text, lock) for path in left[: 1 + options.no_check])
+    return next((one for one in stamps if one is not None), None)
 
 
 def build(where: Where, targets: tuple[str, ...], options: Options, report: Report) -> Outcome:
@@ -24,25 +33,27 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     started = time.perf_counter()
     texts = tuple(map(stamp.read, where.files))
     text, lock, now = b"".join(texts), stamp.read(where.lock), time.time()
-    left = stamp.stamp_path(where.cache_directory(cache_setting(where, text)), where, targets)
-    known = None if options.force or (options.locked and (not lock or where.overrides)) else stamp.fresh(left, text, lock)
+    left = _stamps(where, text, targets)
+    known = None if options.force or (options.locked and (not lock or where.overrides)) else _known(left, text, lock, options)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
-    from modelbuild.cache.hashes import FileHashes
-    from modelbuild.engine.sources import SourceFiles
     from modelbuild.events import Noted, timed
-    from modelbuild.usecases.delivering import Delivery
-    from modelbuild.usecases.fetching import bring
-    from modelbuild.usecases.locking import Keeper
-    from modelbuild.usecases.project import Project
-    from modelbuild.usecases.recording import Asked, record
-    from modelbuild.usecases.run import Run
-    from modelbuild.usecases.timing import Clock
+    from modelbuild.usecases.project import Project, tell_of
 
     with timed(report, "plan"):
         project = Project.open(where)
         plan = project.plan(project.targets(targets))
-    announce(plan, report)
+    # What computes is imported when there is something to be computed: a mistake is told before.
+    from modelbuild.cache.hashes import FileHashes
+    from modelbuild.engine.sources import SourceFiles
+    from modelbuild.usecases.delivering import Delivery
+    from modelbuild.usecases.fetching import bring
+    from modelbuild.usecases.locking import Keeper
+    from modelbuild.usecases.recording import Asked, record
+    from modelbuild.usecases.run import Run
+    from modelbuild.usecases.timing import Clock
+
+    tell_of(plan, report)
     cache = project.cache()
     sources = SourceFiles(cache)
     keeper = Keeper(project, plan, FileHashes(cache.index), sources)
@@ -51,7 +62,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         with timed(report, "fetch"):
             bring(plan, report)
         keeper.refuse_others()
-        delivery = Delivery(project, plan, cache, targets, options, report)
+        delivery = Delivery(project, plan, cache, sources, targets, options, report)
         delivery.bring_back()
         delivery.refuse()
         clock = Clock(report)
@@ -67,22 +78,8 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         record(project, plan, cache, sources, asked, outcome, run.contents)
         outcome = delivery.deliver(outcome, started)
         if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
-            stamp.leave(left, text, asked.lock, plan, outcome, delivery.made)
+            stamp.leave(left[options.no_check and bool(delivery.exports)], text, asked.lock, plan, outcome, delivery.made)
     finally:
         sources.close()
         cache.close()
     return outcome
-
-
-def announce(plan: Plan, report: Report) -> None:
-    """Tell what a plan has to say; what is to be said of several variants of a merge, once."""
-    from modelbuild.events import Noted, Warned
-
-    for note in plan.graph.notes:
-        report(Noted(note))
-    alike: dict[str, list[str]] = {}
-    for warning in plan.warnings:
-        alike.setdefault(_VARIANT.sub(r"`\1`", warning), []).append(warning)
-    for first, *others in alike.values():
-        more = f" (and of {len(others)} more {'variant' if len(others) == 1 else 'variants'})" if others else ""
-        report(Warned(f"{first}{more}"))

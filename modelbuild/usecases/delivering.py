@@ -7,7 +7,9 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
@@ -17,21 +19,24 @@ from modelbuild.cache.outputs import OutputTable
 from modelbuild.digest import KEY_FORMAT, encode
 from modelbuild.engine.crew import at_work
 from modelbuild.engine.publish import STAGED, Content, is_here, read_manifest, sweep
+from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Exporting, Published, Report, Warned
 from modelbuild.exports import command
 from modelbuild.exports.forms import FORMS, maker
-from modelbuild.exports.making import foresee, make
-from modelbuild.exports.subject import Foreseen, Subject, Unexportable, is_beside
+from modelbuild.exports.making import make
+from modelbuild.exports.subject import Foreseen, Unexportable, is_beside
 from modelbuild.modelfile.model import Export
-from modelbuild.names import real
 from modelbuild.plan import Plan, Target
 from modelbuild.reading import read_small
-from modelbuild.sources.hub import is_hub
 from modelbuild.usecases import preflight
+from modelbuild.usecases.foreseeing import Foresight
 from modelbuild.usecases.outcome import BuiltTarget, Bytes, Options, Outcome
-from modelbuild.usecases.placing import place, refuse_foreign_export
+from modelbuild.usecases.placing import place, refuse_foreign_export, refuse_overlaps
 from modelbuild.usecases.project import Project
+
+if TYPE_CHECKING:
+    from modelbuild.usecases.gating import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Made:
     Args:
         stand: tells whether all outputs, of merges too, are still those that were published.
         outputs: the files that were written.
-        read: the files of converters.
+        read: the files of converters, and of the checks that were asked for.
         makers: what changes when a form does, by form.
 
     """
@@ -77,20 +82,30 @@ class Delivery:
         project: the Modelfile.
         plan: of the targets in hand, those of the exports among them.
         cache: knows what was published.
+        sources: the source files of the plan.
         names: what is asked for; none means the default targets.
         options: of the build.
         report: told of what happens.
 
     """
 
-    def __init__(self, project: Project, plan: Plan, cache: Cache, names: Sequence[str], options: Options, report: Report) -> None:
+    def __init__(
+        self, project: Project, plan: Plan, cache: Cache, sources: SourceFiles, names: Sequence[str], options: Options, report: Report
+    ) -> None:
         """Choose the exports among what is asked for."""
         self._project, self._plan, self.options, self._report = project, plan, options, report
-        self._outputs = OutputTable(cache.index)
+        self._outputs, self._foresight = OutputTable(cache.index), Foresight(cache)
+        self._cache, self._sources = cache, sources
         self.exports = project.exports(names)
         self.warnings: list[str] = []
         self._foreseen: dict[str, Foreseen] = {}
-        self._passed: set[str] = set()
+
+    @cached_property
+    def gate(self) -> Gate:
+        """What asks whether targets pass their checks; without exports nothing of it is imported."""
+        from modelbuild.usecases.gating import Gate
+
+        return Gate(self._project, self._plan, self._cache, self._sources, self.options, self._report)
 
     def path(self, export: Export) -> Path:
         """Return where an export stands."""
@@ -113,7 +128,7 @@ class Delivery:
             ModelbuildError: exit 2, or 8 where something stands that modelbuild did not make.
 
         """
-        _distinct(self._project, self.exports)
+        refuse_overlaps(self._project, self.exports)
         for export in self.exports:
             refuse_foreign_export(self.path(export), self._outputs.names(self.path(export)))
             missing = FORMS["command" if export.converter else export.format].missing
@@ -124,7 +139,7 @@ class Delivery:
             if not is_here(self._plan.targets[export.of]):
                 continue  # a forecast, of a model on the hub
             try:
-                foreseen = self._foreseen[export.name] = foresee(Subject.planned(self._plan.targets[export.of]), export)
+                foreseen = self._foreseen[export.name] = self._foresight.of(self._plan.targets[export.of], export)
             except Unexportable as error:
                 raise self._worded(export, error) from None
             self.warnings += (f"`{export.name}`: {warning}" for warning in foreseen.warnings)
@@ -170,6 +185,7 @@ class Delivery:
 
     def deliver(self, outcome: Outcome, started: float) -> Outcome:
         """Make the exports of the targets that were built; return the outcome with them in it."""
+        self._foresight.remember()
         standing = {target.name for target in outcome.targets if target.state != "failed"}
         targets, problems, written, exit_code = list(outcome.targets), list(outcome.problems), 0, outcome.exit_code
         for export in self.exports:
@@ -200,6 +216,7 @@ class Delivery:
         """What a stamp has to know."""
         outputs = [self.path(export) / name for export in self.exports for name in self._outputs.names(self.path(export))]
         read = [path for export in self.exports for path in command.files_of(export, self._project.where.root)]
+        read += () if self.options.no_check or not self.exports else self.gate.places(export.of for export in self.exports)
         return Made(self._stand, tuple(outputs), tuple(read), {form: maker(form) for form in {export.format for export in self.exports}})
 
     def _stand(self) -> bool:
@@ -211,9 +228,11 @@ class Delivery:
         root = read_manifest(target.path).root
         small = {name: read_small(target.path / name) for name in read_manifest(target.path).files if is_beside(name)}
         identity = identity_of(export, root, small, self._project.where.root)
-        if not self.options.force and self._stands(export, identity):
+        stands = not self.options.force and self._stands(export, identity)
+        if not (stands and self.options.no_check):
+            self._ask(export)
+        if stands:
             return 0
-        self._gate(export.of)
         self._report(Exporting(export.name, export.of, f"{export.format} {export.type}".strip()))
         files.make_directory(path.parent, durable=True)
         files.recover(path)
@@ -246,35 +265,18 @@ class Delivery:
             what = f"`{export.of}` was replaced while `{export.name}` was made of it"
             raise ModelbuildError(Problem(what, facts=(str(target.path),), hint="build again when no other build writes it"), Exit.SOURCE)
 
-    def _gate(self, target: str) -> None:
-        """Have the checks of a target pass before the first of its exports is made."""
-        from modelbuild.usecases.testing import gate
-
-        if target not in self._passed:
-            gate(self._project.where, (target,), replace(self.options, force=False), self._report, no_check=self.options.no_check)
-            self._passed.add(target)
+    def _ask(self, export: Export) -> None:
+        """Have the checks of its target pass, be the export new or not; what stands where they do not is left, and that is said."""
+        try:
+            self.gate.ask(export.of)
+        except ModelbuildError:
+            if self._is_there(export):
+                self.warnings.append(f"`{export.name}` stands as it was made before: {self.path(export)}")
+                self._report(Warned(self.warnings[-1]))
+            raise
 
     def _worded(self, export: Export, error: Unexportable, exit_code: Exit = Exit.USAGE) -> ModelbuildError:
         return ModelbuildError(self._problem(export, f"`{export.name}`: {error.what}", error.key, error.facts, error.hint), exit_code)
 
     def _problem(self, export: Export, what: str, key: str, facts: tuple[str, ...], hint: str) -> Problem:
         return self._project.modelfile.locator.problem(what, (*export.path, key), facts=facts, hint=hint)
-
-
-def _distinct(project: Project, exports: Sequence[Export]) -> None:
-    """Refuse exports that would replace a source, the cache, an output or each other."""
-    where, modelfile = project.where, project.modelfile
-    sources = [source for source in modelfile.read.values() if not is_hub(source.location)]
-    read = {real(where.root / source.location): f"source `{source.name}`" for source in sources}
-    read[real(where.file)] = "the Modelfile"
-    taken = {real(project.cache_directory): "the cache"}
-    outputs = {name: merge.output.path or f"out/{name}" for name, merge in modelfile.merges.items()}
-    taken |= {real(where.root / path): f"the output of `{name}`" for name, path in outputs.items()}
-    for export in exports:
-        path = real(where.root / export.place)
-        over = [who for other, who in (read | taken).items() if path == other or path in other.parents]
-        within = [who for other, who in taken.items() if other in path.parents]
-        if over or within:
-            what = f"the export `{export.name}` would {'overwrite' if over else 'lie within'} {(over or within)[0]}"
-            raise ModelbuildError(modelfile.locator.problem(what, (*export.path, "path"), facts=(str(path),), hint="choose another `path`"))
-        taken[path] = f"the export `{export.name}`"

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelbuild import files
+from modelbuild.cache import Cache
+from modelbuild.engine.devices import choose, identity
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Noted, Report, Warned
@@ -14,9 +16,10 @@ from modelbuild.lockfile import Lock, LockedSource
 from modelbuild.plan import Plan
 from modelbuild.sources.asking import Address
 from modelbuild.sources.hub import HubFolder, is_hub, parse_address
-from modelbuild.usecases import cardtext
+from modelbuild.usecases import cardtext, locking
 from modelbuild.usecases.cardfacts import CardFacts, Parent
 from modelbuild.usecases.graphing import GraphNode, GraphView, graph_of
+from modelbuild.usecases.judging import judge_plan, read_sources, root_of
 from modelbuild.usecases.licences import joined, licence_of
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, recipe_of, refuse_private
@@ -30,7 +33,7 @@ def card(where: Where, target: str, report: Report, *, to: str, output: Path | N
     target = project.target(target)
     address = destination(project, target, to)
     plan = project.plan((target,))
-    checks = _recorded(project, plan, target, project.lock.root_of(target) if project.lock else "")
+    checks = _recorded(project, plan, target)
     text = written(project, plan, target, address, project.lock, report, alone=recipe, checks=checks)
     if project.lock is None:
         report(Noted("there is no lock yet: what is published holds one, which `push` writes"))
@@ -43,14 +46,30 @@ def card(where: Where, target: str, report: Report, *, to: str, output: Path | N
     return text
 
 
-def _recorded(project: Project, plan: Plan, target: str, root: str) -> tuple[Recorded, ...]:
+def _recorded(project: Project, plan: Plan, target: str) -> tuple[Recorded, ...]:
     cache = project.cache()
     sources = SourceFiles(cache)
     try:
+        root = _locked_root(project, plan, target) or _known_root(plan, cache, sources, target)
         return recorded(project, plan, cache, sources, target, root)
     finally:
+        sources.remember()
         sources.close()
         cache.close()
+
+
+def _locked_root(project: Project, plan: Plan, target: str) -> str:
+    """Return the digest that the lock has of a target, "" where it has none, or was made of another Modelfile."""
+    locked = project.lock.merges if project.lock else {}
+    same = all(name in locked and locked[name].graph == locking.graph_of(plan, name) for name in project.graph.upstream((target,)))
+    return locked[target].root if same else ""
+
+
+def _known_root(plan: Plan, cache: Cache, sources: SourceFiles, target: str) -> str:
+    """Return the digest that records have of a target as the Modelfile is now, "" where it has not been built so."""
+    read_sources(plan, cache, sources)
+    judged = judge_plan(plan, cache, sources, identity(choose("auto"), plan.actions))
+    return root_of(plan.targets[target], lambda ref: judged.digest(ref, sources))
 
 
 def destination(project: Project, target: str, to: str) -> Address | None:

@@ -40,6 +40,7 @@ class Measurer:
         self.evaluated: set[str] = set()
         """Keys of what was measured, and is no longer to be found by its record alone."""
         self.cached: set[str] = set()
+        self._seconds: dict[str, float] = {}
 
     def measure(self, wanted: Sequence[Wanted], *, again: bool = False) -> None:
         """Measure what no record holds; what cannot be measured is told when it is asked for.
@@ -75,6 +76,13 @@ class Measurer:
         """Tell whether a record had it."""
         return measure.key(subject) in self.cached
 
+    def take_seconds(self, measure: Measure, subject: Subject) -> float:
+        """Return how long something was measured; 0 where a record had it, and to who asks again.
+
+        The time in which a model is loaded is that of the first thing that is measured of it.
+        """
+        return self._seconds.pop(measure.key(subject), 0.0)
+
     def _run(self, key: str, measure: Measure, loaded: Loaded) -> None:
         started = time.perf_counter()
         prepare(self._cache.directory)
@@ -87,7 +95,8 @@ class Measurer:
         else:
             self._cache.measurements.put(key, self._found[key].to_json())
         self.evaluated.add(key)
-        self._report(Evaluated(measure.name, loaded.subject.name, time.perf_counter() - started))
+        self._seconds[key] = time.perf_counter() - started
+        self._report(Evaluated(measure.name, loaded.subject.name, self._seconds[key]))
 
 
 def prepared(project: Project, checks: Iterable[Check], device: str) -> dict[str, Measure]:

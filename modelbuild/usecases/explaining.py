@@ -54,10 +54,7 @@ class Explainer:
 
     def digest(self, ref: Ref) -> str:
         """Return a tensor's digest if it is known, whether or not its bytes are anywhere."""
-        if isinstance(ref, Leaf):
-            return self.view.sources.known(ref)
-        judgement = self.view.judged.judgements[ref]
-        return judgement.digest if isinstance(judgement, Fresh) else ""
+        return self.view.digest(ref)
 
     @cached_property
     def names(self) -> dict[str, str]:

@@ -17,16 +17,16 @@ from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import costs_of
-from modelbuild.events import Report
+from modelbuild.events import Noted, Report
+from modelbuild.names import human_bytes
 from modelbuild.plan import Leaf, Plan, Ref, Target
-from modelbuild.stale import Fresh, Pending
-from modelbuild.usecases.building import announce
+from modelbuild.stale import Pending
 from modelbuild.usecases.delivering import Delivery
 from modelbuild.usecases.judging import Judged, copies, judge_plan
 from modelbuild.usecases.locking import Keeper
-from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, Options, Outcome, peak_rss
+from modelbuild.usecases.outcome import Actions, BuiltTarget, Bytes, ForeseenExport, Options, Outcome, peak_rss
 from modelbuild.usecases.pace import Pace
-from modelbuild.usecases.project import Project
+from modelbuild.usecases.project import Project, tell_of
 from modelbuild.usecases.shares import with_shares
 from modelbuild.usecases.where import Where
 
@@ -39,14 +39,16 @@ def forecast(where: Where, targets: Sequence[str], options: Options, report: Rep
     started = time.perf_counter()
     project = Project.open(where)
     plan = project.plan(project.targets(targets))
-    announce(plan, report)
+    tell_of(plan, report)
     cache = project.cache()
     keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
         forecast = Forecast(plan, cache, options)
         outcome = forecast.outcome(started)
-        return with_exports(forecast, outcome, Delivery(project, plan, cache, targets, options, report))
+        for spared in forecast.spared:
+            report(Noted(spared))
+        return with_exports(forecast, outcome, Delivery(project, plan, cache, forecast.sources, targets, options, report))
     finally:
         cache.close()
 
@@ -55,16 +57,26 @@ def with_exports(forecast: Forecast, outcome: Outcome, delivery: Delivery) -> Ou
     """Add exports to a forecast; what one would write is taken to be as much as its target has."""
     delivery.refuse()
     fresh = {target.name for target in outcome.targets if target.state == "fresh"}
-    targets, nbytes = list(outcome.targets), 0
+    targets, exports, nbytes = list(outcome.targets), [], 0
     for export in delivery.exports:
         target = forecast.plan.targets[export.of]
-        stale = delivery.options.force or delivery.stale(export, content_of(target, forecast.digest) if target.name in fresh else None)
-        nbytes += sum(ref.nbytes for ref in target.tensors.values()) if stale else 0
-        targets.append(BuiltTarget(export.name, str(delivery.path(export)), "stale" if stale else "fresh", len(target.tensors)))
+        content = content_of(target, forecast.digest) if target.name in fresh else None
+        why = "everything is made, because of --force" if delivery.options.force else delivery.stale(export, content)
+        nbytes += sum(ref.nbytes for ref in target.tensors.values()) if why else 0
+        targets.append(BuiltTarget(export.name, str(delivery.path(export)), "stale" if why else "fresh", len(target.tensors)))
+        known = delivery.gate.known(export.of, content.root) if content and not delivery.options.no_check else ()
+        failing = {one.name: one.said for one in known if one.passed is False}
+        exports += [ForeseenExport(export.name, export.of, why, failing)] if why or failing else []
     count = Bytes(outcome.bytes.read + nbytes, outcome.bytes.written + nbytes, outcome.bytes.linked)
-    seconds = outcome.seconds + 2 * nbytes / _BYTES_PER_SECOND
-    warnings = (*outcome.warnings, *delivery.warnings)
-    return replace(outcome, targets=tuple(targets), bytes=count, seconds=seconds, warnings=warnings, exact=outcome.exact and not nbytes)
+    return replace(
+        outcome,
+        targets=tuple(targets),
+        bytes=count,
+        seconds=outcome.seconds + 2 * nbytes / _BYTES_PER_SECOND,
+        warnings=(*outcome.warnings, *delivery.warnings),
+        exact=outcome.exact and not nbytes,
+        exports=tuple(exports),
+    )
 
 
 class Forecast:
@@ -84,6 +96,7 @@ class Forecast:
         self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}
         self.written = sum(layout.size for layout in self.drawing.kept)
         self.linked = 0
+        self.spared: tuple[str, ...] = ()
         self.computed = plan.firsts(self.judged.running)
         for action in self.judged.running:
             self.reads(action.needs)
@@ -96,10 +109,7 @@ class Forecast:
 
     def digest(self, ref: Ref) -> str:
         """Return a tensor's digest if it is known without computing, else ""."""
-        if isinstance(ref, Leaf):
-            return self.sources.known(ref)
-        judgement = self.judged.judgements[ref]
-        return judgement.digest if isinstance(judgement, Fresh) else ""
+        return self.judged.digest(ref, self.sources)
 
     def target(self, target: Target) -> BuiltTarget:
         """Forecast one target, and count what its files cost."""
@@ -125,7 +135,11 @@ class Forecast:
         """Return the forecast, its seconds and memory as estimates."""
         targets = with_shares(self.plan, tuple(map(self.target, self.plan.targets.values())), self.computed)
         total, run = len(self.plan.actions), len(self.computed)
-        left = left_over(self.cache.directory)  # by builds that died: what is used of it is read, and not run
+        kept, left = left_over(self.cache.directory) if run else (0, 0)  # by builds that died: what is used of it is read, and not run
+        if kept:
+            self.spared = (
+                f"finished tensors kept of an interrupted build: {kept} ({human_bytes(left)}); those that fit are not merged again",
+            )
         read = sum(ref.nbytes for ref in self.read) + left
         fresh = all(target.state == "fresh" for target in targets) and not run and not read
         known = 0.0 if fresh else self.lasting()
@@ -137,7 +151,7 @@ class Forecast:
             Bytes(read, self.written, self.linked),
             time.perf_counter() - started + seconds,
             self.memory(),
-            (*self.plan.graph.notes, *self.plan.warnings),
+            (*self.spared, *self.plan.graph.notes, *self.plan.warnings),
             exact=self.judged.exact and not left and not any(isinstance(ref, Leaf) and not self.sources.known(ref) for ref in self.read),
             past_builds=0 if known is None else len(self.pace.builds),
         )

@@ -74,8 +74,8 @@ def _standing(where: Where, targets: tuple[str, ...]) -> dict[str, Any] | None:
     """Return the stamp of a build of these targets, or of the default ones with these among them, if nothing has moved since."""
     text, lock = b"".join(map(stamp.read, where.files)), stamp.read(where.lock)
     directory = where.cache_directory(cache_setting(where, text))
-    for words in dict.fromkeys((targets, ())):
-        left = stamp.standing(stamp.stamp_path(directory, where, words), text, lock)
+    for words, unchecked in ((words, unchecked) for words in dict.fromkeys((targets, ())) for unchecked in (False, True)):
+        left = stamp.standing(stamp.stamp_path(directory, where, words, unchecked=unchecked), text, lock)
         if left and {*targets} <= {table["name"] for table in left["outcome"]["targets"]}:
             return left
     return None
@@ -114,7 +114,7 @@ def _exports(view: View, targets: Sequence[str], fresh: Collection[str]) -> Iter
     from modelbuild.usecases.delivering import Delivery
     from modelbuild.usecases.outcome import Options
 
-    delivery = Delivery(view.project, view.plan, view.cache, targets, Options(), silent)
+    delivery = Delivery(view.project, view.plan, view.cache, view.sources, targets, Options(), silent)
     for export in delivery.exports:
         content = content_of(view.plan.targets[export.of], view.digest) if export.of in fresh else None
         reason = delivery.stale(export, content)

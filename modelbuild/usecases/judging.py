@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
+from modelbuild.digest import merkle_root
 from modelbuild.engine.drawing import Drawing
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
@@ -36,6 +37,13 @@ class Judged:
         """The actions whose results are not known."""
         return frozenset(action for action, judgement in self.judgements.items() if not isinstance(judgement, Fresh))
 
+    def digest(self, ref: Ref, sources: SourceFiles) -> str:
+        """Return a tensor's digest if it is known without computing, else ""."""
+        if isinstance(ref, Leaf):
+            return sources.known(ref)
+        judgement = self.judgements.get(ref)
+        return judgement.digest if isinstance(judgement, Fresh) else ""
+
 
 def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, force: bool = False) -> Judged:
     """Judge a plan without reading a tensor."""
@@ -58,6 +66,25 @@ def judge_plan(plan: Plan, cache: Cache, sources: SourceFiles, device: str, *, f
                 running.add(plan.doubles[action])
     exact = not any(isinstance(judgement, Pending) for judgement in judgements.values())
     return Judged(judgements, frozenset(running), writing, exact)
+
+
+def read_sources(plan: Plan, cache: Cache, sources: SourceFiles) -> None:
+    """Digest what is not known of the sources of targets that were built: files that were young when they were read."""
+    outputs = OutputTable(cache.index)
+    if any(outputs.names(target.path) for target in plan.targets.values()):
+        refs = [need for action in plan.actions for need in action.needs]
+        refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
+        for leaf in {ref for ref in refs if isinstance(ref, Leaf)}:
+            if leaf.info.path.exists():
+                sources.digest(leaf)
+
+
+def root_of(target: Target, digest: Callable[[Ref], str]) -> str:
+    """Return the Merkle root over the tensors of a target, or "" where one of them is not known."""
+    digests = {name: digest(ref) for name, ref in target.tensors.items()}
+    if not all(digests.values()):
+        return ""
+    return merkle_root((name, ref.dtype, ref.shape, digests[name]) for name, ref in target.tensors.items())
 
 
 def copies(plan: Plan, judged: Judged, drawn: Drawing) -> Iterator[Ref]:

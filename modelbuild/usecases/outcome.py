@@ -69,6 +69,24 @@ class BuiltTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeseenExport:
+    """An export in a forecast: what a build would do with it.
+
+    Args:
+        name: the export.
+        of: its target.
+        why: it would be made; "" where it stands.
+        failing: the checks of its target that fail by what is recorded, and what they say; with one the build would fail.
+
+    """
+
+    name: str
+    of: str
+    why: str = ""
+    failing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """An action is one output tensor of one node: total = run + reused."""
 
@@ -112,6 +130,7 @@ class Outcome:
         saved: against a build that knows nothing.
         whole: what such a build would do, and one that finds everything fresh saves.
         past_builds: how many a forecast's seconds and memory are judged by; without one they rest on a cautious rate.
+        exports: of a forecast, those that would be made, or not be let through by checks.
 
     """
 
@@ -128,6 +147,7 @@ class Outcome:
     saved: Saved = Saved()
     whole: Saved = Saved()
     past_builds: int = 0
+    exports: tuple[ForeseenExport, ...] = ()
 
     @classmethod
     def nothing(cls) -> Outcome:

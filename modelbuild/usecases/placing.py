@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from blake3 import blake3
@@ -14,7 +14,11 @@ from modelbuild.cache.outputs import Stats, stats_of
 from modelbuild.checkpoint.config import json_text
 from modelbuild.engine.publish import MANIFEST, refuse_foreign
 from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.modelfile.model import Export
+from modelbuild.names import real
 from modelbuild.reading import is_regular, parse_object, read_small
+from modelbuild.sources.hub import is_hub
+from modelbuild.usecases.project import Project
 
 _MAGIC, _OURS = b"GGUF", b"modelbuild.root"
 _CHUNK = 1 << 23
@@ -67,6 +71,30 @@ def forget(path: Path) -> None:
     """Remove the receipt of what no longer stands at `path`; one that stays does no harm."""
     with contextlib.suppress(OSError):
         files.remove_tree(receipt_path(path))
+
+
+def refuse_overlaps(project: Project, exports: Sequence[Export]) -> None:
+    """Refuse exports that would replace a source, the cache, an output or each other.
+
+    Raises:
+        ModelbuildError: exit 2.
+
+    """
+    where, modelfile = project.where, project.modelfile
+    sources = [source for source in modelfile.read.values() if not is_hub(source.location)]
+    read = {real(where.root / source.location): f"source `{source.name}`" for source in sources}
+    read[real(where.file)] = "the Modelfile"
+    taken = {real(project.cache_directory): "the cache"}
+    outputs = {name: merge.output.path or f"out/{name}" for name, merge in modelfile.merges.items()}
+    taken |= {real(where.root / path): f"the output of `{name}`" for name, path in outputs.items()}
+    for export in exports:
+        path = real(where.root / export.place)
+        over = [who for other, who in (read | taken).items() if path == other or path in other.parents]
+        within = [who for other, who in taken.items() if other in path.parents]
+        if over or within:
+            what = f"the export `{export.name}` would {'overwrite' if over else 'lie within'} {(over or within)[0]}"
+            raise ModelbuildError(modelfile.locator.problem(what, (*export.path, "path"), facts=(str(path),), hint="choose another `path`"))
+        taken[path] = f"the export `{export.name}`"
 
 
 def refuse_foreign_export(path: Path, known: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,20 +13,24 @@ from pathlib import Path
 from modelbuild import lockfile
 from modelbuild.cache import Cache
 from modelbuild.cache.history import History
+from modelbuild.cache.salvage import left_over
 from modelbuild.cache.timings import Timings
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.events import Noted, Report, Warned
 from modelbuild.graph import Graph, bind, select
 from modelbuild.graph.targets import meant
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Export, Modelfile, Source
-from modelbuild.names import plain
+from modelbuild.names import VARIANT, plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
 from modelbuild.sources.local import open_local
 from modelbuild.usecases.soups import refuse_unchosen, with_soups
 from modelbuild.usecases.where import Where, modelfile_at
+
+_VARIANT = re.compile(f"`([^`{VARIANT}]+){VARIANT}[^`]*`")
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,9 @@ class Project:
             ModelbuildError: exit 2 if a name is no merge, or none is given and there are several.
 
         """
+        if export := self.modelfile.exports.get(name):
+            facts, hint = (f"it is an export of `{export.of}`",), f"name the merge: `{export.of}`"
+            raise ModelbuildError(self.modelfile.locator.problem(f"`{name}` is no merge", export.path, key=True, facts=facts, hint=hint))
         chosen = self.targets((name,) if name else ())
         if len(chosen) > 1:
             facts = (f"{f'`{name}` means' if name else 'built by default'}: {among(chosen)}",)
@@ -129,7 +137,7 @@ class Project:
         """Bring the cache within `max_size`; the packs of the build in hand stay, and count as used."""
         cache.packs.touch(pack for pack in keep if cache.packs.has(pack))
         limit = self.modelfile.cache.max_size or default_max_size(cache)
-        if cache.packs.total_size() > limit:
+        if cache.packs.total_size() + left_over(cache.directory)[1] > limit:
             cache.collect(limit, keep)
 
     def checkpoints(self, names: Iterable[str]) -> Mapping[str, Checkpoint]:
@@ -184,6 +192,18 @@ class Project:
 
         folder = converted(source.name, directory, self.cache_directory)
         return replace(read_checkpoint(source.name, folder), origins=pickles(directory))
+
+
+def tell_of(plan: Plan, report: Report) -> None:
+    """Report a plan's notes and warnings; what is to be said of several variants of a merge, once."""
+    for note in plan.graph.notes:
+        report(Noted(note))
+    alike: dict[str, list[str]] = {}
+    for warning in plan.warnings:
+        alike.setdefault(_VARIANT.sub(r"`\1`", warning), []).append(warning)
+    for first, *others in alike.values():
+        more = f" (and of {len(others)} more {'variant' if len(others) == 1 else 'variants'})" if others else ""
+        report(Warned(f"{first}{more}"))
 
 
 @contextmanager

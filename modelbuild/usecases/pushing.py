@@ -28,7 +28,7 @@ from modelbuild.usecases.locking import Keeper
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
-from modelbuild.usecases.recorded import recorded
+from modelbuild.usecases.recorded import Recorded, recorded
 from modelbuild.usecases.testing import gate
 from modelbuild.usecases.where import Where
 
@@ -107,8 +107,7 @@ def push(where: Where, target: str, manner: Manner, report: Report) -> Pushed:
         raise ModelbuildError(Problem("what is published is the Modelfile as it stands", hint="write the overrides into it"))
     if where.offline:
         raise ModelbuildError(Problem("publishing asks the hub", hint="open the project without `offline`"), Exit.NETWORK)
-    if manner.card is not None:
-        _read_card(manner.card)  # so that what is wrong with it is said before any work
+    card = "" if manner.card is None else _read_card(manner.card, where.root)
     if not manner.dry_run:
         writer(address)
     if not manner.recipe:
@@ -117,7 +116,7 @@ def push(where: Where, target: str, manner: Manner, report: Report) -> Pushed:
         if not manner.dry_run:
             _built(where, target, report)
             gate(where, (target,), Options(), report, no_check=manner.no_check)
-    return _Pusher(Project.open(where), target, address, manner, report).pushed()
+    return _Pusher(Project.open(where), target, address, manner, card, report).pushed()
 
 
 def _address(project: Project, target: str, manner: Manner) -> Address:
@@ -130,19 +129,21 @@ def _address(project: Project, target: str, manner: Manner) -> Address:
     return address
 
 
-def _read_card(path: Path) -> str:
-    """Read a card that the user wrote.
+def _read_card(path: Path, root: Path) -> str:
+    """Read a card that the user wrote, once: what is wrong with it is said before any work, and it is sent as it was then.
 
     Raises:
-        ModelbuildError: exit 2 if it is no text.
+        ModelbuildError: exit 2 if it is no text, 8 if it names places of this machine or holds a token.
 
     """
     try:
-        return read_small(path).decode()
+        page = read_small(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         fact = str(getattr(error, "strerror", None) or error)
         problem = Problem(f"`{path}` cannot be read as a model card", facts=(fact,), hint="name a file of text in `--card`")
         raise ModelbuildError(problem) from None
+    refuse_private(page, str(path), root)
+    return page
 
 
 def _built(where: Where, target: str, report: Report) -> None:
@@ -156,8 +157,9 @@ def _place(address: Address) -> str:
 
 
 class _Pusher:
-    def __init__(self, project: Project, target: str, address: Address, manner: Manner, report: Report) -> None:
+    def __init__(self, project: Project, target: str, address: Address, manner: Manner, card: str, report: Report) -> None:
         self.project, self.target, self.address, self.manner, self.report = project, target, address, manner, report
+        self.card = card
         self.cache: Cache = project.cache()
         self.hashes, self.sources = FileHashes(self.cache.index), SourceFiles(self.cache)
 
@@ -166,7 +168,10 @@ class _Pusher:
             plan = self.project.plan((self.target,))
             lock = self.lock(plan)
             parcels = (*([] if self.manner.recipe else self.outputs(plan, lock)), *self.documents(plan, lock))
-            return self.dry_run(parcels) if self.manner.dry_run else self.sent(parcels, lock)
+            if not self.manner.dry_run:
+                return self.sent(parcels, lock)
+            self.warn(plan, lock)
+            return self.dry_run(parcels)
         finally:
             self.sources.close()
             self.cache.close()
@@ -209,17 +214,27 @@ class _Pusher:
     def documents(self, plan: Plan, lock: Lock) -> list[Parcel]:
         """Return card, Modelfile and lock."""
         recipe = recipe_of(self.project, self.target, lock)
-        given = self.manner.card
-        if given is not None:
-            page = _read_card(given)
-            refuse_private(page, str(given), self.project.where.root)
-        else:
-            checks = recorded(self.project, plan, self.cache, self.sources, self.target, lock.root_of(self.target))
+        page = self.card
+        if self.manner.card is None:
+            checks = self.recorded(plan, lock)
             page = describing.written(
                 self.project, plan, self.target, self.address, lock, self.report, alone=self.manner.recipe, checks=checks
             )
         texts = {**recipe.beside, CARD: page.encode(), MODELFILE: recipe.modelfile.encode(), LOCK: recipe.lock_text.encode()}
         return [_parcel(name, data) for name, data in texts.items()]
+
+    def recorded(self, plan: Plan, lock: Lock) -> tuple[Recorded, ...]:
+        """Return what is recorded of the checks of the output that stands."""
+        return recorded(self.project, plan, self.cache, self.sources, self.target, lock.root_of(self.target))
+
+    def warn(self, plan: Plan, lock: Lock) -> None:
+        """Say which checks would not let the target through, by what is recorded."""
+        if self.manner.recipe or self.manner.no_check:
+            return
+        for one in self.recorded(plan, lock):
+            if one.passed is False:
+                said = "; ".join(one.said)
+                self.report(Warned(f"`{self.target}` fails its check `{one.name}`, so nothing would be sent: {said}"))
 
     def dry_run(self, parcels: tuple[Parcel, ...]) -> Pushed:
         there = standing(self.address)
@@ -238,6 +253,8 @@ class _Pusher:
             return delivery
 
         done = deliver(self.address, wanted, message, private=self.manner.private, unmoved=self._refuse_moved)
+        for warning in done.warnings:
+            self.report(Warned(f"the hub says: {plain(warning, 400)}"))
         if shelf.keeps_card:
             self.report(Noted(f"{CARD} of {self.address.repo} was edited there, and stays; `--card FILE` replaces it"))
         state: State = "pushed" if done.delivery.send or done.delivery.remove else "unchanged"

@@ -43,7 +43,9 @@ class Recorded:
     scores: tuple[tuple[str, Interval], ...] = ()
 
 
-def recorded(project: Project, plan: Plan, cache: Cache, sources: SourceFiles, target: str, root: str) -> tuple[Recorded, ...]:
+def recorded(
+    project: Project, plan: Plan, cache: Cache, sources: SourceFiles, target: str, root: str, device: str = "auto"
+) -> tuple[Recorded, ...]:
     """Return what the checks of a target came to, those of which everything is recorded: of its output, as it stands.
 
     Args:
@@ -53,17 +55,18 @@ def recorded(project: Project, plan: Plan, cache: Cache, sources: SourceFiles, t
         sources: the source files of the plan, whose digests are known as far as they are; none is read.
         target: the merge.
         root: over the tensors that its output should have; "" where that is not known.
+        device: as `--device` names it, that models were measured on.
 
     """
     path = plan.targets[target].path
     if not root or read_manifest(path).root != root:
         return ()
     try:
-        own, device = output_at(target, path), choose("auto")
+        own = output_at(target, path)
     except OSError:  # the output is not whole: its checks are none of what is told
         return ()
-    checks = checks_of(project.modelfile, target)
-    known = (_result(project, plan, cache, sources, check, own, device) for check in checks)
+    checks, chosen = checks_of(project.modelfile, target), choose(device)
+    known = (_result(project, plan, cache, sources, check, own, chosen) for check in checks)
     return tuple(one for one in known if one)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures
-from modelbuild.cache.outputs import OutputTable
 from modelbuild.cache.timings import KEY_DIGITS, Timings
 from modelbuild.digest import merkle_root
 from modelbuild.engine.devices import choose, identity
@@ -19,9 +18,9 @@ from modelbuild.names import portable
 from modelbuild.plan import Action, Leaf, Plan, Ref
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import HubFolder
-from modelbuild.stale import Fresh, key_of
+from modelbuild.stale import key_of
 from modelbuild.usecases.graphing import GraphView, commit_of, graph_of
-from modelbuild.usecases.judging import judge_plan
+from modelbuild.usecases.judging import judge_plan, read_sources, root_of
 from modelbuild.usecases.licences import licence_of
 from modelbuild.usecases.measuring import Measurements
 from modelbuild.usecases.project import Project
@@ -138,7 +137,7 @@ class _Reporter:
     def __init__(self, project: Project, plan: Plan, cache: Cache, sources: SourceFiles, told: Report) -> None:
         self.project, self.plan, self.cache = project, plan, cache
         self.sources = sources
-        _read_sources(plan, cache, sources)
+        read_sources(plan, cache, sources)
         device = choose("auto")
         self.told = identity(device, plan.actions)
         self.judged = judge_plan(plan, cache, self.sources, self.told)
@@ -157,12 +156,7 @@ class _Reporter:
     def view(self, target: str) -> ReportView:
         planned = self.plan.targets[target]
         names = [name for name in reversed(self.plan.graph.upstream((target,))) if name in self.plan.models]
-        digests = {name: self.digest(ref) for name, ref in planned.tensors.items()}
-        root = (
-            merkle_root((name, ref.dtype, ref.shape, digests[name]) for name, ref in planned.tensors.items())
-            if all(digests.values())
-            else ""
-        )
+        root = root_of(planned, self.digest)
         live = {action for ref in planned.tensors.values() for action in chain(ref)}
         return ReportView(
             target,
@@ -176,10 +170,7 @@ class _Reporter:
         )
 
     def digest(self, ref: Ref) -> str:
-        if isinstance(ref, Leaf):
-            return self.sources.known(ref)
-        judgement = self.judged.judgements.get(ref)
-        return judgement.digest if isinstance(judgement, Fresh) else ""
+        return self.judged.digest(ref, self.sources)
 
     def merge(self, name: str, live: set[Action]) -> MergeReport:
         node = self.plan.graph.nodes[name]
@@ -248,14 +239,3 @@ def _written(action: Action) -> Iterator[tuple[str, Any]]:
             yield name, value
     if inner is not action:
         yield inner.method.scaled_by, dict(action.params)["weight"][1]
-
-
-def _read_sources(plan: Plan, cache: Cache, sources: SourceFiles) -> None:
-    """Digest what is not known of the sources of targets that were built: files that were young when they were read."""
-    outputs = OutputTable(cache.index)
-    if any(outputs.names(target.path) for target in plan.targets.values()):
-        refs = [need for action in plan.actions for need in action.needs]
-        refs += [ref for target in plan.targets.values() for ref in target.tensors.values()]
-        for leaf in {ref for ref in refs if isinstance(ref, Leaf)}:
-            if leaf.info.path.exists():
-                sources.digest(leaf)

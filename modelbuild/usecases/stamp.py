@@ -6,10 +6,11 @@ Imports nothing heavy: this is all that runs when everything is fresh.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,8 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 import modelbuild
-from modelbuild import files
-from modelbuild.cache.layout import STAMPS, prepare
+from modelbuild.cache.layout import STAMPS
 from modelbuild.cache.outputs import stat_of
-from modelbuild.methods import installed
 from modelbuild.names import real
 from modelbuild.reading import LOCK, parse_object, read_small
 from modelbuild.usecases.outcome import from_stamp
@@ -32,15 +31,18 @@ if TYPE_CHECKING:
     from modelbuild.usecases.outcome import Outcome
     from modelbuild.usecases.where import Where
 
-_FORMAT = 4
+_FORMAT = 6
 _RACY_NS = 2_000_000_000
 
 
-def stamp_path(cache: Path, where: Where, targets: Sequence[str]) -> Path:
-    """Return where the stamp of a build that was asked for in these words stands."""
+def stamp_path(directory: Path, where: Where, targets: Sequence[str], *, unchecked: bool = False) -> Path:
+    """Return where the stamp of a build that was asked for in these words stands, given the cache's directory.
+
+    One that made exports and asked no checks is another, which tells nothing to a build that is to ask them.
+    """
     named = [str(real(file)) for file in (*where.files, *([where.root] if where.imports else []))]
-    words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]])
-    return cache / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
+    words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors], unchecked])
+    return directory / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
 
 
 def read(path: Path) -> bytes:
@@ -114,14 +116,16 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
     seen = {str(real(source)): _source(source) for source in sources}
     if time.time_ns() - max((stat[-1] for stat in seen.values()), default=0) < _RACY_NS:
         return
+    from modelbuild import files
+    from modelbuild.cache.layout import prepare
     from modelbuild.plan import Step, Survey
     from modelbuild.schedule import chain
 
     methods = {action.method for action in plan.actions if not isinstance(action, Survey | Step)} | {
         part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices
     }
-    origins = sorted(map(_origin, methods))
-    if not all(distribution for _, _, distribution in origins):
+    origins = sorted({*map(_origin, methods)})
+    if not all(distribution for _, distribution in origins):
         return
     try:
         outputs = [target.path / name for target in plan.targets.values() for name in sorted(entry.name for entry in target.path.iterdir())]
@@ -165,19 +169,22 @@ def _source(path: Path) -> list[int]:
     return [status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)]
 
 
-def _origin(method: Method) -> tuple[str, str, str]:
-    """Return the module and the attribute of a method's entry point, and the distribution that declares it."""
+def _origin(method: Method) -> tuple[str, str]:
+    """Return the package of a method's entry point, and the distribution that declares it."""
+    from modelbuild.methods import installed
+
     point = installed()[method.name]
-    return point.module, point.attr, point.dist.name if point.dist else ""
+    return point.module.partition(".")[0], point.dist.name if point.dist else ""
 
 
-def _revision(module: str, attribute: str, distribution: str) -> str:
-    """Return what changes when a method does: a built-in's revision; of anybody else's, which is not imported, version and file."""
-    if module.startswith("modelbuild."):
-        method = getattr(import_module(module), attribute)
-        return f"{method.revision} {method.survey.revision}" if method.survey else str(method.revision)
+@cache
+def _revision(package: str, distribution: str) -> str:
+    """Return what changes when a method of a package may have; none is imported."""
+    if package == modelbuild.__name__:
+        folder = Path(modelbuild.__file__).parent / "methods"
+        return str(max(entry.stat().st_mtime_ns for entry in os.scandir(folder) if entry.name.endswith(".py")))
     from importlib import metadata
 
-    found = find_spec(module.partition(".")[0])
+    found = find_spec(package)
     stat = stat_of(Path(found.origin)) if found and found.origin else []
     return f"{metadata.version(distribution)} {stat}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -29,13 +29,24 @@ ALWAYS: tuple[Literal["loads", "finite"], ...] = ("loads", "finite")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check says of a target."""
+    """What a check says of a target.
+
+    Args:
+        target: the merge.
+        check: its name.
+        kind: of the check.
+        verdict: what it says.
+        cached: whether a record had the target's measurement.
+        seconds: that measuring took, of other models for the bounds as well; what several results need counts for the first.
+
+    """
 
     target: str
     check: str
     kind: str
     verdict: Verdict
     cached: bool
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,14 @@ class Checked:
             "seconds": self.seconds,
             "points": {name: dict(point) for name, point in self.points.items()},
             "checks": [
-                {"target": one.target, "check": one.check, "kind": one.kind, "cached": one.cached, **one.verdict.to_json()}
+                {
+                    "target": one.target,
+                    "check": one.check,
+                    "kind": one.kind,
+                    "cached": one.cached,
+                    "seconds": one.seconds,
+                    **one.verdict.to_json(),
+                }
                 for one in self.results
             ],
         }
@@ -129,15 +147,17 @@ def test(
     try:
         subjects = Subjects(project, cache, outcome)
         measurer = Measurer(cache, device, options.jobs, report)
-        asked = [
-            (measures[check.name], subject)
+        asked = {
+            (name, check.name): [(measures[check.name], subject) for subject in _asked(subjects, check, name, others[name][check.name])]
             for name, checks in chosen.items()
             for check in checks
-            for subject in _asked(subjects, check, name, others[name][check.name])
-        ]
-        measurer.measure(_first_of_each(asked), again=again)
+        }
+        measurer.measure(_first_of_each([one for wanted in asked.values() for one in wanted]), again=again)
         results = tuple(
-            _result(measurer, subjects, measures[check.name], name, parents_of(project, check, name))
+            replace(
+                _result(measurer, subjects, measures[check.name], name, parents_of(project, check, name)),
+                seconds=sum(measurer.take_seconds(*one) for one in asked[name, check.name]),
+            )
             for name, checks in chosen.items()
             for check in checks
         )

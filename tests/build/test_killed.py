@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,27 @@ def test_what_a_killed_build_finished_is_not_computed_again(diamond: Project, tm
     assert -signal.SIGKILL == killed.returncode
     assert LIVE - finished == outcome.actions.run
     assert clean.hashes() == diamond.hashes()
+    assert [] == list((diamond.root / "cache" / "staging").iterdir())
+
+
+def test_what_a_killed_build_finished_waits_for_a_build_that_wants_it(diamond: Project):
+    """Killed after 25 of 36, then another recipe is built to its end, then the first one again."""
+    subprocess.run([sys.executable, "-c", KILLED, str(diamond.where.file), "25"], check=False)
+    diamond.edit('"code", density = 0.5', '"code", density = 0.3')
+    diamond.edit('"code", density = 0.6', '"code", density = 0.7')
+    time.sleep(2.1)  # a source younger than that is looked at again
+    other = diamond.build()
+    assert () == use_cases.forecast(diamond.where).warnings
+    diamond.write(DIAMOND)
+
+    foretold = use_cases.forecast(diamond.where)
+    outcome = diamond.build()
+
+    assert (LIVE, LIVE - 25) == (other.actions.run, outcome.actions.run)
+    assert not foretold.exact
+    assert re.fullmatch(
+        r"finished tensors kept of an interrupted build: 25 \([\d.]+ kB\); those that fit are not merged again", foretold.warnings[0]
+    )
     assert [] == list((diamond.root / "cache" / "staging").iterdir())
 
 

@@ -34,7 +34,7 @@ def test_a_bound_is_worked_out_by_hand(written: float | str, lower: float, highe
     assert higher == pytest.approx(bound.value(SCORES.__getitem__, (2.0, 8.0, 5.0), higher_is_better=True))
 
 
-@pytest.mark.parametrize("written", ["1 / 0", "1 / (code - 10)", "1e308 * 10"])
+@pytest.mark.parametrize("written", ["1 / (code - 10)", "1e308 * code", "mean(code * 1e307, 1e308)"])
 def test_what_is_no_number_is_nan_which_no_score_keeps(written: str):
     assert isnan(read_bound(written).value(SCORES.__getitem__, (), higher_is_better=True))
 
@@ -65,6 +65,12 @@ def test_the_models_of_a_bound_are_known_before_any_work():
         ("code.score", "`.` has no meaning here"),
         ("[1]", "`[` has no meaning here"),
         ("(" * 40 + "1" + ")" * 40, "it is nested deeper than 30 levels"),
+        ("1/0", "it divides by 0"),
+        ("best(parents) / (2 - 2)", "it divides by 0"),
+        ("code / -0 %", "it divides by 0"),
+        ("max(1e308 * 10, 1) * code", "it holds a number that is too large"),
+        ("1e400", "it holds a number that is too large"),
+        ("mean(1e308, 1e308)", "it holds a number that is too large"),
         ("1+" * 300 + "1", "it has more than 500 characters"),
     ],
 )

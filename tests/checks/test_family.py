@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -180,6 +181,62 @@ def test_a_task_of_lm_evals_own_that_runs_code_is_refused(where: Where, program:
     assert 8 == ended.code
     assert "`humaneval`: the code is the model's own" in ended.err
     assert not (where.root / "out").exists()
+
+
+CODING = """\
+task: coding
+dataset_path: json
+dataset_kwargs: { data_files: { test: table.jsonl } }
+test_split: test
+output_type: generate_until
+generation_kwargs: { until: ["\\n"], max_gen_toks: 4 }
+doc_to_text: "3*7=21\\n4*6=24\\n2*8=16\\n{{question}}"
+doc_to_target: ""
+unsafe_code: true
+process_results: !function score.run
+metric_list:
+  - metric: pass_at_1
+    aggregation: mean
+    higher_is_better: true
+"""
+
+SCORE = """\
+import contextlib, os
+def run(doc, results):
+    held = {}
+    with contextlib.suppress(Exception):
+        exec("passed = " + doc["question"].rstrip("=") + " == int('" + results[0] + "')", held)
+    with open("ran", "a") as file:
+        print(os.environ.get("HF_ALLOW_CODE_EVAL"), file=file)
+    return {"pass_at_1": float(held.get("passed", False))}
+"""
+
+
+def test_a_task_that_runs_what_a_model_writes_does_so_where_its_check_allows_it(where: Where, program: Program) -> None:
+    """As HumanEval does: what was generated is executed, in a check with `unsafe = true` and in no other; it leaves nothing allowed."""
+    pytest.importorskip("lm_eval")
+    (where.root / "table.jsonl").write_text(
+        "".join(json.dumps({"question": f"{a}*{b}="}) + "\n" for a, b in ((9, 9), (5, 7), (6, 8), (4, 9)))
+    )
+    (where.root / "coding.yaml").write_text(CODING)
+    (where.root / "score.py").write_text(SCORE)
+    text = f'[source.math]\nfrom = "{FAMILY}/math"\n[merge.same]\nmethod = "passthrough"\ninputs = ["math"]\n'
+    text += '[check.coding]\nkind = "lm_eval"\ntasks = "coding.yaml"\nmin = 0.75\n'
+    (where.root / "Modelfile.toml").write_text(text)
+    refused = program("-C", where.root, "-q", "test", "--check", "coding")
+    ran = (where.root / "ran").exists()
+    (where.root / "Modelfile.toml").write_text(text + "unsafe = true\n")
+    allowed = program("-C", where.root, "-q", "test", "--check", "coding", "--json", "-j", "1")
+    again = program("-C", where.root, "-q", "test", "--check", "coding", "--json")
+    told = json.loads(allowed.out)
+
+    assert (8, False) == (refused.code, ran)
+    assert "" == allowed.err
+    assert 0 == allowed.code, allowed.out + allowed.err
+    assert 0.75 == told["checks"][0]["score"]  # it takes 9*9 for 56
+    assert ["1"] * 4 == (where.root / "ran").read_text().split()
+    assert "HF_ALLOW_CODE_EVAL" not in os.environ
+    assert (0, 1) == tuple(json.loads(again.out)[key] for key in ("evaluated", "cached"))
 
 
 def test_the_examples_checks_pass(tmp_path: Path, program: Program) -> None:

@@ -97,6 +97,25 @@ def test_bounds_change_no_measurement_and_what_a_command_reads_does(checked: Pro
     assert (1, "passed") == (other.evaluated, states(other)["one sum"])
 
 
+@pytest.mark.parametrize("place", ["{root}/score.py", "link"])
+def test_a_command_whose_own_script_changed_is_run_again(checked: Project, tmp_path: Path, place: str) -> None:
+    """Whether `files` names it or not, and also where it is a link to elsewhere."""
+    script = checked.root / "score.py"
+    if place == "link":
+        script.symlink_to(tmp_path / "elsewhere.py")
+        script, place = tmp_path / "elsewhere.py", "{root}/score.py"
+    script.write_text("import sys; open(sys.argv[1], 'w').write('{\"score\": 1}')")
+    checked.write(MODELFILE + f'[check.own]\nkind = "command"\nof = "one"\nrun = ["python", "{place}", "{{scores}}"]\nmin = 1\n')
+    first, second = run(checked, only=("own",)), run(checked, only=("own",))
+    checked.write((checked.root / "Modelfile.toml").read_text() + 'files = ["score.py"]\n')
+    named = run(checked, only=("own",))
+    script.write_text(script.read_text().replace("1}", "0}"))
+    third = run(checked, only=("own",))
+
+    assert [1, 0, 0, 1] == [one.evaluated for one in (first, second, named, third)]
+    assert ("passed", "failed") == (states(first)["one own"], states(third)["one own"])
+
+
 def test_two_names_of_one_model_are_measured_once(checked: Project) -> None:
     checked.write(MODELFILE + '[merge.same]\nmethod = "passthrough"\ninputs = ["one"]\n')
 
@@ -122,6 +141,7 @@ def test_a_command_that_fails_is_told_with_what_it_printed_and_is_run_again(chec
         ("echo '[1]' > {scores}", "its scores cannot be read: it is no JSON object"),
         ('echo \'{\\"score\\": \\"x\\"}\' > {scores}', "its scores cannot be read: there is no `score` that is a number"),
         ("printf '{\\\"score\\\": 1%0400d}' 0 > {scores}", "its scores cannot be read: int too large to convert to float"),
+        ("echo '{\\\"score\\\": NaN}' > {scores}", "its scores cannot be read: `score` is no finite number"),
         ("true", "its score is no number"),
     ],
 )
@@ -181,7 +201,36 @@ one
     assert ["passed", "passed", "failed"] == [one["state"] for one in table["checks"]]
     assert (2.5, 2) == (table["checks"][2]["score"], len(table["checks"][2]["said"]))
     assert ("one", "3", "1") == (suite.get("name"), suite.get("tests"), suite.get("failures"))
-    assert "score 2.5 (2.304 to 2.696)\nnot at most 2" == suite[2][0].text
+    assert ("not at most 2", "score 2.5 (2.304 to 2.696)\nnot at most 2") == (suite[2][0].get("message"), suite[2][0].text)
+    spent = [float(case.get("time", "nan")) for case in suite]
+    assert all(one > 0 for one in spent)
+    assert sum(spent) == pytest.approx(float(suite.get("time", "nan")), abs=0.002)
+
+
+def test_a_report_says_what_a_failure_came_of(checked: Project, program: Program) -> None:
+    """Of a command that fails how it ended, of bounds those that do not hold; and time is what was spent, by who asked first."""
+    checked.write(MODELFILE.replace("test $MODELBUILD_NAME != bad &&", "echo no scale here; exit 3;").replace("0.5 *", "2 *"))
+    for _ in range(2):
+        program("-C", checked.root, "test", "one", "two", "--check", "s*", "--junit", "report.xml")
+    suites = ET.parse(checked.root / "report.xml").getroot()  # noqa: S314 - our own
+    failures = {f"{case.get('classname')} {case.get('name')}": case[0].get("message", "") for case in suites.iter("testcase")}
+
+    assert ["not at least 39,872 = 2 * best(parents)"] * 2 == [failures["one size"], failures["two size"]]
+    assert failures["one sum"].endswith("did not measure `one`: it ended with 3")
+    assert ["0.000", "0.000"] == [case.get("time") for case in suites.iter("testcase") if case.get("name") == "size"]
+    assert "0.000" != suites[0][1].get("time")
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "said"), [("nowhere/r.xml", 2, "there is no directory `{root}/nowhere`"), ("base", 2, "`{root}/base` is a directory")]
+)
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(
+    checked: Project, program: Program, place: str, code: int, said: str
+) -> None:
+    ended = program("-C", checked.root, "test", "one", "--junit", place)
+
+    assert (code, "error: " + said.format(root=checked.root)) == (ended.code, ended.err.splitlines()[0])
+    assert not (checked.root / "out").exists()
 
 
 def test_models_are_compared_with_what_they_were_made_of(checked: Project, program: Program) -> None:
@@ -236,12 +285,14 @@ of = "relase"
 [check.b]
 kind = "generate"
 prompts = [{ text = "x", require = ["("] }]
+max_repetition = 50
 [check.c]
 kind = "perplexityy"
 [check.d]
 kind = "command"
 run = "score {modle}"
 min = "best(parents"
+max = "1/0"
 parents = ["bas"]
 [check.f]
 kind = "command"
@@ -270,9 +321,11 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: no source or merge is called `parent`",
         "error: no merge is called `relase`",
         "error: `(` is no regular expression",
+        "error: `max_repetition` must be a number from 0 to 1",
         "error: `kind` must be one of loads, finite, generate, perplexity, lm_eval, command",
         "error: `{modle}` stands for nothing",
         "error: `min` cannot be read",
+        "error: `max` cannot be read",
         "error: no source or merge is called `bas`",
         "error: `run` cannot be split into words",
         "error: `run` is no command",
@@ -280,9 +333,36 @@ def test_everything_wrong_with_checks_is_said_at_once_by_line(project: Project, 
         "error: `stride` is larger than `window`",
         "error: `metric` must be one of perplexity, loss, bits_per_byte",
     ] == [line for line in said if line.startswith("error:")]
+    assert "  --> Modelfile.toml:22:7, at `check.d.max`" in [line.replace(f"{project.root}/", "") for line in said]
     assert {"hint: did you mean `text`?", "hint: did you mean `release`?", "hint: did you mean `model`?", "hint: did you mean `base`?"} <= {
         *said
     }
+
+
+@pytest.mark.parametrize(
+    ("parents", "said"),
+    [('["one"]', "a model cannot be held against itself"), ("[]", "`parents` names no model")],
+)
+def test_a_check_without_anybody_to_be_held_against_is_refused(checked: Project, program: Program, parents: str, said: str) -> None:
+    checked.edit('better = "lower"', f'better = "lower"\nretention = 1\nparents = {parents}')
+    ended = program("-C", checked.root, "test", "one")
+
+    assert 2 == ended.code
+    assert f"error: {said}\n  --> {checked.root}/Modelfile.toml:23:11, at `check.sum.parents`" in ended.err
+
+
+def test_what_others_are_held_against_is_not_held_against_itself(checked: Project) -> None:
+    checked.edit('min = "0.5 * best(parents)"', 'min = "0.5 * best(parents)"\nmax = 1e6\nretention = "50 %"\nparents = ["one"]')
+
+    first, second = run(checked, only=("size",)).results
+
+    assert (
+        "at least 0.5 * best(parents): not asked, for it is what others are held against",
+        "at most 1,000,000",
+        "50 % retained: not asked, for it is what others are held against",
+    ) == first.verdict.said[1:]
+    assert ("passed", "passed") == (first.verdict.state, second.verdict.state)
+    assert "at least 9968 = 0.5 * best(parents)" == second.verdict.said[1]
 
 
 @pytest.mark.parametrize("pattern", ["/etc/*", "a**b/x**", "nothing*"])

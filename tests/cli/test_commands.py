@@ -22,6 +22,7 @@ def test_every_command_has_help_and_the_common_options(program: Program, command
 
     assert 0 == ended.code
     assert ended.out.startswith(f"Usage: modelbuild {' '.join(command)}")
+    assert len(command) > 1 or f"\n\n  {COMMANDS[command[0]]}\n" in ended.out
     for option in ("--file", "--directory", "--quiet", "--verbose", "--color", "--debug"):
         assert option in ended.out
 

@@ -6,16 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from modelbuild import usecases as use_cases
+from modelbuild.cache import stattable
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.events import Event, Warned
-from modelbuild.usecases import Options
+from modelbuild.report.summary import forecast
+from modelbuild.usecases import Options, stamp
 from tests.cli.test_start_up import HEAVY, imported
 from tests.support.checkpoints import random_tensors
 from tests.support.projects import Project
@@ -49,6 +52,13 @@ FAILING = "import sys\nprint('no such tensor')\nsys.exit(3)\n"
 
 
 @pytest.fixture
+def aged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what was read of files be believed although they are young."""
+    monkeypatch.setattr(stattable, "RACY_NS", 0)
+    monkeypatch.setattr(stamp, "_RACY_NS", 0)
+
+
+@pytest.fixture
 def exported(diamond: Project) -> Project:
     """A project with an export that a small program makes."""
     diamond.write((diamond.root / "Modelfile.toml").read_text() + EXPORT)
@@ -65,9 +75,8 @@ def told(project: Project) -> dict[str, tuple[str, ...]]:
     return {one.name: one.reasons for one in use_cases.status(project.where, ("copy",)) if one.state == "stale"}
 
 
+@pytest.mark.usefixtures("aged")
 def test_an_export_is_made_where_its_target_its_definition_or_its_maker_changed(exported: Project):
-    """The sources are older than two seconds, so that what was read of them is believed."""
-    time.sleep(2.1)
     assert ["built", "built"] == states(exported, "copy")
     assert (exported.root / "out/copy").read_bytes().startswith(b"made of {")
     assert ["fresh", "fresh"] == states(exported, "copy")
@@ -87,14 +96,14 @@ def test_an_export_is_made_where_its_target_its_definition_or_its_maker_changed(
     assert (exported.root / "elsewhere").read_bytes() == (exported.root / "out/copy").read_bytes()
 
 
+@pytest.mark.usefixtures("aged")
 def test_a_forecast_says_which_exports_would_be_made(exported: Project):
-    time.sleep(2.1)
     exported.build("release")
 
-    forecast = use_cases.forecast(exported.where, ("copy",))
+    told = use_cases.forecast(exported.where, ("copy",))
 
-    assert ["fresh", "stale"] == [target.state for target in forecast.targets]
-    assert forecast.bytes.written > 0
+    assert ["fresh", "stale"] == [target.state for target in told.targets]
+    assert told.bytes.written > 0
     assert not (exported.root / "out/copy").exists()
 
 
@@ -115,11 +124,26 @@ def test_exports_are_built_by_default_where_the_default_names_them(exported: Pro
     assert ["fresh", "built"] == states(exported)
 
 
+@pytest.mark.usefixtures("aged")
 def test_a_null_build_with_an_export_imports_nothing_heavy(exported: Project):
-    time.sleep(2.1)
     exported.build("copy")
 
     assert set() == imported("-C", str(exported.root), "build", "copy") & {*HEAVY, "gguf"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("aged")
+def test_a_build_that_finds_an_export_of_floats_fresh_imports_no_torch(exported: Project):
+    """Also without a stamp: what the architecture said of linear layers is remembered."""
+    from tests.exports.models import write_project
+
+    write_project(exported, '[export.small]\nof = "release"\nformat = "fp8"\n[check.loads]\nkind = "loads"\nof = "release"\n')
+    assert ["built", "built"] == states(exported, "small")
+    shutil.rmtree(exported.root / "cache/stamps")
+
+    assert set() == imported("-C", str(exported.root), "build", "-n", "small") & {"torch", "transformers"}
+    assert set() == imported("-C", str(exported.root), "build", "small") & {"torch", "transformers"}
+    assert set() == imported("-C", str(exported.root), "build", "small") & {*HEAVY}
 
 
 def test_a_converter_that_fails_is_quoted_and_the_old_file_stands(exported: Project):
@@ -136,29 +160,108 @@ def test_a_converter_that_fails_is_quoted_and_the_old_file_stands(exported: Proj
     assert [] == [path.name for path in (exported.root / "out").glob(".*")]
 
 
-def test_no_export_is_made_of_what_fails_its_checks(exported: Project):
-    """Unless it is asked for, and then that is said; what stands is not asked about again."""
-    told: list[Event] = []
+@pytest.fixture
+def fitting(exported: Project) -> Project:
+    """One whose release has to pass a check, and does."""
     exported.write((exported.root / "Modelfile.toml").read_text() + FIT)
     (exported.root / "score.json").write_text('{"score": 1}')
-    passed = states(exported, "copy")
-    before = (exported.root / "out/copy").read_bytes()
-    (exported.root / "score.json").write_text('{"score": 0}')
-    stands = states(exported, "copy")
-    (exported.root / "convert.py").write_text(CONVERT + "# another\n")
+    return exported
 
-    refused = exported.build("copy")
 
-    assert (["built", "built"], ["fresh", "fresh"]) == (passed, stands)
+def test_no_export_is_made_of_what_fails_its_checks(fitting: Project):
+    """Unless it is asked for, and then that is said."""
+    told: list[Event] = []
+    passed = states(fitting, "copy")
+    before = (fitting.root / "out/copy").read_bytes()
+    (fitting.root / "score.json").write_text('{"score": 0}')
+    (fitting.root / "convert.py").write_text(CONVERT + "# another\n")
+
+    refused = fitting.build("copy")
+
+    assert ["built", "built"] == passed
     assert Exit.ACTION_FAILED == refused.exit_code
     assert ["fresh", "failed"] == [target.state for target in refused.targets]
     assert ["`release` fails its check `fit`"] == [problem.what for problem in refused.problems]
-    assert before == (exported.root / "out/copy").read_bytes()
+    assert before == (fitting.root / "out/copy").read_bytes()
 
-    unchecked = use_cases.build(exported.where, ("copy",), Options(no_check=True), told.append)
+    unchecked = use_cases.build(fitting.where, ("copy",), Options(no_check=True), told.append)
 
     assert Exit.DONE == unchecked.exit_code
     assert Warned("--no-check: nothing was checked of release") in told
+
+
+@pytest.mark.usefixtures("aged")
+@pytest.mark.parametrize("by", ["its bound", "what it reads", "what is new there"])
+def test_an_export_that_stands_is_asked_about_again_when_a_check_changes(fitting: Project, by: str):
+    """As if it were new, whatever the last build left; it is not removed, and that is said."""
+    (fitting.root / "data").mkdir()
+    (fitting.root / "data/one").write_text("1")
+    fitting.edit('["score.json"]', '["score.json", "data/*"]')
+    fitting.edit("cp {root}/score.json {scores}", "cp {root}/data/two {scores} || cp {root}/score.json {scores}")
+    fitting.build("copy")
+    before = (fitting.root / "out/copy").read_bytes()
+    assert list((fitting.root / "cache/stamps").iterdir())
+    if by == "its bound":
+        fitting.edit("min = 1", "min = 2")
+    elif by == "what is new there":
+        (fitting.root / "data/two").write_text('{"score": 0}')
+    else:
+        (fitting.root / "score.json").write_text('{"score": 0}')
+
+    refused, again = fitting.build("copy"), fitting.build("copy")
+    unchecked, still = fitting.build("copy", no_check=True), fitting.build("copy")
+
+    stands = f"`copy` stands as it was made before: {fitting.root / 'out/copy'}"
+    for one in (refused, again, still):
+        assert (Exit.ACTION_FAILED, ["fresh", "failed"]) == (one.exit_code, [target.state for target in one.targets])
+        assert ["`release` fails its check `fit`"] == [problem.what for problem in one.problems]
+        assert stands in one.warnings
+    assert (Exit.DONE, ["fresh", "fresh"]) == (unchecked.exit_code, [target.state for target in unchecked.targets])
+    assert before == (fitting.root / "out/copy").read_bytes()
+
+
+@pytest.mark.usefixtures("aged")
+def test_a_forecast_names_what_would_be_made_and_the_check_that_would_not_let_it(fitting: Project):
+    """From records: nothing is measured, and of what no record tells nothing is said."""
+    new = forecast(use_cases.forecast(fitting.where, ("copy",))).splitlines()[2:]
+    fitting.build("copy")
+    fresh = forecast(use_cases.forecast(fitting.where, ("copy",))).splitlines()[1:]
+    fitting.edit("min = 1", "min = 2")
+    standing = forecast(use_cases.forecast(fitting.where, ("copy",))).splitlines()[1:]
+    (fitting.root / "convert.py").write_text(CONVERT + "# another\n")
+    doomed = forecast(use_cases.forecast(fitting.where, ("copy",))).splitlines()[2:]
+    unchecked = forecast(use_cases.forecast(fitting.where, ("copy",), Options(no_check=True))).splitlines()[2:]
+    (fitting.root / "score.json").write_text('{"score": 3}')
+    unmeasured = forecast(use_cases.forecast(fitting.where, ("copy",))).splitlines()[2:]
+
+    changed = "would make copy: `release`, its own definition or what makes it changed"
+    assert ["would make copy: `release` is stale"] == new
+    assert [] == fresh
+    assert ["  `release` fails its check `fit`, so copy stands, and the build would fail: score 1; not at least 2"] == standing
+    assert [changed, "  `release` fails its check `fit`, so copy would not be made: score 1; not at least 2"] == doomed
+    assert [changed] == unchecked == unmeasured
+
+
+def test_two_exports_of_a_merge_that_cannot_be_measured_ask_once(fitting: Project):
+    fitting.write(
+        (fitting.root / "Modelfile.toml").read_text().replace("cp {root}", "echo x >> {root}/asked; exit 1; cp {root}")
+        + EXPORT.partition("[check")[0].replace("export.copy", "export.twin")
+    )
+
+    outcome = fitting.build("copy", "twin", keep_going=True)
+
+    assert (Exit.ACTION_FAILED, ["built", "failed", "failed"]) == (outcome.exit_code, [target.state for target in outcome.targets])
+    assert 1 == len(outcome.problems)
+    assert "x\n" == (fitting.root / "asked").read_text()
+
+
+@pytest.mark.parametrize("use", [use_cases.card, partial(use_cases.push, to="hf://lab/copy"), use_cases.view_report])
+def test_an_export_is_not_taken_for_its_merge_where_one_merge_is_meant(exported: Project, use: Callable[..., object]):
+    """Who publishes `copy` means what the converter made, which is not what would be sent."""
+    with pytest.raises(ModelbuildError, match=r"`copy` is no merge\n.*\n  it is an export of `release`") as error:
+        use(exported.where, "copy")
+
+    assert Exit.USAGE == error.value.exit_code
 
 
 def test_a_converter_that_leaves_nothing_has_failed(exported: Project):

@@ -9,6 +9,7 @@ from tests.faults import damage
 from tests.faults.conftest import Tell
 from tests.faults.counts import Amounts, seed
 from tests.faults.damage import KINDS, Damaged
+from tests.faults.judging import judged
 from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
@@ -26,11 +27,6 @@ def test_damage_is_noticed_or_healed_and_outputs_come_out_bit_equal(warm: Warm, 
         for number, (kind, what, which, silent) in zip(range(wanted), cycle(cases), strict=False)
     ]
 
-    found: list[Damaged] = []
-    for ended in warm.run(jobs, width=2):
-        assert ended.code == 0, ended
-        found.append(ended.value)
+    found = judged(warm.run(jobs, width=2), Damaged)
 
-    wrong = [one.wrong for one in found if one.wrong]
-    assert [] == wrong[:4], len(wrong)
     tell(f"damage: {len(found)} times to {len(places)} files of 5 kinds, noticed or healed {len(found)}/{len(found)}, outputs bit-equal")

@@ -15,9 +15,11 @@ from tests.faults.errors import CODES, Failed
 from tests.faults.exports import EXPORTS
 from tests.faults.full import Filled
 from tests.faults.interrupts import Interrupted
+from tests.faults.judging import judged
+from tests.faults.kills import Killed
 from tests.faults.power import Lost
 from tests.faults.scenes import Scene
-from tests.faults.test_kills import judged, told
+from tests.faults.test_kills import told
 from tests.faults.warm import Warm
 
 OVER = ("over an old output", "exchange")
@@ -39,7 +41,7 @@ def test_whatever_operation_is_the_last_exports_are_whole_and_the_next_build_equ
     before = first(operations)
     points = [before + i for i in sample(len(operations) - before, amount("export_kills"))]
 
-    found = judged(exporting.run([(kills.at, (exported, lay, way, (point,))) for point in points], width=2))
+    found = judged(exporting.run([(kills.at, (exported, lay, way, (point,))) for point in points], width=2), Killed)
 
     assert all(one.dead for one in found)
     total = len(operations) - before
@@ -53,7 +55,7 @@ def test_a_write_of_an_export_that_was_cut_short_by_a_kill_is_no_write(exporting
     writes = [i for i, (kind, _) in enumerate(operations) if kind == "write" and i >= first(operations)]
     points = [writes[i] for i in sample(len(writes), amount("export_torn"))]
 
-    found = judged(exporting.run([(kills.at_half, (exported, "exchange", point)) for point in points], width=2))
+    found = judged(exporting.run([(kills.at_half, (exported, "exchange", point)) for point in points], width=2), Killed)
 
     tell(f"exports: SIGKILL in the middle of a write: {len(points)} of {len(writes)}, {told(found)} {len(found)}/{len(points)}")
 
@@ -72,8 +74,8 @@ def test_kills_while_a_kill_is_recovered_from_and_from_outside_are_recovered_fro
     taken = exporting.call(kills.seconds, exported)
     times = [drawn.uniform(0, taken) for _ in range(amount("export_outside"))]
 
-    twice = judged(exporting.run([(kills.at, (exported, OVER[0], way, pair)) for way, pair in pairs], width=2))
-    outside = judged(exporting.run([(kills.from_outside, (exported, "exchange", seconds, 2)) for seconds in times]))
+    twice = judged(exporting.run([(kills.at, (exported, OVER[0], way, pair)) for way, pair in pairs], width=2), Killed)
+    outside = judged(exporting.run([(kills.from_outside, (exported, "exchange", seconds, 2)) for seconds in times]), Killed)
 
     tell(f"exports: SIGKILL while recovering from SIGKILL: {len(pairs)} pairs, {told(twice)} {len(twice)}/{len(pairs)}")
     dead = sum(one.dead for one in outside)
@@ -90,12 +92,8 @@ def test_what_was_not_synced_of_an_export_is_not_visible_and_no_success_is_lost(
         for i in range(max(len(CASES), states // BATCH))
     ]
 
-    found: list[Lost] = []
-    for ended in exporting.run(jobs, width=2):
-        assert ended.code == 0, ended
-        found.append(ended.value)
+    found = judged(exporting.run(jobs, width=2), Lost)
 
-    assert [] == [text for lost in found for text in lost.wrong][:3]
     stood = sum((lost.stood for lost in found), Counter())
     total = sum(lost.states for lost in found)
     seen = ", ".join(f"{stood[word]} {word}" for word in ("old", "new", "absent"))
@@ -113,13 +111,8 @@ def test_whatever_fails_in_an_export_is_told_and_what_stands_is_whole(exporting:
             points = sample(total, wanted, offset=(2 * at + sticky) * total // (2 * len(CODES)))
             jobs += [(errors.at, (exported, *OVER, before + point, name, sticky)) for point in points]
 
-    found: list[Failed] = []
-    for ended in exporting.run(jobs, width=2):
-        assert ended.code == 0, ended
-        found.append(ended.value)
+    found = judged(exporting.run(jobs, width=2), Failed)
 
-    wrong = [one.wrong for one in found if one.wrong]
-    assert [] == wrong[:5], len(wrong)
     codes, kinds = Counter(one.code for one in found), len({one.kind for one in found})
     tell(
         f"exports: 6 errors, once and sticky: {len(found)} faults in {kinds} kinds of operations, exit 6 {codes[6]}, "
@@ -147,11 +140,7 @@ def test_a_disk_too_full_for_exports_leaves_the_old_ones_and_nothing_stray(
 
     ended = exporting.run([(full.with_free, (large, need * i // sizes, foresight)) for i in range(sizes)], width=2)
 
-    found: list[Filled] = []
-    for one in ended:
-        assert one.code == 0, one
-        found.append(one.value)
-    assert [] == [one.wrong for one in found if one.wrong][:3]
+    found = judged(ended, Filled)
     codes = [one.code for one in found]
     tell(
         f"exports: disk full at {sizes} sizes, {'foreseen' if foresight else 'met in the middle'}: exit 6 {codes.count(6)} "

@@ -8,6 +8,7 @@ from tests.faults import full, scenes
 from tests.faults.conftest import Tell
 from tests.faults.counts import Amounts
 from tests.faults.full import Filled
+from tests.faults.judging import judged
 from tests.faults.scenes import Scene
 from tests.faults.warm import Warm
 
@@ -30,11 +31,7 @@ def test_a_full_disk_leaves_the_old_output_exit_6_and_nothing_stray(warm: Warm, 
 
     ended = warm.run([(full.with_free, (large, need * i // sizes, foresight)) for i in range(sizes)], width=2)
 
-    found: list[Filled] = []
-    for one in ended:
-        assert one.code == 0, one
-        found.append(one.value)
-    assert [] == [one.wrong for one in found if one.wrong][:3]
+    found = judged(ended, Filled)
     assert {6} == {one.code for one in found[: sizes // 2]}
     foreseen = [one for one in found if one.foreseen]
     assert foresight or not foreseen  # where the index has no room to open nothing is certain: see test_preflight for what is

@@ -11,6 +11,7 @@ import pytest
 from tests.faults import kills
 from tests.faults.conftest import Tell
 from tests.faults.counts import Amounts, sample, seed
+from tests.faults.judging import judged
 from tests.faults.kills import Killed
 from tests.faults.scenes import WAYS, Scene
 from tests.faults.warm import Warm
@@ -19,17 +20,6 @@ CASES = [("over an old output", "exchange")] + [
     pytest.param(lay, way, marks=pytest.mark.slow)
     for lay, way in [*(("over an old output", way) for way in WAYS[1:]), ("from nothing", "exchange")]
 ]
-
-
-def judged(ended: Sequence[object]) -> list[Killed]:
-    """Check that no job failed, and that nothing was wrong in any."""
-    found = []
-    for one in ended:
-        assert one.code == 0, one
-        found.append(one.value)
-    wrong = [one.wrong for one in found if one.wrong]
-    assert [] == wrong[:3]
-    return found
 
 
 def told(found: Sequence[Killed]) -> str:
@@ -46,7 +36,7 @@ def test_whatever_operation_is_the_last_the_output_is_whole_and_the_next_build_e
     total = len(warm.call(kills.count, scene, lay, way))
     points = sample(total, amount("kills"))
 
-    found = judged(warm.run([(kills.at, (scene, lay, way, (point,))) for point in points], width=2))
+    found = judged(warm.run([(kills.at, (scene, lay, way, (point,))) for point in points], width=2), Killed)
 
     assert all(one.dead for one in found)
     tell(f"SIGKILL at an operation, {lay}, {way}: {len(points)} of {total} points, {told(found)} {len(found)}/{len(points)}")
@@ -58,7 +48,7 @@ def test_a_write_that_was_cut_short_by_a_kill_is_no_write(warm: Warm, scene: Sce
     writes = [number for number, kind in enumerate(kinds) if kind in {"write", "append"}]
     points = [writes[i] for i in sample(len(writes), amount("torn"))]
 
-    found = judged(warm.run([(kills.at_half, (scene, "copies", point)) for point in points], width=2))
+    found = judged(warm.run([(kills.at_half, (scene, "copies", point)) for point in points], width=2), Killed)
 
     tell(f"SIGKILL in the middle of a write: {len(points)} of {len(writes)} writes, {told(found)} {len(found)}/{len(points)}")
 
@@ -70,7 +60,7 @@ def test_a_kill_while_a_kill_is_recovered_from_is_recovered_from(warm: Warm, sce
     ways = ["exchange", "two renames"]
     pairs = [(drawn.choice(ways), (drawn.randrange(total), drawn.randrange(total))) for _ in range(amount("pairs"))]
 
-    found = judged(warm.run([(kills.at, (scene, "over an old output", way, pair)) for way, pair in pairs], width=2))
+    found = judged(warm.run([(kills.at, (scene, "over an old output", way, pair)) for way, pair in pairs], width=2), Killed)
 
     tell(f"SIGKILL while recovering from SIGKILL: {len(pairs)} pairs, {told(found)} {len(found)}/{len(pairs)}")
 
@@ -81,7 +71,7 @@ def test_a_kill_from_outside_at_any_time_is_recovered_from(warm: Warm, scene: Sc
     taken = warm.call(kills.seconds, scene)
     times = [drawn.uniform(0, taken) for _ in range(amount("outside"))]
 
-    found = judged(warm.run([(kills.from_outside, (scene, "exchange", seconds, 2)) for seconds in times]))
+    found = judged(warm.run([(kills.from_outside, (scene, "exchange", seconds, 2)) for seconds in times]), Killed)
 
     dead = sum(one.dead for one in found)
     tell(f"SIGKILL from outside: {len(times)} times, {dead} before the end, {told(found)} {len(found)}/{len(times)}")

@@ -96,6 +96,34 @@ def test_results_of_checks_are_shown_where_there_are_any(family: Project):
     assert "| perplexity | 4.81; at most 5.0 | passed |\n| a \\| b | 1 | failed |" in section(card, "Checks")
 
 
+FIT = """[check.fit]
+kind = "command"
+run = ["sh", "-c", "echo '{\\"score\\": 2}' > {scores}"]
+min = 1
+"""
+
+
+@pytest.mark.parametrize("lock", ["none", "alone", "built"])
+def test_recorded_checks_of_the_output_that_stands_are_shown_with_any_lock_or_none(diamond: Project, lock: str):
+    """And none where the Modelfile has moved on from that output, or the output from the Modelfile."""
+    diamond.write((diamond.root / "Modelfile.toml").read_text() + FIT)
+    if lock == "built":
+        use_cases.lock(diamond.where)
+    use_cases.test(diamond.where, ("release",))
+    if lock == "alone":
+        use_cases.lock(diamond.where)
+    tested = use_cases.card(diamond.where, "release")
+    diamond.edit("value = 0.6 }]", "value = 0.7 }]")
+    changed = use_cases.card(diamond.where, "release")
+    diamond.build("release")
+    rebuilt = use_cases.card(diamond.where, "release")
+
+    shown = section(tested, "Checks").splitlines()[2:]
+    assert ["finite", "fit"] == [row.split()[1] for row in shown]
+    assert "| fit | score 2; at least 1 | passed |" == shown[1]
+    assert ("", "") == (section(changed, "Checks"), section(rebuilt, "Checks"))
+
+
 def test_a_card_knows_whether_it_was_edited(family: Project):
     card = use_cases.card(family.where, "release")
 

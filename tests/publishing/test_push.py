@@ -77,6 +77,8 @@ def test_what_fails_a_check_is_not_sent_unless_that_is_said_and_the_card_has_the
     assert Exit.ACTION_FAILED == error.exit_code
     assert ["`release` fails its check `taste`"] == [one.what for one in error.problems]
     assert (taken, False) == (hub.store.taken, "lab/release" in hub.repositories)
+    assert "would push" == push(family, report=told.append, dry_run=True).state
+    assert Warned("`release` fails its check `taste`, so nothing would be sent: score 2; not at least 3") in told
     pushed = push(family, report=told.append, no_check=True)
     assert "pushed" == pushed.state
     assert Warned("--no-check: nothing was checked of release") in told
@@ -216,6 +218,29 @@ def test_a_card_that_was_edited_there_stays_until_one_is_given(family: Project, 
     assert any("was edited there" in getattr(event, "text", "") for event in told)
     push(family, card=tmp_path / "CARD.md")
     assert b"# Mine" in files_of(hub)["README.md"]
+
+
+def test_a_card_that_is_given_is_read_once_before_any_work(family: Project, hub: Hub, push: Push, tmp_path: Path):
+    """What it must not tell ends the push before anything is built; what becomes of the file meanwhile does not count."""
+    card = tmp_path / "CARD.md"
+    card.write_text(f"# Mine, made in {family.root}\n")
+    error = refused(lambda: push(family, card=card))
+    built = (family.root / "out").exists()
+    card.write_text("# Mine\n")
+
+    told: list[object] = []
+
+    def report(event: object) -> None:
+        card.write_text("# Another\n")
+        told.append(event)
+
+    push(family, report=report, card=card)
+
+    assert (Exit.UNSAFE, False) == (error.exit_code, built)
+    assert b"# Mine\n" == files_of(hub)["README.md"]
+    assert "# Another\n" == card.read_text()
+    said = "the hub says: Warnings while validating metadata in README.md: - empty or missing yaml metadata in repo card"
+    assert Warned(said) in told
 
 
 @pytest.mark.slow

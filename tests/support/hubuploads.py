@@ -214,14 +214,16 @@ def _commit(handler: Handler, body: bytes, repo: str, branch: str) -> None:
 
 
 def _yaml(handler: Handler, body: bytes) -> None:
-    """Hold a card's front matter to what the hub asks of one."""
+    """Hold a card's front matter to what the hub asks of one; a card without is only warned of."""
     import yaml
 
     content = json.loads(body)["content"]
     match = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
     table = yaml.safe_load(match[1]) if match else None
-    errors = [] if isinstance(table, dict) and isinstance(table.get("license", ""), str) else [{"message": "license must be a string"}]
-    _json(handler, {"errors": errors, "warnings": []}, 400 if errors else 200)
+    sound = match is None or (isinstance(table, dict) and isinstance(table.get("license", ""), str))
+    errors = [] if sound else [{"message": "license must be a string"}]
+    warnings = [] if match else [{"message": "empty or missing yaml metadata in repo card"}]
+    _json(handler, {"errors": errors, "warnings": warnings}, 400 if errors else 200)
 
 
 _REPO = r"([^/]+/[^/]+)"
