@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modelbuild.report.page import Look, table
-from modelbuild.report.words import are, counted
+from modelbuild.report.words import alike, are, counted
 
 if TYPE_CHECKING:
     from modelbuild.stale import Change
@@ -26,7 +26,8 @@ _FEW = 3
 _KINDS = 6
 """Names of tensors that stand for many."""
 
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+_TENSOR = re.compile(r"::[^`)]+(?=[`)])")
+"""What stands behind the name of a model."""
 
 Told = tuple[str, tuple[tuple[str, str, str], ...]]
 """Why, and the fields that changed with old and new value, as they are shown."""
@@ -48,8 +49,8 @@ def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False
         if one.state == "fresh" and (stale_only or (not one.changes and len(told) > 1)):
             quiet[one.why] += 1
             continue
-        node, alike, _ = one.tensor.partition("::")
-        groups.setdefault((node, one.state, _alike(one)) if alike and not each else one.tensor, []).append(one)
+        node, inner, _ = one.tensor.partition("::")
+        groups.setdefault((node, one.state, _alike(one)) if inner and not each else one.tensor, []).append(one)
     of_each = Counter(one.tensor.partition("::")[0] for one in told if "::" in one.tensor)
     lines: list[str] = []
     for group in groups.values():
@@ -89,30 +90,9 @@ def _together(group: Sequence[Explanation], of_each: Mapping[str, int], look: Lo
     yield from _headed(node, number, first.state, why, look)
     yield from _lines(changes, look)
     if not whole:
-        kinds = _kinds([one.tensor.partition("::")[2] for one in group])
+        kinds = alike([one.tensor.partition("::")[2] for one in group])
         more = f" and {len(kinds) - _KINDS} more" if len(kinds) > _KINDS else ""
         yield from look.wrapped(f"they are {', '.join(kinds[:_KINDS])}{more}", 6, first=4)
-
-
-def _kinds(names: Sequence[str]) -> list[str]:
-    """Write names that differ in the number of a layer as one: layers.{0-3,5}.up; in several numbers: layers.*.experts.*.up."""
-    found: dict[str, list[int]] = {}
-    for name in names:
-        numbers = _NUMBER.findall(name)
-        found.setdefault(_NUMBER.sub("*", name), []).extend(map(int, numbers[:1]) if len(numbers) == 1 else ())
-    return [kind.replace("*", _ranges(numbers), 1) if numbers else kind for kind, numbers in found.items()]
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Write numbers: 4, or {0-3,5}."""
-    spans: list[list[int]] = []
-    for number in sorted(numbers):
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    words = [str(low) if low == high else f"{low}-{high}" for low, high in spans]
-    return words[0] if words == [str(numbers[0])] else f"{{{','.join(words)}}}"
 
 
 def _headed(name: str, number: str, state: str, why: str, look: Look) -> list[str]:
@@ -123,13 +103,13 @@ def _headed(name: str, number: str, state: str, why: str, look: Look) -> list[st
 
 
 def _alike(one: Explanation) -> Told:
-    """Return what is told of a tensor without its own name, and without digests, which no two have in common."""
-    tensor = re.compile(rf"::{re.escape(one.tensor.partition('::')[2])}(?=[`)]|$)")
+    """Return what is told of a tensor without the names of tensors and without digests, which no two have in common."""
+    changes = tuple((change.field, _general(change.old), _general(change.new)) for change in one.changes)
+    return _general(one.why), changes
 
-    def general(text: str) -> str:
-        return _DIGEST.sub("…", tensor.sub("", text))
 
-    return general(one.why), tuple((change.field, general(change.old), general(change.new)) for change in one.changes)
+def _general(text: str) -> str:
+    return _DIGEST.sub("…", _TENSOR.sub("", text))
 
 
 def _shown(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from modelbuild.names import human_bytes
 from modelbuild.report.explanations import change_lines
 from modelbuild.report.page import Look, table
-from modelbuild.report.words import counted, listed, seconds
+from modelbuild.report.words import alike, counted, listed, seconds
 
 if TYPE_CHECKING:
     from modelbuild.cache.builds import PastBuild
@@ -140,8 +140,8 @@ def _compared(one: Comparison, look: Look) -> Iterator[str]:
         yield from change_lines(one.recipe, look)
     for label, names in ((a, one.only_a), (b, one.only_b)):
         if names:
-            yield from _bold(f"only in {label}:", look)
-            yield from (f"    {name}" for name in names)
+            yield from _bold(f"only in {label}, {counted(len(names), 'tensor')}:", look)
+            yield from (f"    {name}" for name in alike(names))
     if one.tensors:
         yield from _bold(f"tensors that differ, {a} -> {b}:", look)
         yield from _tensors([_HEAD, *(_row(tensor) for tensor in one.tensors)], look)

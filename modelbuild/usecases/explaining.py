@@ -18,7 +18,7 @@ from modelbuild.stale import Change, Description, Fresh, Pending, changes, descr
 from modelbuild.usecases.foretelling import Forecast
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
-from modelbuild.usecases.unlike import NOT_THERE, output_changes, recipe_changes
+from modelbuild.usecases.unlike import is_absent, output_changes, recipe_changes
 from modelbuild.usecases.view import View
 from modelbuild.usecases.where import Where
 
@@ -187,7 +187,8 @@ def _explained(view: View, target: str, tensor: str) -> tuple[Explanation, ...]:
     else:
         told += explained_output(view, target)
     explainer = Explainer(view)
-    return (*told, *map(explainer.explained, chain(tensors[tensor]) if tensor else chain(*tensors.values())))
+    told += map(explainer.explained, chain(tensors[tensor]) if tensor else chain(*tensors.values()))
+    return tuple(told) or (Explanation(target, "fresh", "it stands as it was published, and every tensor of it is one of a source", ()),)
 
 
 def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
@@ -201,8 +202,8 @@ def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
     if recipe:
         told.append(Explanation(target, state, f"of its recipe these changed since build {since}:", recipe))
     if output:
-        absent = output[0].new == NOT_THERE and output[0].field == str(planned.path)
-        told.append(Explanation(target, state, "its output is not there:" if absent else "its output is not as it would be:", output))
+        what = "its output is not there:" if is_absent(output, planned) else "its output is not as it would be:"
+        told.append(Explanation(target, state, what, output))
     return tuple(told)
 
 

@@ -85,7 +85,7 @@ def _judged(view: View, share: BuiltTarget) -> TargetStatus:
     """Judge one target, given its share of what would run, and count why its tensors are stale."""
     from modelbuild.schedule import chain
     from modelbuild.usecases.explaining import Explainer
-    from modelbuild.usecases.unlike import output_changes
+    from modelbuild.usecases.unlike import is_absent, output_changes
 
     explainer, target = Explainer(view), view.plan.targets[share.name]
     actions = chain(*target.tensors.values())
@@ -99,7 +99,8 @@ def _judged(view: View, share: BuiltTarget) -> TargetStatus:
             reasons["a source has not been read yet"] += 1
     if not stale and view.forecast.target(target).state == "stale":
         unlike = output_changes(view, target)
-        reasons[_changes(unlike) if unlike else "its output is to be written again"] += 1
+        absent = is_absent(unlike, target)
+        reasons["its output is not there" if absent else _changes(unlike) if unlike else "its output is to be written again"] += 1
     state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
     by_count = tuple(reason for reason, _ in reasons.most_common())
     return TargetStatus(

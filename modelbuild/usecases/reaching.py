@@ -70,6 +70,8 @@ def _named(graph: Graph, text: str) -> tuple[str, str]:
 
     """
     name, _, tensor = text.partition("::")
+    exports = graph.modelfile.exports
+    name = exports[name].of if name in exports else name
     if name not in graph.digraph:
         known = (*graph.modelfile.sources, *graph.modelfile.merges)
         what, facts, hint = misnamed(name, f"no source and no merge is called `{name}`", known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ def method_changes(past: PastBuild, plan: Plan) -> Iterator[Change]:
 
 NOT_THERE = "not there"
 """What a change says of a path at which nothing stands."""
+
+
+def is_absent(changes: Sequence[Change], target: Target) -> bool:
+    """Tell whether what changed of an output is that nothing stands at its path."""
+    return [(change.field, change.new) for change in changes] == [(str(target.path), NOT_THERE)]
 
 
 def output_changes(view: View, target: Target) -> tuple[Change, ...]:

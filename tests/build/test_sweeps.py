@@ -249,7 +249,7 @@ built 3 variants of x in """
     assert (
         f"""\
 skills  stale  {swept.root}/out/skills  only to be written
-        {swept.root}/out/skills: not published -> not there
+        its output is not there
 x: 3 variants
   density  inputs.skills.weight  state  to run  of  to merge
   0.6      0.5                   fresh  0       60  0 B

@@ -136,7 +136,7 @@ def test_diff():
 asked for otherwise, 3c4ca74c::release -> release:
     merge.blend.t          0.3 -> 0.5
     source base (tensors)  1f3a9c2e77aa -> 77aa01b2c3d4
-only in 3c4ca74c::release:
+only in 3c4ca74c::release, 1 tensor:
     e
 tensors that differ, 3c4ca74c::release -> release:
               rel. L2  cosine    max ulp  flips  differing

@@ -11,6 +11,7 @@ import pytest
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, explanations, json_document, screens, upkeep, variants
 from modelbuild.report.page import Look, table
+from modelbuild.report.words import alike
 from modelbuild.stale import Change
 from modelbuild.usecases.catalogue import MethodView
 from modelbuild.usecases.cleaning import Cleaned, RemovedOutput
@@ -118,10 +119,16 @@ release::b.weight: pending, `blend::b.weight` to be built first
     assert expected == explanations.explain(EXPLAINED, Look())
 
 
+def test_names_that_differ_in_the_number_of_a_layer_are_written_as_one():
+    layers = ["norm", *(f"layers.{i}.up" for i in (3, 0, 1, 5)), "layers.7.down", *(f"layers.0.experts.{i}.up" for i in range(2))]
+
+    assert ["norm", "layers.{0-1,3,5}.up", "layers.7.down", "layers.*.experts.*.up"] == alike(layers)
+
+
 def test_explain_tells_together_what_is_told_of_many_tensors_of_a_merge():
     """By hand: four of five alike but for their own names and the digests; another merge apart; and one by one where that is asked for."""
     names = [f"layers.{i}.up" for i in range(4)]
-    alike = [
+    similar = [
         Explanation(
             f"blend::{name}",
             "pending",
@@ -131,7 +138,7 @@ def test_explain_tells_together_what_is_told_of_many_tensors_of_a_merge():
         for i, name in enumerate(names)
     ]
     told = [
-        *alike,
+        *similar,
         Explanation("blend::norm", "stale", "not built before", ()),
         *(Explanation(f"skills::{name}", "stale", "these changed:", (Change("seed", A, "7"),)) for name in names),
     ]
