@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
-from modelbuild.modelfile.misnamed import listed, meant_variant, variants_of
+from modelbuild.modelfile.misnamed import listed, meant_variant, respelt, variants_of
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.names import VARIANT, is_meant, plain
 
@@ -82,7 +82,7 @@ def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, st
     if variants:
         facts, hint = (f"variants: {listed(variants)}",), meant_variant(word, variants)
         hint = hint or f"`'{word.partition(VARIANT)[0]}{VARIANT}*'` means all of them"
-    if _GLOB.intersection(word):
+    if _GLOB.intersection(respelt(word) if variants else word):
         known = (*declared, *(f"{name}{VARIANT}*" for name in modelfile.sweeps))
         return f"no merge matches `{plain(word)}`", "", None, facts, hint or did_you_mean(word, known) or way_out
     hint = hint or did_you_mean(word, (*declared, *modelfile.merges))

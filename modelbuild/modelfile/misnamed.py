@@ -67,19 +67,19 @@ def meant_variant(word: str, variants: Sequence[str]) -> str:
 
     Parameters may be written as in the Modelfile, `t[0].value`, and in any order; numbers are near by what they are.
     """
-    sweep, _, point = word.partition(VARIANT)
-    spelt = f"{sweep}{VARIANT}{_respelt(point)}"
+    spelt = respelt(word)
     if _GLOB.intersection(spelt):
         return f"did you mean `'{spelt}'`?" if any(fnmatchcase(name, spelt) for name in variants) else ""
-    near = _nearest(_values(_respelt(point)), {name: _values(name.partition(VARIANT)[2]) for name in variants})
+    near = _nearest(_values(spelt.partition(VARIANT)[2]), {name: _values(name.partition(VARIANT)[2]) for name in variants})
     names = ", ".join(f"`{name}`" for name in near[:_MOST])
     return f"did you mean {'one of ' if len(near) > 1 else ''}{names}?" if near else ""
 
 
-def _respelt(point: str) -> str:
-    """Write a point as names have it: indices with dots, lists with `_`, nothing quoted."""
+def respelt(word: str) -> str:
+    """Write the point in a word as names have it: indices with dots, lists with `_`, nothing quoted."""
+    sweep, at, point = word.partition(VARIANT)
     point = _LIST.sub(lambda found: "=" + "_".join(found[1].split(",")), point)
-    return _QUOTES.sub("", _INDEX.sub(r".\1", point))
+    return sweep + at + _QUOTES.sub("", _INDEX.sub(r".\1", point))
 
 
 def _values(point: str) -> dict[str, str]:

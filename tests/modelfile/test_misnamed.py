@@ -41,7 +41,9 @@ merge.many = { method = "ties", base = "base", inputs = ["code"], matrix = { den
 )
 def test_a_target_that_is_no_variant_is_told_which_is_near(word: str, hint: str):
     """Keys as the Modelfile has them, numbers by what they are, parameters in any order, and long names as well as short ones."""
-    assert hint == unknown(DECLARED, word)[-1]
+    what, *_, told = unknown(DECLARED, word)
+
+    assert (hint, f"no merge {'matches' if '*' in word else 'is called'} `{word}`") == (told, what)
 
 
 @pytest.mark.parametrize(
