@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
+
+from msgspec import Struct
 
 
 class Exit(IntEnum):
@@ -25,8 +26,7 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A position in a text file; line and column count from 1."""
 
     file: str
@@ -37,8 +37,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Started:
+
+class Started(Struct, frozen=True):
     """Work begins: how many actions there are, how many are known to be reused, at most how many bytes are to be produced.
 
     `copied` are the bytes that are to be copied into outputs beside those that are produced, `jobs` the workers; `doing`
@@ -27,8 +27,7 @@ class Started:
     doing: str = "building"
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
+class Began(Struct, frozen=True):
     """A worker, in whose thread this is told, begins with a tensor; which `Merged`, `Hashed` or `Copied` ends."""
 
     doing: Literal["merging", "reading", "copying"]
@@ -38,15 +37,13 @@ class Began:
     method: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(Struct, frozen=True):
     """So many bytes of the tensor that this thread merges are written, told of large ones alone; or so many of a file have come."""
 
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spared:
+class Spared(Struct, frozen=True):
     """An action that might have had to run need not: what it gives is known."""
 
     node: str
@@ -54,8 +51,7 @@ class Spared:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """One action ran."""
 
     node: str
@@ -65,8 +61,7 @@ class Merged:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """One tensor of a target is known: merged, reused or handed on."""
 
     target: str
@@ -74,8 +69,7 @@ class Settled:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hashed:
+class Hashed(Struct, frozen=True):
     """One source tensor was digested because its file was not known."""
 
     source: str
@@ -84,8 +78,7 @@ class Hashed:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Took:
+class Took(Struct, frozen=True):
     """One step that is no action was taken, to its end or until it failed: "plan", "judge", "fetch", "seal", "publish", "record".
 
     `name` says of what, "" where of all.
@@ -97,8 +90,7 @@ class Took:
     nbytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(Struct, frozen=True):
     """One tensor that no action of this build wrote there was copied into a file of an output."""
 
     target: str
@@ -106,15 +98,13 @@ class Copied:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sealing:
+class Sealing(Struct, frozen=True):
     """All tensors are settled; so many files are brought to disk and into the cache."""
 
     files: int
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """A complete output stands at its path; so many bytes of it are links."""
 
     target: str
@@ -123,8 +113,7 @@ class Published:
     linked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Exporting:
+class Exporting(Struct, frozen=True):
     """A target is being written in another form."""
 
     name: str
@@ -132,30 +121,26 @@ class Exporting:
     form: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A build ends early, and leaves so many finished tensors, of so many bytes, to the next."""
 
     tensors: int
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something the user should know that is no problem."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """Something the user may not have meant."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fetching:
+class Fetching(Struct, frozen=True):
     """A file of a source on the hub, of so many bytes, is being brought here, if it is not here already."""
 
     source: str
@@ -163,8 +148,7 @@ class Fetching:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """A file of a source on the hub was brought here, and is what the hub lists."""
 
     source: str
@@ -172,8 +156,7 @@ class Fetched:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(Struct, frozen=True):
     """A check was run on a model."""
 
     check: str
@@ -181,8 +164,7 @@ class Evaluated:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Uploading:
+class Uploading(Struct, frozen=True):
     """So many files, of so many bytes, are about to be sent to a repository."""
 
     repo: str

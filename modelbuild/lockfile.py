@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomli
+from msgspec import Struct, field
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import is_file_name, plain
@@ -22,16 +22,14 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|")
 
 
-@dataclass(frozen=True, slots=True)
-class LockedFile:
+class LockedFile(Struct, frozen=True):
     """A file as it was: bytes, and sha256 of the content."""
 
     size: int
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class LockedSource:
+class LockedSource(Struct, frozen=True):
     """A source as it was.
 
     Args:
@@ -48,8 +46,7 @@ class LockedSource:
     files: Mapping[str, LockedFile] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LockedMerge:
+class LockedMerge(Struct, frozen=True):
     """A merge as it was.
 
     Args:
@@ -66,16 +63,14 @@ class LockedMerge:
     files: Mapping[str, LockedFile] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LockedTrial:
+class LockedTrial(Struct, frozen=True):
     """A candidate of a search: what was set, and its score in each objective."""
 
     edits: tuple[str, ...]
     scores: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LockedSearch:
+class LockedSearch(Struct, frozen=True):
     """What a search came to.
 
     Args:
@@ -95,8 +90,7 @@ class LockedSearch:
         return self.trail[self.winner].edits
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """A whole lock.
 
     Args:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from inspect import getdoc
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 Scalar = bool | int | float | str
 Params = Mapping[str, Any]
@@ -27,8 +29,7 @@ REQUIRED = _Required()
 """The default of a parameter that has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """A parameter of a method.
 
     Args:
@@ -117,8 +118,7 @@ Check = Callable[[Params, int], str]
 """check(params, number of inputs) -> what is wrong with these values together, or ""."""
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(Struct, frozen=True, dict=True):
     """What a method has to know of all tensors of a node before it merges one of them: an action of its own, and cached.
 
     Args:
@@ -137,8 +137,7 @@ class Survey:
     revision: int
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(Struct, frozen=True, dict=True):
     """A merge method, registered under its name in the entry-point group `modelbuild.methods`.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from modelbuild.digest import KeyHasher, Value
 from modelbuild.plan import Action, Leaf, Ref, describe
@@ -13,8 +14,7 @@ Description = tuple[tuple[str, Value], ...]
 """What an action's key was made of: (field, value) pairs in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One ingredient that differs; "" where it was or is not there."""
 
     field: str
@@ -22,23 +22,20 @@ class Change:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(Struct, frozen=True):
     """Its record is there: the result is known without computing it."""
 
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(Struct, frozen=True):
     """It must run, because `reason`; `changes` are the ingredients that moved since it last ran."""
 
     reason: str
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """It cannot be judged before its inputs have run: `waits_for` names them."""
 
     waits_for: tuple[str, ...]

@@ -6,13 +6,13 @@ import doctest
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from msgspec.structs import replace
 
 from modelbuild.cli.app import COMMANDS
 from modelbuild.graph import bind

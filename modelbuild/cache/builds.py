@@ -10,11 +10,11 @@ import base64
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from msgspec import Struct, field, to_builtins
 
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import Json, is_digest, write_json
@@ -34,8 +34,7 @@ _BUILD = "b:"
 _FILE = "f:"
 
 
-@dataclass(frozen=True, slots=True)
-class PastOutput:
+class PastOutput(Struct, frozen=True):
     """An output as a build left it.
 
     Args:
@@ -64,16 +63,14 @@ class PastOutput:
     scope: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class PastSource:
+class PastSource(Struct, frozen=True):
     """A source as a build read it: where it was, and its commit on a hub."""
 
     location: str
     commit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PastBuild:
+class PastBuild(Struct, frozen=True):
     """A build.
 
     Args:
@@ -169,7 +166,7 @@ class Builds:
         named = {_FILE + blake3(data).hexdigest(): data for data in files if len(data) <= LARGEST_FILE}
         known = self._index.get_many(named)
         rows: dict[str, Json] = {key: base64.b64encode(zlib.compress(data, 1)).decode() for key, data in named.items() if key not in known}
-        rows[f"{self._prefix}{round(build.started * 1000):014}-{build.id}"] = {"format": _FORMAT, **asdict(build)}
+        rows[f"{self._prefix}{round(build.started * 1000):014}-{build.id}"] = {"format": _FORMAT, **to_builtins(build)}
         self._index.put_many(rows)
         self._forget()
 
@@ -192,7 +189,7 @@ def count_of(index: Index) -> int:
 
 def named(build: PastBuild) -> str:
     """Return the id of a build: of everything that is known of it."""
-    return blake3(write_json(asdict(build)).encode()).hexdigest()[:_ID]
+    return blake3(write_json(to_builtins(build)).encode()).hexdigest()[:_ID]
 
 
 def digest_of(data: bytes) -> str:

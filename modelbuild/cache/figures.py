@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from modelbuild.digest import KeyHasher
 
@@ -30,8 +31,7 @@ def pairs(parents: int) -> tuple[tuple[int, int], ...]:
     return tuple((i, j) for i, j in every if parents <= MOST_PARENTS or i in (0, j) or j == result)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What was measured of one tensor.
 
     Args:

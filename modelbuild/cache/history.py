@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
+from msgspec import Struct
 
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import Json, is_digest
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """The keys of one tensor's action: in the last build, and before it last changed ("" if it never did)."""
 
     key: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from blake3 import blake3
+from msgspec import Struct, to_builtins
 
 from modelbuild.cache.index import Index
 
@@ -15,8 +15,7 @@ KEPT = 20
 """Builds that are remembered for each machine and device."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """What one build took.
 
     Args:
@@ -49,7 +48,7 @@ class PaceTable:
 
     def remember(self, device: str, ran: Ran) -> None:
         """Note a build."""
-        self._index.put_many({_key(device): [asdict(one) for one in (*self.of(device), ran)][-KEPT:]})
+        self._index.put_many({_key(device): [to_builtins(one) for one in (*self.of(device), ran)][-KEPT:]})
 
 
 def _read(row: Any) -> Ran | None:

@@ -7,10 +7,11 @@ import os
 import stat
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blake3 import blake3
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import records
@@ -29,8 +30,7 @@ _SEEN = "p:"  # pack: stat tuple when its bytes were last known to be right
 _USED = "u:"  # pack: seconds since 1970 of its last use
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """Where a tensor's bytes are said to stand: `nbytes` of them from `offset` in the file.  Whoever reads verifies."""
 
     path: Path

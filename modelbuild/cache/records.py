@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import Json, is_digest
@@ -16,8 +17,7 @@ _DIGEST = "r:"
 _DESCRIPTION = "e:"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One action's outcome.
 
     Args:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache.layout import STAGING, parse_json
@@ -18,8 +19,7 @@ FORGOTTEN_SECONDS = 7 * 24 * 3600.0
 """Where there are no locks to ask, a build that started this long ago is dead; and what it had finished is kept no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Salvaged:
+class Salvaged(Struct, frozen=True):
     """A tensor of a build that died, and where its bytes are said to stand.  They may not be there: whoever reads verifies."""
 
     entry: TensorEntry

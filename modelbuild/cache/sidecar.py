@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
 from blake3 import blake3
+from msgspec import Struct
 
 from modelbuild.cache.layout import Json, is_digest, parse_json, write_json
 from modelbuild.checkpoint.dtypes import SIZES, nbytes
@@ -20,8 +20,7 @@ PACK_FORMAT = 1
 """Raised by hand when the header of packs changes: it is part of their names."""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorEntry:
+class TensorEntry(Struct, frozen=True):
     """One tensor of a pack.
 
     Args:
@@ -45,8 +44,7 @@ class TensorEntry:
         return nbytes(self.dtype, self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Sidecar:
+class Sidecar(Struct, frozen=True):
     """The contents of a pack.
 
     Args:

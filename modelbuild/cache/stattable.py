@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
+from msgspec import Struct
 
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import Json, is_digest
@@ -17,11 +17,10 @@ RACY_NS = 2_000_000_000
 """A file changed less than this before it was looked at may change again without its times moving (git's racy rule)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Struct, frozen=True):
     """What tells one state of a file from another; times in nanoseconds.
 
-    `racy` says that the file was younger than 2 s when this was taken; it takes no part in comparison.
+    `racy` says that the file was younger than 2 s when this was taken; `numbers` is what another is compared by.
     """
 
     device: int
@@ -29,10 +28,10 @@ class Stat:
     size: int
     mtime: int
     ctime: int
-    racy: bool = field(compare=False)
+    racy: bool
 
     def numbers(self) -> list[Json]:
-        """Return what is stored of it."""
+        """Return what is stored of it, and compared."""
         return [self.device, self.inode, self.size, self.mtime, self.ctime]
 
 
@@ -89,7 +88,7 @@ class StatTable:
 
         """
         try:
-            if taken.racy or stat_tuple(path) != taken:
+            if taken.racy or stat_tuple(path).numbers() != taken.numbers():
                 return False
         except FileNotFoundError:
             return False

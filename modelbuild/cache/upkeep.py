@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache.layout import CONVERTED, INDEX, PACKS, STAMPS
@@ -13,8 +14,7 @@ from modelbuild.cache.packs import Packs
 from modelbuild.cache.salvage import abandoned
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(Struct, frozen=True):
     """What a collection removed.
 
     Args:
@@ -31,8 +31,7 @@ class Collected:
     kept: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What a verification read.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild.cache import upkeep
 from modelbuild.cache.index import Index
@@ -17,8 +18,7 @@ from modelbuild.cache.staging import Staging
 from modelbuild.cache.stattable import StatTable
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(Struct, frozen=True):
     """A cache directory and what stands in it.  Losing any of it loses nothing but time."""
 
     directory: Path

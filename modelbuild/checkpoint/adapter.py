@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.names import plain
 
@@ -43,8 +44,7 @@ _OTHER_BASES = ("pissa", "olora", "corda", "loftq")
 """Initialisations that change the base, so that the adapter fits that one alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Factors:
+class Factors(Struct, frozen=True):
     """A pair of factors, by tensor name: `b` (out, r) times `a` (r, in), added to a weight `scale` times.
 
     Args:
@@ -63,16 +63,14 @@ class Factors:
     embedding: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """A tensor that replaces one of the model: its name there, and whether it is what the adapter was trained beside, no part of it."""
 
     name: str
     base: bool
 
 
-@dataclass(frozen=True)
-class Adapter:
+class Adapter(Struct, frozen=True, dict=True):
     """What an adapter does to a model.
 
     Args:

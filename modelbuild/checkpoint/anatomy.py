@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.sections import depths_of, sense_of
 
@@ -39,8 +41,7 @@ class Part(Enum):
     HEAD = "head"
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """Layers whose tensors are called `<prefix>.<layer>.…`.
 
     Args:
@@ -60,16 +61,14 @@ class Stack:
         return self.prefix.rpartition(".")[0] + "." if "." in self.prefix else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Anatomy:
+class Anatomy(Struct, frozen=True, dict=True):
     """The stacks of a checkpoint; the first is the one that slices are made of, and there may be none."""
 
     stacks: tuple[Stack, ...]
-    _prefixes: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Keep the prefixes at hand."""
-        object.__setattr__(self, "_prefixes", tuple(stack.prefix for stack in self.stacks))
+    @cached_property
+    def _prefixes(self) -> tuple[str, ...]:
+        return tuple(stack.prefix for stack in self.stacks)
 
     @property
     def main(self) -> Stack:

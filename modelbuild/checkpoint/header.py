@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import SIZES, nbytes
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -41,8 +42,7 @@ ALIGNMENT = 4096
 """The data section of a file we write starts at a multiple of this, so that file systems can share whole blocks."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TensorInfo:
+class TensorInfo(Struct, frozen=True, eq=False):
     """Where one tensor lies: `nbytes` bytes at `offset` of the file at `path`."""
 
     name: str
@@ -144,8 +144,7 @@ def _malformed(path: Path, fact: str) -> ModelbuildError:
     return ModelbuildError(Problem(f"`{path}` is no sound safetensors file", facts=(fact,), hint="download or copy it again"), Exit.SOURCE)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """A safetensors file before it is written.
 
     Args:

@@ -6,8 +6,9 @@ tokenizer.json: https://huggingface.co/docs/tokenizers
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.names import plain
 
@@ -24,8 +25,7 @@ class Malformed(ValueError):
     """A file that should say which token has which id does not."""
 
 
-@dataclass(frozen=True, eq=False)
-class Vocabulary:
+class Vocabulary(Struct, frozen=True, eq=False, dict=True):
     """The tokens of a model.
 
     Args:
@@ -89,8 +89,7 @@ def _entry(token: str, at: int) -> Json:
     return {"id": at, "content": token, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 
 
-@dataclass(frozen=True, eq=False)
-class Union:
+class Union(Struct, frozen=True, eq=False, dict=True):
     """The vocabulary of one model with the tokens that others have and it has not.
 
     Args:

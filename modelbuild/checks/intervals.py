@@ -8,9 +8,10 @@ same interval.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import numpy
@@ -25,8 +26,7 @@ _NORMAL = 1.959963984540054
 How = Literal["bootstrap", "paired bootstrap", "standard error", ""]
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """A value with the ends of its 95 % interval; nan where they are not known, and `how` is "" then."""
 
     value: float

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from modelbuild.checkpoint.dtypes import TORCH_NAMES
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -23,8 +24,7 @@ FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, 
 _OWN = {"local_files_only": True, "trust_remote_code": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A model to be measured.
 
     Args:
@@ -40,7 +40,7 @@ class Subject:
     path: Path
     digest: str
     is_adapter: bool = False
-    made: Callable[[Any], Any] | None = field(default=None, compare=False)
+    made: Callable[[Any], Any] | None = field(default=None)
 
 
 class Loaded:

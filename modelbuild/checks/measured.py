@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import exp, isfinite, nan
 from statistics import fmean
 from typing import Any
+
+from msgspec import Struct, field
 
 Units = tuple[tuple[float, float], ...]
 """Of each unit of a text or a task a sum and a count: their totals' quotient is the mean."""
@@ -15,8 +16,7 @@ MOST_UNITS = 2048
 """Units of one part; of more, neighbours are taken together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One text or task of a check.
 
     Args:
@@ -31,16 +31,14 @@ class Part:
     error: float = nan
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a model wrote after a prompt, and the share of its 4-grams of tokens that it had written before."""
 
     text: str
     repetition: float
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """One measurement of one model.
 
     Args:

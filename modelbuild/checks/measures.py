@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 from blake3 import blake3
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.checks import harness, weights
@@ -39,8 +39,7 @@ _HARNESS: Mapping[str, tuple[str, ...]] = {
 """The packages whose versions a result depends on, by kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """A check as it is measured; bounds and patterns are no part of it, for they change no measurement.
 
     Args:
@@ -58,7 +57,7 @@ class Measure:
     inputs: tuple[tuple[str, str], ...]
     device: str
     device_class: str
-    name: str = field(default="", compare=False)
+    name: str = ""
 
     def key(self, subject: Subject) -> str:
         """Return the key of the measurement of a model."""

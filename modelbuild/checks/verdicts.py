@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from modelbuild.checks.generation import faults
 from modelbuild.checks.intervals import interval
@@ -19,8 +20,7 @@ State = Literal["passed", "failed", "measured", "skipped"]
 Scores = Callable[[str], Measured | ModelbuildError]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What a check says of a model.
 
     Args:

@@ -6,11 +6,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TextIO
 
 import typer
+from msgspec import Struct
 
 from modelbuild.cli.completion import completed
 from modelbuild.report.page import Look, Page
@@ -51,8 +51,7 @@ Progress = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-@dataclass(slots=True)
-class Common:
+class Common(Struct):
     """The options that every command has, before or after its name."""
 
     NAMES: ClassVar = ("file", "directory", "quiet", "verbose", "color", "debug")

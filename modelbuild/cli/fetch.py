@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import typer
 
 from modelbuild.cli.common import Common, Json, Mirrors, Overrides, Progress, Targets
@@ -28,6 +26,6 @@ def fetch(
     if json:
         from modelbuild.report.json_document import document
 
-        common.out.say(document({"sources": [asdict(one) for one in fetched]}))
+        common.out.say(document({"sources": fetched}))
     elif not common.quiet:
         common.out.tell(screens.fetched(fetched))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -41,6 +40,6 @@ def lock(
     if json:
         from modelbuild.report.json_document import document
 
-        common.out.say(document(asdict(view)))
+        common.out.say(document(view))
     elif not common.quiet:
         common.out.tell(screens.locked(view))

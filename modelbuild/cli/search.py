@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -33,4 +32,4 @@ def search(
     where = common.where(overrides, offline=offline, mirrors=mirrors)
     with common.reporter(progress) as report:
         found = use_cases.search(where, name, use_cases.Options(jobs=jobs, device=device), report)
-    common.out.say(json_document.document(asdict(found)) if json else scores.searched(found, common.out.look))
+    common.out.say(json_document.document(found) if json else scores.searched(found, common.out.look))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -47,7 +46,7 @@ def say(common: Common, found: Verification, *, json: bool) -> NoReturn:
     if json:
         from modelbuild.report.json_document import document
 
-        common.out.say(document(asdict(found)))
+        common.out.say(document(found))
     elif not common.quiet or found.findings:
         common.out.tell(screens.verified(found))
     raise typer.Exit(found.exit_code)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.engine.devices import class_of
@@ -22,8 +23,7 @@ _SCRATCH = 256 << 20
 """Bytes of intermediates that are held in memory at most, however much there is: beyond that the page cache serves as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """How a build uses memory.
 
     Args:

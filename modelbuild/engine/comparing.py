@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.checkpoint.header import TensorInfo
@@ -29,8 +30,7 @@ _EIGHTHS = {"F8_E4M3": (4, 3, 7), "F8_E5M2": (5, 2, 15)}
 """Bits of the exponent, bits of the mantissa, bias."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """How two tensors of one shape differ, in float64; elements that are NaN or infinite in either are in the first three counts alone.
 
     Args:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from blake3 import blake3
+from msgspec.structs import replace
 
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.devices import Torch

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from msgspec import Struct
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import Array, Kernels, load
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(slots=True)
-class Staged:
+class Staged(Struct):
     """A buffer on the host: as the device takes it, and as files do."""
 
     raw: Any

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.plan import Action, Plan, Ref
@@ -13,8 +14,7 @@ Place = tuple[tuple[str, str] | int, str]
 """A file, as a key of `Drawing.targets` or an index of `Drawing.kept`, and a name in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """Where everything that a build may write belongs.
 
     Args:

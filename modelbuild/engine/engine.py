@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from modelbuild.cache import Cache
 from modelbuild.cache.records import Record
@@ -28,8 +29,7 @@ from modelbuild.schedule import uses
 from modelbuild.stale import description_of, key_of
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """What is known of an action; guarded by its lock."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, combinations_with_replacement
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from modelbuild.cache.figures import Figures, pairs
 from modelbuild.checkpoint.dtypes import ARITHMETIC
@@ -25,8 +25,7 @@ CHUNK = BLOCK
 """Elements of a chunk: those of a base, two parents and a result stay in a core's caches as float32."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """What is held against what.
 
     Args:

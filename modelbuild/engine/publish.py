@@ -7,10 +7,10 @@ import glob
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
+from msgspec import Struct, field
 
 from modelbuild import files
 from modelbuild.cache import TensorEntry, pack_id
@@ -36,8 +36,7 @@ MANIFEST = "modelbuild.json"
 """In every output directory: says that modelbuild made it, and which files are its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """What an output directory is to hold.
 
     Args:
@@ -115,8 +114,7 @@ def _pack_of(target: Target, names: Sequence[str], digest: Callable[[Ref], str])
     return pack_id(entries) if all(entry.digest for entry in entries) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What an output says of itself: Merkle root, file names, and the digest of each tensor by name."""
 
     root: str = ""

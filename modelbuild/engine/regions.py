@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.windows import Part, Window, faults
@@ -54,8 +55,7 @@ class Handles:
             self._fds.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class FileRegion:
+class FileRegion(Struct, frozen=True):
     """Bytes in a file: a source, a pack, or a pack that is being written."""
 
     fd: int
@@ -89,8 +89,7 @@ class FileRegion:
         return window.over(Part(self.fd, self.offset, self.nbytes), start, count)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRegion:
+class MemoryRegion(Struct, frozen=True):
     """Bytes of an intermediate that is not kept."""
 
     data: bytearray

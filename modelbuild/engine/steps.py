@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from modelbuild.checkpoint.dtypes import SIZES
@@ -19,8 +19,7 @@ from modelbuild.plan import Step
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """An input of a step."""
 
     region: Region

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from modelbuild.engine.workspace import Write
 from modelbuild.events import Advanced, Report
@@ -16,8 +17,7 @@ LARGE = 1 << 26
 """Bytes of a tensor from which on it is told how far it is."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """Counts, which threads may add to at once.
 
     Args:

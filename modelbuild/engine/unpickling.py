@@ -10,11 +10,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache.layout import CONVERTED, prepare
@@ -30,8 +30,7 @@ _CODES = {
 _INDEX = "pytorch_model.bin.index.json"
 
 
-@dataclass(frozen=True, slots=True)
-class ConvertedFolder:
+class ConvertedFolder(Struct, frozen=True):
     """A directory whose pickles are read as the safetensors file that they became."""
 
     directory: Path

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.engine.devices import Device, Staged
 from modelbuild.engine.regions import Region
@@ -24,8 +25,7 @@ class Interrupted(Exception):
     """The build was told to stop between two chunks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """An action with everything it needs at hand.
 
     Args:

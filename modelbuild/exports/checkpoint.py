@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.checkpoint.config import json_text
@@ -70,8 +71,7 @@ def _stored(rounding: Rounding, linear: frozenset[str], name: str, dtype: str, s
     return rounding.stored(name, (shape[0], shape[1])) if name in linear else ((name, dtype, shape),)
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(Struct, frozen=True, dict=True):
     """A weight file to be written: tensors of the model, those of linear layers rounded."""
 
     standing: Standing

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Form:
+
+class Form(Struct, frozen=True):
     """A form.
 
     Args:

@@ -7,8 +7,9 @@ compressed-tensors', https://github.com/vllm-project/compressed-tensors: `float-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from modelbuild.exports.linear import module_of
 from modelbuild.exports.subject import Standing, Unexportable, widened
@@ -44,8 +45,7 @@ class Rounding(Protocol):
         """Yield the bytes of what a weight becomes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Floats:
+class Floats(Struct, frozen=True):
     """e4m3 with a scale for each row, or for each tensor: the largest number becomes the largest there is."""
 
     per_row: bool
@@ -80,8 +80,7 @@ class Floats:
                 yield f"{name}_scale", first * 4, scales.tobytes()
 
 
-@dataclass(frozen=True, slots=True)
-class Integers:
+class Integers(Struct, frozen=True):
     """Integers from -8 to 7, eight to a word of 32 bits, with a scale for each `group` of neighbours in a row."""
 
     group: int

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.checkpoint.header import TensorInfo, read_header
@@ -28,8 +29,7 @@ WEIGHTS = ".safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(Struct, frozen=True):
     """What can be told of an export before it is made: the bytes that it will have at least, and what is to be said of it."""
 
     nbytes: int = 0
@@ -45,8 +45,7 @@ class Unexportable(Exception):
         self.what, self.facts, self.hint, self.key = what, facts, hint, key
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True, dict=True):
     """A model without its values.
 
     Args:
@@ -81,8 +80,7 @@ def _go_on() -> None:
     """Let reading go on."""
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(Struct, frozen=True, dict=True):
     """An output as it stands.
 
     Args:

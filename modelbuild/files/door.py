@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 Buffer = bytes | bytearray | memoryview
 """What can be written: contiguous bytes, or a memoryview of an array."""
@@ -14,8 +15,7 @@ AT_END = -1
 """The offset of what is appended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One call of the system that changes something, syncs it, or locks it.
 
     Args:

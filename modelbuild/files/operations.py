@@ -8,10 +8,11 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Literal, NoReturn
+
+from msgspec.structs import replace
 
 from modelbuild.files import door
 from modelbuild.files.door import AT_END, Buffer, Operation, passing

@@ -6,8 +6,9 @@ Everything that can be said without opening a model is said here, all at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
+
+from msgspec.structs import replace
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph.exports import unbound

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from modelbuild.graph.targets import select
 from modelbuild.method import Method
@@ -19,8 +20,7 @@ Chain = tuple[Setting, ...]
 """The settings that may give a parameter its value, most specific first; a default stands last as a rule of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class BoundInput:
+class BoundInput(Struct, frozen=True):
     """A model that a slice reads: which layers (None: all of it), and a chain for each per-input parameter."""
 
     model: str
@@ -29,8 +29,7 @@ class BoundInput:
     path: KeyPath
 
 
-@dataclass(frozen=True, slots=True)
-class BoundSlice:
+class BoundSlice(Struct, frozen=True):
     """Inputs merged by one method; a node without slices is one slice of whole models.
 
     Args:
@@ -59,8 +58,7 @@ class BoundSlice:
         return tuple(dict.fromkeys(self.roles))
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A merge, complete: method known, inputs known to exist, every parameter with a chain.
 
     Args:
@@ -95,8 +93,7 @@ class Node:
         return tuple(dict.fromkeys([*(model for part in self.slices for model in part.models), *inputs, *filter(None, extra)]))
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True, dict=True):
     """The whole Modelfile, bound.
 
     Args:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
@@ -15,8 +15,7 @@ ZERO, MEAN = -1, -2
 """In `Rows.source`: no model's row, and the mean of several."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
+class Rows(Struct, frozen=True, eq=False, dict=True):
     """For each row of a result where it comes from.
 
     Args:

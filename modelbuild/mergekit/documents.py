@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem
 from modelbuild.names import KeyPath, dotted, plain
@@ -18,8 +19,7 @@ _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", 
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Struct, frozen=True, dict=True):
     """One document of a file.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import TORCH_NAMES
 from modelbuild.checkpoint.templates import BY_NAME, is_template
@@ -30,8 +31,7 @@ _WORDS = frozenset({*METHODS, *TORCH_NAMES.values(), "union", "base"})
 _SOME_SEED = "mergekit takes the seed on its command line: `--random-seed`"
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(Struct, frozen=True, dict=True):
     """Configurations in building order, and what differs in mergekit though it is said there too."""
 
     documents: tuple[dict[str, Any], ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from modelbuild.errors import Place, Problem, did_you_mean
 from modelbuild.mergekit.documents import Document
@@ -14,8 +15,7 @@ _SHOWN = 40
 """Characters of what is of the wrong kind."""
 
 
-@dataclass(frozen=True)
-class At:
+class At(Struct, frozen=True, dict=True):
     """A value of a document, and where it stands there."""
 
     document: Document
@@ -47,16 +47,14 @@ class At:
         return self.document.place(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A value of a Modelfile in the making, and what it comes from."""
 
     value: Any
     at: At
 
 
-@dataclass
-class Ledger:
+class Ledger(Struct, dict=True):
     """Collects what has no meaning here, and what was taken another way than it was written."""
 
     problems: list[Problem] = field(default_factory=list)

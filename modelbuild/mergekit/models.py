@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.mergekit.ledger import At, Ledger, Placed
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A repository or a directory, at a revision or ""."""
 
     path: str

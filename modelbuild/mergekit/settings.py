@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from modelbuild.errors import did_you_mean
 from modelbuild.mergekit.ledger import At, Ledger, Placed
@@ -21,8 +22,7 @@ _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no
 _COUNTED = re.compile(r"(^|[^A-Za-z0-9_])\d")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True, dict=True):
     """Reads the parameters of a document.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.mergekit.documents import documents
@@ -29,8 +30,7 @@ _KEYS = (
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(Struct, frozen=True, dict=True):
     """A Modelfile in the making.
 
     Args:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from statistics import fmean
+
+from msgspec import Struct
 
 PARENTS = "parents"
 FUNCTIONS = ("best", "worst", "mean", "min", "max")
@@ -33,8 +34,7 @@ Tree = float | tuple[str, tuple["Tree", ...]]
 """A number; or an operation with its operands: a sign, a function, "parents" alone, or "score NAME" alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """A bound as written, read.
 
     Args:
@@ -45,7 +45,7 @@ class Bound:
     """
 
     text: str
-    tree: Tree = field(repr=False)
+    tree: Tree
     models: tuple[str, ...]
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from modelbuild.modelfile.after import CheckTable, ExportTable, ModelfileTable, RangeTable, SearchTable
 from modelbuild.modelfile.bounds import Bound, read_bound

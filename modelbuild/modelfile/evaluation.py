@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from modelbuild.modelfile.bounds import Bound
 from modelbuild.names import KeyPath
@@ -20,8 +21,7 @@ LOWER_IS_BETTER = ("perplexity", "loss", "bits_per_byte")
 """The metrics of a text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """A prompt; its answer has to match every pattern of `require`, and none of `forbid`."""
 
     text: str
@@ -29,8 +29,7 @@ class Prompt:
     forbid: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(Struct, frozen=True):
     """Greedy answers to prompts.
 
     Args:
@@ -51,8 +50,7 @@ class Generation:
     chat: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """How well texts are predicted.
 
     Args:
@@ -71,8 +69,7 @@ class Prediction:
     metric: str
 
 
-@dataclass(frozen=True, slots=True)
-class Harness:
+class Harness(Struct, frozen=True):
     """Tasks of lm-eval.
 
     Args:
@@ -93,8 +90,7 @@ class Harness:
     unsafe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A command of the user's.
 
     Args:
@@ -111,8 +107,7 @@ class Command:
     higher_is_better: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """Something that is measured of models, and the bounds on it; a bound that is None is not set.
 
     Args:
@@ -156,8 +151,7 @@ class Check:
         return self.retention is not None or any(bound.of_parents for bound in self.bounds)
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(Struct, frozen=True):
     """A key of the Modelfile that a search sets: to one of `values`, else to a number from `low` to `high`."""
 
     key: str
@@ -167,8 +161,7 @@ class Axis:
     log: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """A search for the values of a merge's keys that some checks like best.
 
     Args:

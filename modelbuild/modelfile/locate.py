@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from modelbuild.errors import Place, Problem
 from modelbuild.modelfile.scan import Node, scan, string_at
@@ -15,8 +16,7 @@ from modelbuild.names import KeyPath, dotted
 _PATH_LIMIT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """A key that `--set` changed in memory: it stands in no file.
 
     Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.errors import Problem
 from modelbuild.modelfile.edits import EditError, put
@@ -29,8 +30,7 @@ _WHOLE = "variant"
 """What `{variant}` in an output's path stands for: the whole point."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """One of the merges that a matrix makes: its name, that of the merge, and its values by parameter."""
 
     name: str
@@ -38,8 +38,7 @@ class Variant:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(Struct, frozen=True):
     """A document in which every merge with a matrix stands as its variants."""
 
     document: Mapping[str, Any]

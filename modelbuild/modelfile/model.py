@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
@@ -18,8 +20,7 @@ Scalar = bool | int | float | str
 Gradient = tuple[int | float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One way to give a parameter its value.
 
     Args:
@@ -42,8 +43,7 @@ Setting = tuple[Rule, ...]
 """A parameter as written: a scalar or a gradient is one rule without filter; first rule that matches wins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """A model that a merge reads, by name, with the parameters written beside it."""
 
     model: str
@@ -53,8 +53,7 @@ class Input:
     path: KeyPath
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """Some layers of the output: one input with layers, or several merged by the node's method."""
 
     inputs: tuple[Input, ...]
@@ -63,8 +62,7 @@ class Slice:
     path: KeyPath
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A checkpoint that is read and never written; `location` is as written (hf://… or a path)."""
 
     name: str
@@ -78,15 +76,13 @@ class Source:
     """What it is read with: names in `Modelfile.adapters`."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterSource(Source):
+class AdapterSource(Source, frozen=True):
     """A LoRA adapter: read like a source, and named by the program."""
 
     scale: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TokenSource:
+class TokenSource(Struct, frozen=True):
     """Where the rows of a token come from: a model, another token of one, "zero" or "mean"; with `force` in models that have it too."""
 
     source: str
@@ -97,8 +93,7 @@ class TokenSource:
     """The row itself, by its number; -1 where it goes by the token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokenizer:
+class Tokenizer(Struct, frozen=True):
     """Which tokens a merge has: empty and 0 where the user said nothing."""
 
     source: str = ""
@@ -125,8 +120,7 @@ MADE = ("zero", "mean")
 """Rows that are no model's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expert:
+class Expert(Struct, frozen=True):
     """A model of whose layers experts are made, and the texts that are sent to them, or kept from them."""
 
     model: str
@@ -135,8 +129,7 @@ class Expert:
     path: KeyPath
 
 
-@dataclass(frozen=True, slots=True)
-class Mixture:
+class Mixture(Struct, frozen=True):
     """A mixture of experts: empty and 0 where the merge is none."""
 
     experts: tuple[Expert, ...] = ()
@@ -150,8 +143,7 @@ class Mixture:
         return tuple(dict.fromkeys(one.model for one in (*self.experts, *self.shared)))
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """Where and how a target is written; empty and 0 where the user said nothing."""
 
     path: str = ""
@@ -163,8 +155,7 @@ class Output:
     """Where `push` publishes it, hf://namespace/name[@branch]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(Struct, frozen=True):
     """A node as written.  Either `inputs` or `slices` is non-empty."""
 
     name: str
@@ -196,8 +187,7 @@ class Merge:
     """What it has from the matrix, by parameter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """A target in another form; empty where the user said nothing.
 
     Args:
@@ -230,16 +220,14 @@ class Export:
         return self.output or f"out/{self.name}{suffix}"
 
 
-@dataclass(frozen=True, slots=True)
-class CacheSettings:
+class CacheSettings(Struct, frozen=True):
     """`[cache]`: empty and 0 where the user said nothing."""
 
     path: str = ""
     max_size: int = 0
 
 
-@dataclass(frozen=True)
-class Modelfile:
+class Modelfile(Struct, frozen=True, dict=True):
     """A whole Modelfile, in the order it was written."""
 
     path: Path
@@ -249,7 +237,7 @@ class Modelfile:
     merges: Mapping[str, Merge]
     cache: CacheSettings
     adapters: Mapping[str, AdapterSource]
-    locator: Locator = field(compare=False, repr=False)
+    locator: Locator
     """Finds file, line and column of a key path, and words a Problem there."""
     notes: tuple[str, ...] = ()
     """What was taken another way than it was written."""
@@ -258,13 +246,17 @@ class Modelfile:
     exports: Mapping[str, Export] = field(default_factory=dict)
     checks: Mapping[str, Check] = field(default_factory=dict)
     searches: Mapping[str, Search] = field(default_factory=dict)
-    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    document: Mapping[str, Any] = field(default_factory=dict)
     """The tables as written, after `--set` and with variables replaced."""
 
     @property
     def read(self) -> Mapping[str, Source]:
         """Everything that is read: sources and their adapters, by name."""
         return {**self.sources, **self.adapters}
+
+    def means(self, other: Modelfile) -> bool:
+        """Tell whether another says the same, in whichever words and wherever in its text."""
+        return replace(self, locator=other.locator, document=other.document) == other
 
     @cached_property
     def sweeps(self) -> Mapping[str, tuple[str, ...]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem

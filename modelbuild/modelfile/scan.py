@@ -7,9 +7,9 @@ has accepted, and stops where it meets anything else.  It does not recurse, so d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 import tomli
+from msgspec import Struct, field
 
 _BASIC = r'"(?:\\.|[^"\\\n])*"'
 _LITERAL = r"'[^'\n]*'"
@@ -27,8 +27,7 @@ class LostError(ValueError):
     """The text is not the TOML that the scanner expects."""
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A key or an entry of a list: where it stands, where its value starts, what is inside.
 
     Args:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.modelfile.scan import LostError, key_path
 from modelbuild.names import VARIANT, KeyPath
@@ -22,8 +23,7 @@ _DEPTH = 16
 """Tables in tables that are looked into: no parameter is deeper."""
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(Struct, frozen=True):
     """A value that a variant has from the matrix.
 
     Args:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import TensorInfo
@@ -16,8 +18,7 @@ SURVEYED = "F64"
 """The type of what a survey finds."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Leaf:
+class Leaf(Struct, frozen=True, eq=False):
     """A tensor of a source; compared by identity."""
 
     source: str
@@ -44,8 +45,7 @@ class Leaf:
         return f"{self.source}::{self.info.name}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Action:
+class Action(Struct, frozen=True, eq=False):
     """The computation of one output tensor of one node; compared by identity.
 
     Args:
@@ -115,8 +115,7 @@ class Action:
         return f"{self.node}::{self.tensor}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Survey(Action):
+class Survey(Action, frozen=True, eq=False):
     """The action of a method's survey: numbers from many tensors.
 
     Args:
@@ -137,8 +136,7 @@ class Survey(Action):
         return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step(Action):
+class Step(Action, frozen=True, eq=False):
     """What no merge method does: a tensor computed from tensors of other shapes, whole or by rows.
 
     Args:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.adapter import CONFIG, Adapter, Factors, read_adapter
 from modelbuild.checkpoint.sections import sense_of
@@ -20,8 +22,7 @@ LORA = ("lora", 1)
 _LAYER = re.compile(r"(.*?)\.(\d+)\.(.+)")
 
 
-@dataclass(frozen=True)
-class Adapted:
+class Adapted(Struct, frozen=True, dict=True):
     """A source with its adapters.
 
     Args:
@@ -36,8 +37,7 @@ class Adapted:
     problems: tuple[Problem, ...]
 
 
-@dataclass
-class _Changes:
+class _Changes(Struct, dict=True):
     """What adapters do to one tensor: (scale, transposed) and the factors of each, in order."""
 
     terms: list[tuple[float, bool]] = field(default_factory=list)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config
@@ -28,8 +30,7 @@ _COMPUTED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|masked_bias|attn\.bias|posi
 TIED = "tie_word_embeddings"
 
 
-@dataclass(frozen=True)
-class Fitted:
+class Fitted(Struct, frozen=True, dict=True):
     """The models of a node, brought together.
 
     Args:
@@ -160,8 +161,7 @@ def _focused(anatomy: Anatomy, like: Anatomy, names: Collection[str]) -> Anatomy
     return anatomy.focused(names)
 
 
-@dataclass(frozen=True)
-class Heads:
+class Heads(Struct, frozen=True, dict=True):
     """What becomes of heads where some models tie them to the embedding.
 
     Args:

@@ -7,9 +7,10 @@ lower rank, Psychometrika 1936.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from modelbuild.checkpoint.adapter import CONFIG, Adapter, Factors, read_adapter
 from modelbuild.checkpoint.anatomy import Anatomy
@@ -93,8 +94,7 @@ def _beyond(adapter: Adapter) -> tuple[str, ...]:
     return (*adapter.problems, *more)[:3]
 
 
-@dataclass
-class _Result:
+class _Result(Struct, dict=True):
     """An adapter in the making."""
 
     node: Node

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
+from msgspec import Struct
 
 from modelbuild.checkpoint.config import Config
 from modelbuild.checkpoint.vocabulary import TOKENIZER
@@ -36,8 +36,7 @@ _MLP = re.compile(r"mlp\.(gate_proj|up_proj|down_proj)\.weight")
 _DROPPED = ("auto_map", "mlp_bias", "pretraining_tp")
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True, dict=True):
     """How an architecture of experts calls its tensors.
 
     Args:
@@ -74,8 +73,7 @@ LAYOUTS = {"llama": _MIXTRAL, "mistral": _MIXTRAL, "qwen2": _QWEN2, "qwen3": _QW
 """By the model_type of the dense models."""
 
 
-@dataclass(frozen=True, eq=False)
-class Prompted:
+class Prompted(Struct, frozen=True, eq=False, dict=True):
     """What gates are found by.
 
     Args:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import filecmp
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.anatomy import Anatomy
 from modelbuild.checkpoint.config import Config
@@ -18,8 +20,7 @@ from modelbuild.plan.actions import Action, Leaf, Ref
 from modelbuild.sources.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(Struct, frozen=True, dict=True):
     """The files that go along with a model's weights.
 
     Args:
@@ -32,7 +33,7 @@ class Files:
 
     carried: Mapping[str, Path] = field(default_factory=dict)
     written: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
-    readers: Mapping[str, Callable[[str], Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+    readers: Mapping[str, Callable[[str], Mapping[str, Any]]] = field(default_factory=dict)
     origins: tuple[Path, ...] = ()
 
     @property
@@ -71,8 +72,7 @@ class Files:
         )
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(Struct, frozen=True, dict=True):
     """A source or a merge as a table of tensors.
 
     Args:
@@ -87,11 +87,11 @@ class Model:
     """
 
     name: str
-    tensors: Mapping[str, Ref] = field(repr=False)
+    tensors: Mapping[str, Ref]
     anatomy: Anatomy
-    config: Config = field(repr=False)
+    config: Config
     files: Files
-    aside: Mapping[str, Action] = field(default_factory=dict, repr=False)
+    aside: Mapping[str, Action] = field(default_factory=dict)
     adapter: bool = False
 
     @cached_property

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config, Inexpressible, Taken, with_layers
@@ -27,8 +29,7 @@ from modelbuild.plan.vocabulary import aligned, vocabulary_tensors
 Key = tuple[tuple[str, Any], ...]
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Struct, frozen=True, dict=True):
     """What became of a node: its model, or the problems that keep it from being one."""
 
     model: Model

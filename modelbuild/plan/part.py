@@ -21,14 +21,11 @@ class SlicePart:
         self.lead = self.models[0]
         self.spots: list[Spot] = []
         self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
-        self._fixed: tuple[dict[str, Any], tuple[tuple[str, Any], ...]] | None = None
-        self._read = [
-            (param, chains, _settled(param, chains))
-            for param in bound.method.params
-            if not param.inert
-            for chains in [self._chains_of(param)]
-        ]
-        self._same = all(settled is not None for _, _, settled in self._read)
+        params = [param for param in bound.method.params if not param.inert]
+        settled = {param: _settled(param, self._chains_of(param)) for param in params}
+        self._settled = {param.python_name: value for param, value in settled.items()}
+        self._key = tuple((param.name, value) for param, value in settled.items())
+        self._varying = [(i, param, self._chains_of(param)) for i, param in enumerate(params) if settled[param] is None]
 
     @cached_property
     def depth(self) -> int:
@@ -57,22 +54,17 @@ class SlicePart:
             Unset: naming the parameter that has no value there.
 
         """
-        if self._fixed is not None:
-            return self._fixed
-        by_name, key = {}, []
-        for param, chains, settled in self._read:
-            value = settled
-            if value is None:
-                try:
-                    value = _shaped(param, tuple(value_at(chain, spot) for chain in chains))
-                except Unset:
-                    raise Unset(param.name) from None
+        if not self._varying:
+            return self._settled, self._key
+        by_name, key = {**self._settled}, [*self._key]
+        for i, param, chains in self._varying:
+            try:
+                value = _shaped(param, tuple([value_at(chain, spot) for chain in chains]))
+            except Unset:
+                raise Unset(param.name) from None
             by_name[param.python_name] = value
-            key.append((param.name, value))
-        resolved = by_name, tuple(key)
-        if self._same:
-            self._fixed = resolved
-        return resolved
+            key[i] = (param.name, value)
+        return by_name, tuple(key)
 
     def wrong(self, key: tuple[tuple[str, Any], ...], params: Mapping[str, Any]) -> str:
         """Return what the method has against these parameters, asked once for each set of them."""

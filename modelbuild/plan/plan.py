@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.config import CODE_KEYS, Config, with_dtype, without_code
 from modelbuild.checkpoint.dtypes import ARITHMETIC
@@ -26,8 +27,7 @@ from modelbuild.plan.node import plan_node
 from modelbuild.sources.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True, dict=True):
     """A model to be written.
 
     Args:
@@ -57,8 +57,7 @@ class Target:
         return self.name, cast_node(self.name)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """What a build of some targets comes to.
 
     Args:
@@ -77,7 +76,7 @@ class Plan:
     checkpoints: Mapping[str, Checkpoint]
     models: Mapping[str, Model]
     targets: Mapping[str, Target]
-    actions: tuple[Action, ...] = field(repr=False)
+    actions: tuple[Action, ...]
     aliased: int
     equal: tuple[tuple[str, tuple[Ref, ...]], ...]
     warnings: tuple[str, ...]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.anatomy import Part
 from modelbuild.graph import Chain
 from modelbuild.modelfile.model import Gradient, Rule, Scalar
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """Where a tensor stands in its node's output.
 
     Args:

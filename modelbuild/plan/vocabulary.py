@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.anatomy import Part
 from modelbuild.checkpoint.config import Config, json_text
@@ -45,8 +47,7 @@ _FEW = 0.01
 """The share of rows that may have other tokens before models of one size are refused."""
 
 
-@dataclass(frozen=True)
-class Aligned:
+class Aligned(Struct, frozen=True, dict=True):
     """The models of a node with one vocabulary.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.events import (
     Advanced,
@@ -31,8 +32,7 @@ _SOON = 0.5
 """Seconds of work before there is a rate to speak of."""
 
 
-@dataclass(slots=True)
-class Flight:
+class Flight(Struct):
     """What one worker does, or did last.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 import modelbuild
 from modelbuild.cache.figures import Figures
@@ -35,8 +36,7 @@ _SLOWEST = 5
 _DIGITS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """A number of a merged tensor: what it is called and means, how it is found and written."""
 
     name: str

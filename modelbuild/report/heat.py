@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.report.pages import text
 
@@ -32,8 +33,7 @@ _WRITTEN_COLUMNS = 14
 """Up to so many columns a cell has its number written in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A tensor's place and number: None where nothing was measured; a layer of -1 is none."""
 
     name: str

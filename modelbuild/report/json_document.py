@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from modelbuild.report.words import ANY_NUMBER
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def document(value: object) -> str:
-    """Write a result, or a table of results, as JSON: dataclasses as objects, paths as strings, infinity and NaN as null."""
+    """Write a result, or a table of results, as JSON: structs as objects, paths as strings, infinity and NaN as null."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False)
 
 
@@ -34,8 +35,8 @@ def methods(found: Sequence[MethodView]) -> str:
 
 
 def _plain(value: object) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Struct):
+        return {field: _plain(getattr(value, field)) for field in value.__struct_fields__}
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 _SWEEPS = 12
 _PULLS = 16
@@ -19,8 +20,7 @@ Place = tuple[str, str, int]
 """A box is (name, "", 0); a point that an edge passes through is (from, to, layer)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Laid:
+class Laid(Struct, frozen=True):
     """A graph laid out.
 
     Args:

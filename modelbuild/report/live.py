@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Self, TextIO
+
+from msgspec.structs import replace
 
 from modelbuild.events import Event, Fetching, Published, Settled, Started, Uploading
 from modelbuild.report.page import Page, uncoloured

@@ -6,8 +6,9 @@ import contextlib
 import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TextIO
+
+from msgspec import Struct
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "error": "1;31"}
 _NARROWEST = 16
@@ -15,8 +16,7 @@ _SIZE = re.compile(r"(\d) ([kMGT]?B\b)")
 _OURS = re.compile("(" + "|".join(re.escape(f"\x1b[{code}m") for code in ("0", *_STYLES.values())) + ")")
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """How text is to look.
 
     Args:
@@ -52,8 +52,7 @@ class Look:
         return [line.replace("\u00a0", " ") for line in lines] or [start.rstrip()]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Where text is printed.
 
     Args:

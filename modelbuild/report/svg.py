@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+
+from msgspec import Struct
 
 from modelbuild.names import portable
 from modelbuild.report.layered import Laid, lay_out
@@ -45,8 +46,7 @@ MOST_DETAILS = 6
 _SIZES = {"name": 14, "faint": 12}
 
 
-@dataclass(frozen=True, slots=True)
-class _Box:
+class _Box(Struct, frozen=True):
     """A node with its lines as (class, text), and its size."""
 
     node: GraphNode

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from modelbuild.modelfile.sweep import shown
 from modelbuild.names import VARIANT, human_bytes
@@ -30,8 +31,7 @@ class Variant(Protocol):
         """By parameter; empty where it is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(Struct, frozen=True):
     """A variant of which no more is told than where it stands in its sweep."""
 
     name: str

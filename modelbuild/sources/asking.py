@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 
@@ -18,8 +19,7 @@ _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A repository of models and what to take of it: a branch, a tag or a commit."""
 
     repo: str

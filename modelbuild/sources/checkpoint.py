@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.adapter import CONFIG as ADAPTER_CONFIG
 from modelbuild.checkpoint.anatomy import Anatomy, dissect
@@ -67,8 +68,7 @@ class Folder(Protocol):
         """Read a JSON object."""
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, eq=False, dict=True):
     """A checkpoint that can be read.
 
     Args:
@@ -87,7 +87,7 @@ class Checkpoint:
     weights: tuple[Path, ...]
     carried: Mapping[str, Path]
     config: Mapping[str, Any]
-    folder: Folder = field(repr=False)
+    folder: Folder
     origins: tuple[Path, ...] = ()
 
     @cached_property

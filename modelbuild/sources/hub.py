@@ -12,10 +12,11 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache.stattable import stat_tuple
@@ -69,8 +70,7 @@ def parse_address(location: str, said: str = "`from` is") -> Address:
     return Address(match["repo"], match["revision"] or "main")
 
 
-@dataclass(frozen=True, slots=True)
-class HubFile:
+class HubFile(Struct, frozen=True):
     """A file of a commit: bytes, and the sha256 of its content (64 digits) or git's sha1 of it (40)."""
 
     size: int

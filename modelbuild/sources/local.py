@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.checkpoint.header import TensorInfo, read_header
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint, read_json
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFolder:
+class LocalFolder(Struct, frozen=True):
     """A directory, or as much of it as is meant: `only` is the file that is a model by itself, or ""."""
 
     directory: Path

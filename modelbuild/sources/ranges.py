@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.checkpoint.header import TensorInfo
@@ -22,8 +23,7 @@ _GAP = 1 << 16
 """Spans that lie no further apart are read as one: another request costs more."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+class RemoteFile(Struct, frozen=True):
     """A file of a commit."""
 
     address: Address

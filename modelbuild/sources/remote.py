@@ -10,9 +10,10 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.sources.asking import Address, ask
@@ -27,8 +28,7 @@ SHA256, SHA1 = 64, 40
 """Digits by which the hub knows large files, and git small ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """A file to be published: its name there, its content (here on disk, or in memory), its size and sha256."""
 
     name: str
@@ -49,8 +49,7 @@ class Parcel:
         return hashlib.sha1(b"blob %d\0" % self.size + self.content, usedforsecurity=False).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A branch of a repository as it is.
 
     Args:
@@ -71,8 +70,7 @@ class Standing:
         return HubFolder(address, self.commit, self.files, offline=False, ranges=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What a branch lacks, and what it has too much."""
 
     send: tuple[Parcel, ...]
@@ -84,8 +82,7 @@ class Delivery:
         return sum(parcel.size for parcel in self.send)
 
 
-@dataclass(slots=True)
-class Done:
+class Done(Struct):
     """What a delivery came to: the commit that the branch is at, what was sent, was the repository made for it, what the hub warned of."""
 
     commit: str = ""

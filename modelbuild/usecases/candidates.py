@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import Cache
@@ -31,8 +33,7 @@ from modelbuild.usecases.project import Project
 from modelbuild.usecases.subjects import digest_of
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Struct, frozen=True, dict=True):
     """A merge planned, to be measured.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.modelfile.model import Merge
 from modelbuild.usecases.graphing import GraphView
@@ -13,8 +14,7 @@ from modelbuild.usecases.published import Recipe
 from modelbuild.usecases.recorded import Recorded
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(Struct, frozen=True):
     """A model or an adapter that a target was made of.
 
     Args:
@@ -33,8 +33,7 @@ class Parent:
     licence: str
 
 
-@dataclass(frozen=True, slots=True)
-class CardFacts:
+class CardFacts(Struct, frozen=True):
     """All that a card says.
 
     Args:
@@ -67,7 +66,7 @@ class CardFacts:
     licence: Joined
     graph: GraphView
     merges: tuple[Merge, ...]
-    config: Mapping[str, Any] = field(repr=False)
+    config: Mapping[str, Any]
     adapter: bool
     tokenizer: bool
     tensors: int

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.method import REQUIRED, Method
 from modelbuild.methods import installed, load
 
 
-@dataclass(frozen=True, slots=True)
-class MethodView:
+class MethodView(Struct, frozen=True):
     """A method as people see it; `params` are (name, kind, scope, default, range)."""
 
     name: str

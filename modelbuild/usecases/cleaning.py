@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache import Cache
@@ -22,8 +23,7 @@ from modelbuild.usecases.placing import forget, refuse_foreign_export
 from modelbuild.usecases.where import Where, modelfile_at
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedOutput:
+class RemovedOutput(Struct, frozen=True):
     """An output directory that is gone; `nbytes` is the size of its files, which the cache may share."""
 
     target: str
@@ -32,8 +32,7 @@ class RemovedOutput:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(Struct, frozen=True):
     """What `clean` removed: outputs, and stamps of builds that had written them; `absent` names targets without an output."""
 
     removed: tuple[RemovedOutput, ...]

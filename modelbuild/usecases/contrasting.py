@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import isfinite
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.checks.intervals import Interval, difference, interval
 from modelbuild.checks.loading import Subject
@@ -28,8 +29,7 @@ from modelbuild.usecases.testing import parents_of
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """One model's score in one check.
 
     Args:
@@ -46,8 +46,7 @@ class Compared:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Contrast:
+class Contrast(Struct, frozen=True):
     """One check of all models."""
 
     check: str
@@ -56,8 +55,7 @@ class Contrast:
     models: tuple[Compared, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Contrasts:
+class Contrasts(Struct, frozen=True):
     """Models side by side; differences are to the first of them."""
 
     models: tuple[str, ...]

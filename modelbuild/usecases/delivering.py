@@ -6,12 +6,13 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import Cache
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
     from modelbuild.usecases.gating import Gate
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a stamp has to know of exports.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild.engine.comparing import BYTES_PER_ELEMENT, CHUNK, Difference, difference
 from modelbuild.engine.crew import work
@@ -33,8 +34,7 @@ _MEMORY = 512 << 20
 """Bytes that comparisons may take together."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnlikeTensor:
+class UnlikeTensor(Struct, frozen=True):
     """A tensor that both have, and that is not the same.
 
     Args:
@@ -49,8 +49,7 @@ class UnlikeTensor:
     values: Difference | None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Two models compared.
 
     Args:

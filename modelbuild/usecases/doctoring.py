@@ -6,10 +6,11 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 import modelbuild
 from modelbuild import files
@@ -25,8 +26,7 @@ _MOUNTS = Path("/proc/self/mounts")
 State = Literal["good", "odd", "bad"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at.
 
     Args:
@@ -45,8 +45,7 @@ class Finding:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """Everything that was looked at, in order."""
 
     findings: tuple[Finding, ...]

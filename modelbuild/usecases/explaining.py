@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from modelbuild.cache.builds import Builds
 from modelbuild.cache.history import Past
@@ -25,8 +26,7 @@ from modelbuild.usecases.where import Where
 State = Literal["fresh", "stale", "pending"]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Why something is fresh or stale.
 
     Args:

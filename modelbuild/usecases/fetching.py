@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild.events import Advanced, Fetched, Fetching, Report
 from modelbuild.plan import Plan
@@ -14,8 +15,7 @@ from modelbuild.usecases.project import Project
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedSource:
+class FetchedSource(Struct, frozen=True):
     """A source on the hub, complete: what it resolved to, the files that targets read, and how many of them had to be brought."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from modelbuild.modelfile.model import Input, Merge, Modelfile, Setting
 from modelbuild.names import portable
@@ -15,8 +16,7 @@ SHOWN_COMMIT = 12
 """Digits of a commit that tell it from others."""
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
+class GraphNode(Struct, frozen=True):
     """A source or a merge.
 
     Args:
@@ -38,8 +38,7 @@ class GraphNode:
     details: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GraphView:
+class GraphView(Struct, frozen=True):
     """The graph, in building order: sources first where they are first read."""
 
     nodes: tuple[GraphNode, ...]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli
+from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache import Cache
@@ -26,8 +26,7 @@ _TAG_LENGTH = TAG.index("cache")
 """Bytes of the tag up to the name of the program, which other programs' caches do not share."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptPack:
+class KeptPack(Struct, frozen=True):
     """One pack of the cache.
 
     Args:
@@ -46,16 +45,14 @@ class KeptPack:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CacheListing:
+class CacheListing(Struct, frozen=True):
     """The packs of a cache, most recently used first."""
 
     directory: str
     packs: tuple[KeptPack, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CacheSize:
+class CacheSize(Struct, frozen=True):
     """How large a cache is.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.plan import Leaf, Target
 from modelbuild.usecases.project import Project
@@ -12,8 +13,7 @@ from modelbuild.usecases.view import View
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class ShownTensor:
+class ShownTensor(Struct, frozen=True):
     """One tensor of a target: where it comes from, and with which parameters.
 
     `key` is "" where it is handed on or cannot be known yet.
@@ -28,8 +28,7 @@ class ShownTensor:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShownTarget:
+class ShownTarget(Struct, frozen=True):
     """A target tensor by tensor."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable
@@ -15,8 +16,7 @@ from modelbuild.plan import Action, Leaf, Plan, Ref, Target
 from modelbuild.stale import Fresh, Judgement, Pending, judge
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A plan judged.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.engine.publish import MANIFEST, manifest_in
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -20,8 +21,7 @@ from modelbuild.usecases.published import CARD
 _WEIGHTS = (".safetensors", ".safetensors.index.json", *PICKLES)
 
 
-@dataclass(slots=True)
-class Shelf:
+class Shelf(Struct):
     """A branch of a repository, and what is to stand there.
 
     Args:

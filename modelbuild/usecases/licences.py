@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.errors import ModelbuildError
 from modelbuild.names import plain
@@ -39,8 +40,7 @@ _NONCOMMERCIAL = re.compile(r"(^|[-_ ])(nc|noncommercial|non-commercial|research
 _NO_DERIVATIVES = re.compile(r"-nd\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """What the licences of several models come to.
 
     Args:

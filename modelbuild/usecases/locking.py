@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import files, lockfile
 from modelbuild.cache.hashes import FileHashes
@@ -23,8 +25,7 @@ from modelbuild.usecases.outcome import Outcome
 from modelbuild.usecases.project import Project
 
 
-@dataclass(frozen=True)
-class Keeper:
+class Keeper(Struct, frozen=True, dict=True):
     """Keeps a lock in step with a project.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.cache import Cache
 from modelbuild.cache.builds import Builds, PastBuild
@@ -14,8 +15,7 @@ from modelbuild.usecases.where import Where, cache_setting
 _SHORTEST = 4
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedBuild:
+class LoggedBuild(Struct, frozen=True):
     """A build whole.
 
     Args:

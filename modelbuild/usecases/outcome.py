@@ -5,15 +5,16 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from modelbuild.errors import Exit, Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How to build; none of it changes bytes.
 
     Args:
@@ -42,8 +43,7 @@ State = Literal["built", "fresh", "failed", "stale"]
 """Of a target: stale only in a forecast."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltTarget:
+class BuiltTarget(Struct, frozen=True):
     """One target after a build.
 
     Args:
@@ -68,8 +68,7 @@ class BuiltTarget:
     nbytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ForeseenExport:
+class ForeseenExport(Struct, frozen=True):
     """An export in a forecast: what a build would do with it.
 
     Args:
@@ -86,8 +85,7 @@ class ForeseenExport:
     failing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Actions:
+class Actions(Struct, frozen=True):
     """An action is one output tensor of one node: total = run + reused."""
 
     total: int = 0
@@ -95,8 +93,7 @@ class Actions:
     reused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(Struct, frozen=True):
     """Bytes read from sources and packs, written to packs and outputs, and linked instead of written."""
 
     read: int = 0
@@ -104,16 +101,14 @@ class Bytes:
     linked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """What a build did not do because it had been done: bytes of sources not read, and the seconds of merging, None if not known."""
 
     read: int = 0
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """A build, done or forecast.
 
     Args:
@@ -156,7 +151,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
-        table = asdict(self)
+        table: dict[str, Any] = to_builtins(self)
         table["problems"] = [str(problem) for problem in self.problems]
         del table["exit_code"], table["whole"]
         return table

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from modelbuild.cache.paces import Ran
 
@@ -11,8 +12,7 @@ _REACH = 100
 """How many times the work that was ever done here may be foretold from it: two small tensors tell nothing of a model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How fast builds were.
 
     Args:

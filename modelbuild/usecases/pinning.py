@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild.cache.hashes import FileHashes
 from modelbuild.engine.sources import SourceFiles
@@ -18,8 +20,7 @@ from modelbuild.usecases.project import Project
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """What a lock says otherwise of a source than the one before: its commit, files, and tensors as far as they can be told."""
 
     source: str
@@ -29,8 +30,7 @@ class Moved:
     tensors: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LockView:
+class LockView(Struct, frozen=True):
     """What became of the lock.
 
     Args:

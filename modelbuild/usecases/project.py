@@ -7,8 +7,10 @@ import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import lockfile
 from modelbuild.cache import Cache
@@ -33,8 +35,7 @@ from modelbuild.usecases.where import Where, modelfile_at
 _VARIANT = re.compile(f"`([^`{VARIANT}]+){VARIANT}[^`]*`")
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True, dict=True):
     """A Modelfile read and bound."""
 
     where: Where

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import tomli
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild import lockfile, mergekit
 from modelbuild.checkpoint.templates import BY_NAME, is_template
@@ -30,8 +31,7 @@ _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 _HOME = re.compile(r"(?<![\w.-])/(?:home|Users|root)/[^\s/\"'`<>|]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """What makes a target, as it is published.
 
     Args:
@@ -69,7 +69,8 @@ def recipe_of(project: Project, target: str, lock: Lock) -> Recipe:
     published = edited(text, edits | {("default",): [target]})
     sources = {name: replace(one, location=places.get(name, one.location)) for name, one in lock.sources.items()}
     recipe = Recipe(published, replace(lock, sources=sources), _beside(project, written, target), tuple(places))
-    if _published_as(recipe) != _wanted(written, places, target):
+    said = _published_as(recipe)
+    if said is None or not said.means(_wanted(written, places, target)):
         raise ModelbuildError(_inseparable(project, list(edits) or [("default",)]), Exit.UNSAFE)
     refuse_private(recipe.modelfile, MODELFILE, project.where.root)
     refuse_private(recipe.lock_text, LOCK, project.where.root)

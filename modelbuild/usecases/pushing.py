@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from modelbuild import usecases as use_cases
 from modelbuild.cache import Cache
@@ -39,8 +41,7 @@ _PUBLISHED = (".safetensors", ".json", ".txt", ".model", ".jinja")
 State = Literal["pushed", "unchanged", "would push", "would build"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """What became of a push.
 
     Args:
@@ -74,8 +75,7 @@ class Pushed:
         return {**asdict(self), "sent": dict(self.sent), "bytes": self.nbytes}
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(Struct, frozen=True):
     """How to push.
 
     Args:

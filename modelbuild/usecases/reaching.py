@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import networkx
+from msgspec import Struct
 
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Graph
@@ -16,8 +16,7 @@ from modelbuild.usecases.project import Project
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """One model, or one tensor, of a path.
 
     Args:
@@ -32,8 +31,7 @@ class Stop:
     read_as: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """A path from what is read to what rests on it; empty where neither rests on the other."""
 
     first: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from modelbuild.cache import Cache
 from modelbuild.checks.intervals import Interval, interval
@@ -25,8 +26,7 @@ from modelbuild.usecases.subjects import digest_of, output_at
 from modelbuild.usecases.testing import checks_of, others_of, parents_of
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """What a check of a target came to.
 
     Args:

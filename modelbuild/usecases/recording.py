@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 import modelbuild
 from modelbuild.cache import Cache
@@ -20,8 +22,7 @@ from modelbuild.usecases.project import Project
 from modelbuild.usecases.recipe import flat
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What a build was asked for.
 
     Args:

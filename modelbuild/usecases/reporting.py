@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures
@@ -28,8 +29,7 @@ from modelbuild.usecases.recorded import Recorded, recorded
 from modelbuild.usecases.where import Where
 
 
-@dataclass(frozen=True, slots=True)
-class TensorReport:
+class TensorReport(Struct, frozen=True):
     """One tensor of a merge.
 
     Args:
@@ -60,8 +60,7 @@ class TensorReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class MergeReport:
+class MergeReport(Struct, frozen=True):
     """A merge of the graph, tensor by tensor; the parameters of each input are in the order of `inputs`."""
 
     name: str
@@ -70,8 +69,7 @@ class MergeReport:
     tensors: tuple[TensorReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReport:
+class SourceReport(Struct, frozen=True):
     """Where a source comes from.
 
     Args:
@@ -90,8 +88,7 @@ class SourceReport:
     licence: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReportView:
+class ReportView(Struct, frozen=True):
     """A target and all that it rests on.
 
     Args:

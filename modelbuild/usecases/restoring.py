@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import files, lockfile
 from modelbuild.cache import Cache
@@ -36,8 +38,7 @@ _SHOWN = 12
 """Digits of a digest that errors show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """An old output that stands again.
 
     Args:

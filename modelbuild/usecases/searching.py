@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import inf, isfinite
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import files, lockfile
 from modelbuild.cache import Cache
@@ -30,16 +32,14 @@ from modelbuild.usecases.soups import check_of, definition_of, edit_of
 from modelbuild.usecases.where import Where, modelfile_at
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """A candidate: what was set, and its score in each objective, nan where there is none."""
 
     edits: tuple[str, ...]
     scores: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a search came to.
 
     Args:

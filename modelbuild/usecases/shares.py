@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from modelbuild.plan import Action, Plan, Ref, Target
 from modelbuild.usecases.outcome import BuiltTarget, State

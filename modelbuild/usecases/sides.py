@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from modelbuild.cache import Cache
 from modelbuild.cache.builds import Builds, PastBuild, PastOutput
@@ -27,16 +28,14 @@ from modelbuild.usecases.where import Where, modelfile_at
 _WEIGHTS = ".safetensors"
 
 
-@dataclass(frozen=True, slots=True)
-class HeldTensor:
+class HeldTensor(Struct, frozen=True):
     """A tensor of a side: its digest, "" where it is not known; and where it lies, None where its bytes are nowhere."""
 
     digest: str
     info: TensorInfo | None
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Struct, frozen=True, dict=True):
     """One of the two that are compared.
 
     Args:
@@ -51,12 +50,12 @@ class Side:
     """
 
     label: str
-    tensors: Mapping[str, HeldTensor] = field(repr=False)
-    recipe: Recipe = field(repr=False)
+    tensors: Mapping[str, HeldTensor]
+    recipe: Recipe
     target: str
-    small: Callable[[str], bytes | None] = field(repr=False)
+    small: Callable[[str], bytes | None]
     whole: bool = True
-    facts: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    facts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def ingredients(self) -> Recipe:

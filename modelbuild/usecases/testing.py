@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild.checks.loading import Subject
 from modelbuild.checks.measures import Measure
@@ -27,8 +29,7 @@ ALWAYS: tuple[Literal["loads", "finite"], ...] = ("loads", "finite")
 """The checks that every target has, unless the Modelfile declares one of that kind itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a check says of a target.
 
     Args:
@@ -49,8 +50,7 @@ class Result:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A run of checks.
 
     Args:

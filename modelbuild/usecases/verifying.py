@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild import files, lockfile
 from modelbuild.cache import Cache
@@ -34,8 +36,7 @@ from modelbuild.usecases.where import Where
 State = Literal["differs", "missing", "inconclusive"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something that is not as it should be.
 
     Args:
@@ -50,8 +51,7 @@ class Finding:
     facts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """What was checked, by kind, and what was found; exit 4 where anything differs or is missing, else 0."""
 
     checked: Mapping[str, int]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from modelbuild.modelfile.model import Modelfile
@@ -22,8 +23,7 @@ CONFIGURATIONS = (".yml", ".yaml")
 """How the names of mergekit's files end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """A project, as the command line names it.
 
     Args:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild import usecases as use_cases
@@ -31,8 +32,7 @@ shares = st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.75, 1.0])
 numbers = st.integers(0, 1 << 16)
 
 
-@dataclass
-class Node:
+class Node(Struct, dict=True):
     """One merge, as it stands in the Modelfile."""
 
     method: str
@@ -60,8 +60,7 @@ class Node:
         return "\n".join([f'[merge."{name}"]', *lines, ""])
 
 
-@dataclass
-class Written:
+class Written(Struct, dict=True):
     """A project as it should be: what its sources hold, and its merges in order."""
 
     project: Project

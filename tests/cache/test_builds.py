@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from modelbuild.cache import Cache, builds
 from modelbuild.cache.builds import Builds, PastBuild, PastOutput, PastSource, digest_of, named
@@ -67,7 +68,7 @@ def test_the_oldest_are_forgotten_with_the_files_that_only_they_speak_of(cache: 
         None,
         7,
         {"format": 2},
-        {**asdict(past(1.0)), "format": 1, "started": 1e300},
+        {**to_builtins(past(1.0)), "format": 1, "started": 1e300},
         {"format": 1},
         {"format": 1, "outputs": 3, "sources": {}, "files": [], "asked": [], "overrides": [], "problems": []},
     ],

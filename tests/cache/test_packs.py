@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import Cache, TensorEntry, pack_id

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelbuild.cache import Cache, Stat, stat_tuple, stattable
 
@@ -148,4 +148,4 @@ def test_a_path_need_not_be_unicode(cache: Cache, tmp_path: Path):
 
 def test_racy_takes_no_part_in_comparison():
     """The same file, looked at twice."""
-    assert Stat(1, 2, 3, 4, 5, racy=True) == Stat(1, 2, 3, 4, 5, racy=False)
+    assert Stat(1, 2, 3, 4, 5, racy=True).numbers() == Stat(1, 2, 3, 4, 5, racy=False).numbers()

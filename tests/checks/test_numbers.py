@@ -145,7 +145,7 @@ def verdict(check: Check, ours: float, **others: float) -> tuple[str, tuple[str,
 
 
 def test_a_score_is_held_against_bounds_that_rest_on_parents():
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     most = replace(TEXT, most=read_bound("1.05 * best(parents)"))
     kept = replace(TEXT, retention=read_bound("95 %"))
@@ -160,7 +160,7 @@ def test_a_score_is_held_against_bounds_that_rest_on_parents():
 
 
 def test_a_parent_that_cannot_be_measured_fails_the_check_in_words():
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     broken = ModelbuildError(Problem("`a` cannot be measured", facts=("KeyError: x",)), Exit.ACTION_FAILED)
     found = judge(replace(TEXT, most=read_bound("best(parents)")), loss(1.0), lambda name: broken, ("a",))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from modelbuild.events import Event, Hashed, Merged, Noted, Published, Settled, Started, Warned
 from modelbuild.report import Mode, reporter

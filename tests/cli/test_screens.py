@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelbuild.cache.upkeep import Collected, Verified
 from modelbuild.report import drawings, explanations, json_document, screens, upkeep, variants

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import Struct, field
 
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine.compute import compute, masks
@@ -48,8 +48,7 @@ def no_check() -> None:
     """Let a job go on."""
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True, dict=True):
     """A merge of one tensor.
 
     Args:

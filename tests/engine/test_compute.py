@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.compute import compute

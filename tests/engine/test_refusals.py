@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from modelbuild.cache import Cache
 from modelbuild.checkpoint.header import lay_out

@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.files import Operation

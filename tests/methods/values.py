@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from msgspec.structs import replace
 
 from modelbuild.method import Method
 from modelbuild.methods.breadcrumbs import breadcrumbs, breadcrumbs_ties

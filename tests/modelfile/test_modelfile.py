@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from modelbuild.errors import Exit, ModelbuildError
-from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import CacheSettings, Input, Merge, Modelfile, Output, Rule, Slice, Source, Tokenizer
 from modelbuild.modelfile.parse import parse, read
 from modelbuild.names import KeyPath
@@ -170,7 +169,8 @@ def test_a_whole_modelfile_is_what_it_says():
             },
             cache=CacheSettings("../cache", 50 * 2**30),
             adapters={},
-            locator=Locator("some/Modelfile.toml", WHOLE),
+            locator=parsed.locator,
+            document=parsed.document,
         )
         == parsed
     )
@@ -181,7 +181,7 @@ def test_an_empty_modelfile_is_valid():
     """Nothing is required of a file as a whole: what a build needs is asked for by the build."""
     parsed = parse(Path("m"), "")
 
-    assert Modelfile(Path("m"), (), 0, {}, {}, CacheSettings(), {}, Locator("m", "")) == parsed
+    assert Modelfile(Path("m"), (), 0, {}, {}, CacheSettings(), {}, parsed.locator) == parsed
 
 
 @pytest.mark.parametrize("written", ["1", "1.0", "true", '"1"', "[1, 1.0]", "-0.0", "18446744073709551615"])

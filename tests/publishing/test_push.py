@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit

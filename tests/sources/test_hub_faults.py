@@ -6,9 +6,9 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from modelbuild import usecases as use_cases
 from modelbuild.errors import Exit, ModelbuildError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -20,6 +19,7 @@ from gguf import (
     get_tensor_name_map,
 )
 from gguf.gguf_writer import WriterState
+from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import ARITHMETIC
 from modelbuild.exports.gguf.metadata import describe, family_of, frequency_factors, head_width, number
@@ -49,8 +49,7 @@ _DROPPED = re.compile(r".*\.rotary_emb\.inv_freq")
 FACTORS = "rope_freqs.weight"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A tensor of the file.
 
     Args:
@@ -80,8 +79,7 @@ class Entry:
         return prod(self.shape[:-1]) * self.row_bytes
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True, dict=True):
     """A file.
 
     Args:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gguf import MODEL_ARCH, RopeScalingType
+from msgspec import Struct
 
 from modelbuild.exports.subject import Unexportable
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 Config = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """What llama.cpp calls models of a kind.
 
     Args:

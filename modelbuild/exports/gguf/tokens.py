@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gguf import Keys, TokenType
+from msgspec import Struct
+from msgspec.structs import replace
 
 from modelbuild.checkpoint.vocabulary import ADDED, CONFIG, TOKENIZER
 from modelbuild.exports.gguf.cutting import is_byte_level, way_of
@@ -27,8 +28,7 @@ _SPECIAL = ("bos", "eos", "unk", "sep", "pad", "mask")
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A row of the vocabulary; `score` counts for the kind "llama" alone, where the higher is joined first."""
 
     text: str
@@ -36,8 +36,7 @@ class Token:
     score: float = 0.0
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(Struct, frozen=True, dict=True):
     """A tokenizer.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from modelbuild.cache.builds import Builds
 from modelbuild.usecases.logbook import cache_of
