@@ -12,6 +12,7 @@ from modelbuild.cache import stattable
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.events import Event, Noted, Warned
 from modelbuild.lockfile import read as read_lock
+from modelbuild.plan import Action, doubles
 from modelbuild.usecases.testing import checks_of
 from modelbuild.usecases.where import modelfile_at
 from tests.cli.conftest import Program, program
@@ -301,6 +302,18 @@ def test_what_variants_have_in_common_is_merged_once_and_as_if_each_were_built_a
         swept.write(ALIKE)
         swept.build(name)
         assert hashes == swept.hashes(name)
+
+
+def test_planning_a_sweep_looks_at_every_action_once(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All variants read the same tensors: held against each other, they would take time by the square of their number."""
+    asked: list[Action] = []
+    kind = doubles._kind
+    monkeypatch.setattr(doubles, "_kind", lambda action: asked.append(action) or kind(action))
+    swept.write(ALIKE.replace("[0.1, 0.2, 0.3]", f"[{', '.join(str(i / 64) for i in range(1, 51))}]"))
+
+    total = use_cases.forecast(swept.where, ["x"]).actions.total
+
+    assert (ALL + 50 * ALL, len(asked)) == (total, total)
 
 
 def test_an_intermediate_that_is_like_another_is_neither_merged_nor_kept_twice(swept: Project) -> None:
