@@ -12,7 +12,7 @@ from msgspec import Struct
 from modelbuild.cache.builds import Builds
 from modelbuild.cache.history import Past
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
-from modelbuild.plan import Action, Leaf, Ref
+from modelbuild.plan import Action, Leaf, Ref, Target
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import is_hub
 from modelbuild.stale import Change, Description, Fresh, Pending, changes, description_of, key_of
@@ -161,34 +161,28 @@ def explain(where: Where, targets: Sequence[str], tensor: str) -> tuple[Explanat
     """See `modelbuild.usecases.explain`."""
     view = View(where, targets or (Project.open(where).target(""),))
     try:
-        told = (one for name in view.plan.targets for one in _explained(view, name, tensor))
-        return tuple(dict.fromkeys(told))  # what several rest on is told once
+        for target in view.plan.targets.values() if tensor else ():
+            _read(view, target, tensor)
+        explainer, done = Explainer(view), set[Action]()
+        return tuple(one for name in view.plan.targets for one in _explained(explainer, name, tensor, done))
     finally:
         view.close()
 
 
-def _explained(view: View, target: str, tensor: str) -> tuple[Explanation, ...]:
-    planned = view.plan.targets[target]
-    tensors = planned.tensors
-    if tensor and tensor not in tensors:
-        raise ModelbuildError(
-            Problem(
-                f"`{target}` has no tensor `{tensor}`",
-                facts=(f"it has {len(tensors)}; modelbuild show {target} lists them",),
-                hint=did_you_mean(tensor, tensors),
-            )
-        )
-    told: list[Explanation] = []
-    if tensor:
-        _read(view, tensors[tensor])
-        ref = tensors[tensor]
-        if isinstance(ref, Leaf):
-            told.append(Explanation(f"{target}::{tensor}", "fresh", f"it is {ref.label}, handed on", ()))
-    else:
-        told += explained_output(view, target)
-    explainer = Explainer(view)
-    told += map(explainer.explained, chain(tensors[tensor]) if tensor else chain(*tensors.values()))
-    return tuple(told) or (Explanation(target, "fresh", "it stands as it was published, and every tensor of it is one of a source", ()),)
+def _explained(explainer: Explainer, target: str, tensor: str, done: set[Action]) -> Iterator[Explanation]:
+    """Explain a target or one of its tensors, and the actions that it rests on, but for those that are done."""
+    view = explainer.view
+    tensors = view.plan.targets[target].tensors
+    refs = [tensors[tensor]] if tensor else [*tensors.values()]
+    whole = () if tensor else explained_output(view, target)
+    yield from whole
+    if tensor and isinstance(refs[0], Leaf):
+        yield Explanation(f"{target}::{tensor}", "fresh", f"it is {refs[0].label}, handed on", ())
+    actions = chain(*refs)
+    yield from (explainer.explained(action) for action in actions if action not in done)
+    done.update(actions)
+    if not (tensor or whole or actions):
+        yield Explanation(target, "fresh", "it stands as it was published, and every tensor of it is one of a source", ())
 
 
 def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
@@ -207,9 +201,17 @@ def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
     return tuple(told)
 
 
-def _read(view: View, ref: Ref) -> None:
-    """Learn the digests of source tensors that one tensor rests on and that lie here, and judge again."""
-    leaves = {need for action in chain(ref) for need in action.needs if isinstance(need, Leaf)}
+def _read(view: View, target: Target, tensor: str) -> None:
+    """Learn the digests of source tensors that one tensor rests on and that lie here, and judge again.
+
+    Raises:
+        ModelbuildError: exit 2 if there is no such tensor.
+
+    """
+    if tensor not in target.tensors:
+        facts = (f"it has {len(target.tensors)}; modelbuild show {target.name} lists them",)
+        raise ModelbuildError(Problem(f"`{target.name}` has no tensor `{tensor}`", facts=facts, hint=did_you_mean(tensor, target.tensors)))
+    leaves = {need for action in chain(target.tensors[tensor]) for need in action.needs if isinstance(need, Leaf)}
     unread = [leaf for leaf in leaves if leaf.info.path.exists() and not view.sources.known(leaf)]
     for leaf in unread:
         view.sources.digest(leaf)
