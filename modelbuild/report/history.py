@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from modelbuild.names import human_bytes
 from modelbuild.report.explanations import change_lines
 from modelbuild.report.page import Look, table
-from modelbuild.report.words import alike, counted, listed, seconds
+from modelbuild.report.words import alike, counted, gathered, listed, seconds
 
 if TYPE_CHECKING:
     from modelbuild.cache.builds import PastBuild
@@ -114,18 +114,38 @@ def _text(text: str) -> list[str]:
     return [f"  {line}".rstrip() for line in text.splitlines()] or ["  it is no longer in the cache"]
 
 
+_FEW = 3
+"""Outputs that are told one by one though the same is to be told of each."""
+
+
 def restored(done: Sequence[Restored]) -> str:
-    """Say what stands again, and how it came to."""
-    lines = []
+    """Say what stands again, and how it came to: of many that came to it in one way together."""
+    groups: dict[str, list[Restored]] = {}
     for one in done:
-        how = {
-            "fresh": "it stood there already",
-            "linked": f"linked from {counted(one.packs, 'pack')} of the cache, nothing computed",
-            "built": f"built from the Modelfile of then: {one.run} of {counted(one.total, 'action')} ran",
-        }[one.how]
-        came = f"its identity is {one.identity[:_SHOWN]}, as recorded"
-        lines.append(f"restored {one.target} of build {one.build} to {one.path}: {how}; {came}")
+        groups.setdefault(one.how, []).append(one)
+    lines = []
+    for group in groups.values():
+        first, names = group[0], gathered([one.target for one in group])
+        if len(group) > _FEW:
+            lines.append(f"restored {listed(names)} of build {first.build}: {_how(group)}; their identities are the recorded ones")
+            continue
+        lines += [
+            f"restored {one.target} of build {one.build} to {one.path}: {_how([one])}; its identity is {one.identity[:_SHOWN]}, as recorded"
+            for one in group
+        ]
     return "\n".join(lines)
+
+
+def _how(group: Sequence[Restored]) -> str:
+    """Say how outputs came to stand again, all of them in one way."""
+    match group[0].how:
+        case "fresh":
+            return f"{'it' if len(group) == 1 else 'they'} stood there already"
+        case "linked":
+            return f"linked from {counted(sum(one.packs for one in group), 'pack')} of the cache, nothing computed"
+        case _:
+            run, total = (sum(numbers) for numbers in zip(*((one.run, one.total) for one in group), strict=True))
+            return f"built from the Modelfile of then: {run} of {counted(total, 'action')} ran"
 
 
 def diff(found: Sequence[Comparison], look: Look) -> str:
