@@ -33,6 +33,6 @@ class FileHashes:
                 return known
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not taken.racy and stat_tuple(path).numbers() == taken.numbers():
+        if not taken.racy and stat_tuple(path) == taken:
             self._index.put_many({key: {"stat": taken.numbers(), "sha256": found}})
         return found

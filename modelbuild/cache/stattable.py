@@ -17,10 +17,10 @@ RACY_NS = 2_000_000_000
 """A file changed less than this before it was looked at may change again without its times moving (git's racy rule)."""
 
 
-class Stat(Struct, frozen=True):
+class Stat(Struct, frozen=True, eq=False):
     """What tells one state of a file from another; times in nanoseconds.
 
-    `racy` says that the file was younger than 2 s when this was taken; `numbers` is what another is compared by.
+    `racy` says that the file was younger than 2 s when this was taken; it takes no part in comparison.
     """
 
     device: int
@@ -31,8 +31,19 @@ class Stat(Struct, frozen=True):
     racy: bool
 
     def numbers(self) -> list[Json]:
-        """Return what is stored of it, and compared."""
+        """Return what is stored of it."""
         return [self.device, self.inode, self.size, self.mtime, self.ctime]
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether another is of the same state of the same file."""
+        return isinstance(other, Stat) and self.numbers() == other.numbers()
+
+    def __ne__(self, other: object) -> bool:
+        """Tell the opposite: what Python would make of `==`, a struct has of its own, by identity."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.inode, self.mtime))
 
 
 def stat_tuple(file: Path | int) -> Stat:
@@ -88,7 +99,7 @@ class StatTable:
 
         """
         try:
-            if taken.racy or stat_tuple(path).numbers() != taken.numbers():
+            if taken.racy or stat_tuple(path) != taken:
                 return False
         except FileNotFoundError:
             return False
