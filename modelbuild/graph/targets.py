@@ -66,11 +66,8 @@ def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
 
 
 def picked(word: str, names: Collection[str]) -> tuple[str, ...]:
-    """Return those of some merges' names that a word means: the one of that name, else a sweep's variants, else what a glob matches."""
-    if word in names:
-        return (word,)
-    variants = [name for name in names if VARIANT in name and name.partition(VARIANT)[0] == word]
-    return tuple(variants or (name for name in names if _GLOB.intersection(word) and fnmatchcase(name, word)))
+    """Return those of some merges' names that a word means: the one of that name, else a sweep's variants and what a glob matches."""
+    return (word,) if word in names else tuple(name for name in names if is_meant(name, word))
 
 
 def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, str, None, tuple[str, ...], str]:
