@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 LIMIT = 60
@@ -33,6 +34,11 @@ def plain(text: str, limit: int = LIMIT) -> str:
 def is_node_name(name: str) -> bool:
     """Tell whether `name` may name a source or a merge, and its output: letters, digits, `-`, `_`, `.`, at most 200 of them."""
     return len(name) <= LONGEST_NODE and _NODE.fullmatch(name) is not None and name.strip(".") != ""
+
+
+def is_meant(name: str, pattern: str) -> bool:
+    """Tell whether a name or a glob means a merge: as it is called, or of a variant as its sweep is called."""
+    return fnmatchcase(name, pattern) or (VARIANT in name and fnmatchcase(name.partition(VARIANT)[0], pattern))
 
 
 def is_file_name(text: str) -> bool:

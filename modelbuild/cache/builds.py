@@ -182,6 +182,11 @@ class Builds:
         self._index.delete((*gone, *(_FILE + digest for digest in freed)))
 
 
+def count_of(index: Index) -> int:
+    """Return how many builds an index remembers, of all projects."""
+    return len(index.scan(_BUILD))
+
+
 def named(build: PastBuild) -> str:
     """Return the id of a build: of everything that is known of it."""
     return blake3(write_json(to_builtins(build)).encode()).hexdigest()[:_ID]

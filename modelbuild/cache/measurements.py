@@ -22,6 +22,10 @@ class Measurements:
         found = self._index.get_many(_MEASUREMENT + key for key in keys)
         return {key.removeprefix(_MEASUREMENT): value for key, value in found.items()}
 
+    def any(self) -> bool:
+        """Tell whether there is one."""
+        return self._index.has(_MEASUREMENT)
+
     def put(self, key: str, measured: Mapping[str, object] | bool) -> None:
         """Store one at once: a process that is killed later has it all the same."""
         self._index.put_many({_MEASUREMENT + key: measured})

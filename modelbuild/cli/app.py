@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "why": "Show a path in the graph from A to B, which rests on it.",
     "log": "List past builds, or show one whole.",
     "diff": "Compare two models: recipes, then what differs of the tensors.",
-    "restore": "Make the output of a past build again.",
+    "restore": "Make outputs of a past build again.",
     "show": "Show targets tensor by tensor.",
     "graph": "Draw the graph of merges.",
     "report": "Write one HTML file of what a merge changed, and where.",

@@ -114,13 +114,13 @@ def tell(common: Common, outcome: Outcome, *, dry_run: bool = False, json: bool 
 def _explain(common: Common, where: Where, targets: tuple[str, ...], *, force: bool, talk: bool) -> None:
     """Say of every stale tensor why it is; on stdout, unless that is kept for JSON."""
     from modelbuild import usecases as use_cases
-    from modelbuild.report import screens
+    from modelbuild.report import explanations
 
     if force:
         common.note("every action runs, because of --force")
         return
     page = common.err if talk else common.out
-    told = {one.tensor: one for target in use_cases.status(where, targets) for one in use_cases.explain(where, target.name)}
-    text = screens.explain(tuple(told.values()), page.look, stale_only=True)
+    told = use_cases.explain(where, [target.name for target in use_cases.status(where, targets)])
+    text = explanations.explain(told, page.look, stale_only=True, each=common.verbose)
     if text:
         page.say(text)

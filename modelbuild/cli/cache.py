@@ -93,7 +93,11 @@ def verify(context: typer.Context, json: Json = False) -> None:
 
 @cache.command("clean")
 def clean(context: typer.Context, json: Json = False) -> None:
-    """Remove everything that the cache holds; outputs stay as they are."""
+    """Remove everything that the cache holds; outputs stay as they are.
+
+    The log of builds goes too, with what `restore`, `explain` and `diff` know of them; so do the results of checks, and the figures and
+    times that `report` and forecasts go by.
+    """
     from modelbuild import usecases as use_cases
     from modelbuild.report import json_document, upkeep
 

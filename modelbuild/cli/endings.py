@@ -51,7 +51,8 @@ def tell(error: BaseException, common: Common, command: str = "") -> int:
         common.err.say("".join(traceback.format_exception(error)).rstrip("\n"))
     if isinstance(error, KeyboardInterrupt):
         again = "; finished tensors are kept: run the same command to go on" if command == "build" else ""
-        common.err.say(f"interrupted{again}")
+        lines = common.err.look.wrapped(f"^Cinterrupted{again}", 2, first=0)  # a terminal shows the keys before it
+        common.err.say("\n".join(lines).removeprefix("^C"))
         return Exit.TERMINATED if isinstance(error, TerminatedError) else Exit.INTERRUPTED
     from modelbuild.report.problems import problems
 

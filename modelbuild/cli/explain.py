@@ -26,13 +26,16 @@ def explain(
 ) -> None:
     """Say why tensors are, or would be, rebuilt.
 
-    Field by field: the old value and the new one.
+    Field by field: the old value and the new one. Tensors of a merge of which the same is to be told are told together; -v tells of each.
     """
     from modelbuild import usecases as use_cases
-    from modelbuild.report import json_document, screens
+    from modelbuild.report import explanations, json_document
 
     common: Common = context.obj
     name, _, tensor = target.partition("::")
     where, names = common.aimed((name,), overrides)
     told = use_cases.explain(where, "".join(names), tensor)
-    common.out.say(json_document.document({"tensors": told}) if json else screens.explain(told, common.out.look))
+    if json:
+        common.out.say(json_document.document({"tensors": told}))
+    else:
+        common.out.say(explanations.explain(told, common.out.look, each=common.verbose))

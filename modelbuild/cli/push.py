@@ -54,4 +54,4 @@ def push(
 
         common.out.say(document(pushed.to_json()))
     elif not common.quiet:
-        common.out.say(screens.pushed(pushed, verbose=common.verbose or dry_run))
+        common.out.tell(screens.pushed(pushed, verbose=common.verbose or dry_run))

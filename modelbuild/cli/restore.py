@@ -8,10 +8,18 @@ from typing import Annotated
 import typer
 
 from modelbuild.cli.common import Common, Json, Mirrors, Offline, parsed_size
+from modelbuild.cli.completion import completed
 
 _BUILD = typer.Argument(metavar="BUILD", help="The id of a past build, or how it starts: see `modelbuild log`.", show_default=False)
-_TARGET = typer.Argument(metavar="TARGET", help="One of its outputs; none: all of them.", show_default=False)
-_OUTPUT = typer.Option("--output", "-o", metavar="DIR", help="Where it is to go; default: where the Modelfile has it.", show_default=False)
+_TARGETS = typer.Argument(
+    metavar="TARGET",
+    help="Its outputs: names of merges, or globs ('x@*'); none: all of them.",
+    show_default=False,
+    autocompletion=completed("targets"),
+)
+_OUTPUT = typer.Option(
+    "--output", "-o", metavar="DIR", help="Where a single one is to go; default: where the Modelfile has it.", show_default=False
+)
 _JOBS = typer.Option("--jobs", "-j", min=0, metavar="N", help="Threads; 0: one per core.", show_default=False)
 _MEMORY = typer.Option("--memory", metavar="SIZE", parser=parsed_size, help='Such as "4GB"; default: half of what is available.')
 
@@ -19,7 +27,7 @@ _MEMORY = typer.Option("--memory", metavar="SIZE", parser=parsed_size, help='Suc
 def restore(
     context: typer.Context,
     build: Annotated[str, _BUILD],
-    target: Annotated[str, _TARGET] = "",
+    targets: Annotated[list[str] | None, _TARGETS] = None,
     output: Annotated[Path | None, _OUTPUT] = None,
     jobs: Annotated[int, _JOBS] = 0,
     memory: Annotated[int | None, _MEMORY] = None,
@@ -28,10 +36,10 @@ def restore(
     mirrors: Mirrors = None,
     json: Json = False,
 ) -> None:
-    """Make the output of a past build again.
+    """Make outputs of a past build again.
 
-    It is linked from the cache where that has kept it, else computed from the Modelfile and the lock of then; what comes out is the
-    recorded output, or nothing is changed.
+    They are linked from the cache where that has kept them, else computed from the Modelfile and the lock of then; what comes out is
+    the recorded output, or what stands at its path stays.
     """
     from modelbuild import usecases as use_cases
     from modelbuild.report import history, json_document
@@ -40,7 +48,7 @@ def restore(
     where = common.where(offline=offline, mirrors=mirrors)
     options = use_cases.Options(jobs, device=device, memory=memory or 0)
     with common.reporter() as report:
-        done = use_cases.restore(where, build, target, common.directory / output if output else None, options, report)
+        done = use_cases.restore(where, build, targets or (), common.directory / output if output else None, options, report)
     if json:
         common.out.say(json_document.document({"restored": done}))
     elif not common.quiet:

@@ -17,6 +17,7 @@ from modelbuild.graph.products import PRODUCTS
 from modelbuild.graph.targets import knots, meaning, unknown
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
+from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable
 from modelbuild.modelfile.values import keys_of
@@ -46,7 +47,7 @@ def bind(modelfile: Modelfile) -> Graph:
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
     ordered = _ordered(modelfile, nodes) if staged else nodes
-    return Graph(modelfile, {node.name: node for node in ordered}, (*modelfile.notes, *binder.notes))
+    return Graph(modelfile, {node.name: node for node in ordered}, tuple(dict.fromkeys((*modelfile.notes, *binder.notes))))
 
 
 class Binder:
@@ -206,20 +207,12 @@ class Binder:
         """Say so if no source or merge is called like that."""
         if name in self.known or len(self.said) >= _MOST_TOLD:
             return
-        variants = self.modelfile.sweeps.get(name)
-        if variants:
-            facts = (f"variants: {among(variants)}",)
-            self.say(f"`{name}` is made several times, by its matrix", path, facts=facts, hint=f"name one of them: `{variants[0]}`")
-        elif name in self.modelfile.groups:
-            facts = (f"it stands for: {among(self.modelfile.groups[name])}",)
-            self.say(f"`{name}` is a group, and no model", path, facts=facts, hint="name one model")
+        if name in self.modelfile.groups:
+            stands = f"it stands for: {among(self.modelfile.groups[name])}"
+            self.say(f"`{name}` is a group, and no model", path, facts=(stands,), hint="name one model")
         else:
-            self.say(
-                f"no source or merge is called `{name}`",
-                path,
-                facts=(f"declared: {among(self.known)}",),
-                hint=did_you_mean(name, self.known),
-            )
+            what, facts, hint = misnamed(name, f"no source or merge is called `{name}`", self.known)
+            self.say(what, path, facts=facts, hint=hint)
 
     def unknown(self, method: Method, params: Mapping[str, Setting], path: KeyPath, own: Sequence[str], *, per_input: bool = False) -> None:
         """Say which parameters the method does not take; `own` are the keys that the table has whatever the method."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelbuild.errors import Problem, among, did_you_mean
+from modelbuild.errors import Problem
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION
+from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.modelfile.model import Modelfile
 
 
@@ -14,12 +15,11 @@ def unbound(modelfile: Modelfile) -> Iterator[Problem]:
     for export in modelfile.exports.values():
         path = (*export.path, "of")
         if export.of not in modelfile.merges:
-            facts = (f"declared: {among(modelfile.merges)}" if modelfile.merges else "no merge is declared",)
-            hint = did_you_mean(export.of, modelfile.merges)
+            what, facts, hint = misnamed(export.of, f"no merge is called `{export.of}`", modelfile.merges)
             if export.of in modelfile.sources:
                 facts = (f"`{export.of}` is a source",)
                 hint = f'write `[merge.NAME]` with `method = "passthrough"` and `inputs = ["{export.of}"]`, and export that'
-            yield modelfile.locator.problem(f"no merge is called `{export.of}`", path, facts=facts, hint=hint)
+            yield modelfile.locator.problem(what, path, facts=facts, hint=hint)
         elif modelfile.merges[export.of].method in (EXTRACTION, COMBINATION) and export.format != "command":
             facts = (f"its result is a LoRA adapter, which {export.format} has no form for",)
             hint = "its output is what PEFT reads, as it is; export a merge that is a whole model"

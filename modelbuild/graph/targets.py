@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
+from modelbuild.modelfile.misnamed import listed, meant_variant, respelt, variants_of
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.names import VARIANT, plain
+from modelbuild.names import VARIANT, is_meant, plain
 
 _GLOB = frozenset("*?[")
 
@@ -60,21 +61,28 @@ def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
         elif one in modelfile.groups:
             pending = [*modelfile.groups[one], *pending]
         elif _GLOB.intersection(one):
-            names = [name for name in modelfile.merges if fnmatchcase(name, one) or fnmatchcase(modelfile.merges[name].sweep, one)]
+            names = [name for name in modelfile.merges if is_meant(name, one)]
             yield from (*names, *(name for name in modelfile.exports if fnmatchcase(name, one)))
+
+
+def picked(word: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return those of some merges' names that a word means: the one of that name, else a sweep's variants and what a glob matches."""
+    return (word,) if word in names else tuple(name for name in names if is_meant(name, word))
 
 
 def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, str, None, tuple[str, ...], str]:
     """Return the words for a word that means nothing, as a problem takes them."""
     declared = (*dict.fromkeys(merge.sweep or name for name, merge in modelfile.merges.items()), *modelfile.groups, *modelfile.exports)
     facts = (f"declared: {among(declared)}" if declared else f"{modelfile.path} declares none",)
-    if _GLOB.intersection(word):
+    variants = variants_of(word, modelfile.merges) if VARIANT in word else ()
+    hint = ""
+    if variants:
+        facts, hint = (f"variants: {listed(variants)}",), meant_variant(word, variants)
+        hint = hint or f"`'{word.partition(VARIANT)[0]}{VARIANT}*'` means all of them"
+    if _GLOB.intersection(respelt(word) if variants else word):
         known = (*declared, *(f"{name}{VARIANT}*" for name in modelfile.sweeps))
-        return f"no merge matches `{plain(word)}`", "", None, facts, did_you_mean(word, known) or way_out
-    sweep = modelfile.sweeps.get(word.partition(VARIANT)[0]) if VARIANT in word else None
-    if sweep:
-        facts = (f"variants: {among(sweep)}",)
-    hint = did_you_mean(word, sweep or (*declared, *modelfile.merges))
+        return f"no merge matches `{plain(word)}`", "", None, facts, hint or did_you_mean(word, known) or way_out
+    hint = hint or did_you_mean(word, (*declared, *modelfile.merges))
     if word in modelfile.sources:
         hint = f"`{word}` is a source: name a merge that reads it"
     return f"no merge is called `{plain(word)}`", "", None, facts, hint or way_out

@@ -59,6 +59,8 @@ def documents(file: Path) -> tuple[Document, ...]:
         found = tuple(_Reader(file).document(node) for node in nodes)
     except FileNotFoundError:
         raise ModelbuildError(Problem(f"there is no `{file}`", hint="name a mergekit configuration"), Exit.SOURCE) from None
+    except IsADirectoryError:
+        raise ModelbuildError(Problem(f"`{file}` is a directory", hint="name a mergekit configuration")) from None
     except (yaml.YAMLError, Unfit, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = Place(str(file), mark.line + 1, mark.column + 1) if mark else None

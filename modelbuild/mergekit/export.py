@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +17,7 @@ from modelbuild.method import Method
 from modelbuild.methods import load
 from modelbuild.modelfile.checks import MIXTURE
 from modelbuild.modelfile.model import Input, Merge, Modelfile, Slice, Source
-from modelbuild.names import KeyPath
+from modelbuild.names import LONGEST_NODE, KeyPath, is_node_name
 
 METHODS = (
     "linear", "slerp", "nuslerp", "multislerp", "karcher", "task_arithmetic", "ties", "dare_linear", "dare_ties", "breadcrumbs",
@@ -55,8 +57,9 @@ def exported(modelfile: Modelfile, names: Sequence[str], final: str, prefix: str
 class _Exporter:
     def __init__(self, modelfile: Modelfile, names: Sequence[str], final: str, prefix: str) -> None:
         self.modelfile, self.names, self.final, self.prefix = modelfile, names, final, prefix
+        self.called = called([name for name in names if name != final])
         self.problems: list[Problem] = []
-        self.notes: list[str] = []
+        self.notes = list(_renamed(self.called))
 
     def say(self, what: str, path: KeyPath, *, key: bool = True, facts: tuple[str, ...] = (), hint: str = "") -> None:
         self.problems.append(self.modelfile.locator.problem(what, path, key=key, facts=facts, hint=hint))
@@ -66,10 +69,7 @@ class _Exporter:
         for name in self.names:
             merge = self.modelfile.merges[name]
             table = self.document(merge)
-            documents.append(table if name == self.final else {"name": name, **table})
-            if name in _WORDS and name != self.final:
-                facts = (f"wherever a configuration says `{name}`, mergekit would put this merge",)
-                self.say(f"`{name}` is a word of mergekit's, and no name for a merge", merge.path, facts=facts, hint="rename it")
+            documents.append(table if name == self.final else {"name": self.called[name], **table})
         mixtures = [merge for name in self.names if (merge := self.modelfile.merges[name]).method == MIXTURE]
         if mixtures and len(self.names) > 1:
             facts = ("mergekit-moe reads a file of its own, and knows no other merges",)
@@ -163,7 +163,7 @@ class _Exporter:
                 self.say("mergekit rounds a result once, and this is rounded when it is written as well", path, hint=hint)
             dtype = merge.output.dtype
         if not dtype:
-            self.notes.append(f"{merge.name} has no dtype: mergekit computes in the type of the weights, not in float32")
+            self.notes.append(f"{merge.sweep or merge.name} has no dtype: mergekit computes in the type of the weights, not in float32")
             return {}
         return {"dtype": "float32"} | ({"out_dtype": TORCH_NAMES[dtype]} if dtype != "F32" else {})
 
@@ -219,7 +219,7 @@ class _Exporter:
         """Say a model: a merge by its name, a source by what it is read from."""
         source = self.modelfile.sources.get(name)
         if source is None:
-            return name
+            return self.called[name]
         adapters = [self.modelfile.adapters[one] for one in source.adapters]
         told = [self.address(one) for one in (source, *adapters)]
         if len(adapters) > 1:
@@ -238,6 +238,29 @@ class _Exporter:
         path = source.location if source.location.startswith("/") else f"{self.prefix}{source.location}"
         path = path if path.startswith(("/", "./", "../")) else f"./{path}"
         return {"path": path} if set(path) & set("+@") else path
+
+
+def called(names: Sequence[str]) -> dict[str, str]:
+    """Return what merges are called in configurations: as they are here, but for variants, and for what is a word of mergekit's.
+
+    Both mergekit and `import` read models as paths with a revision behind `@`.
+    """
+    found = {name: name for name in names if is_node_name(name) and name not in _WORDS}
+    for name in names:
+        wanted = re.sub(r"[^A-Za-z0-9_.-]+", "-", name) if name not in _WORDS else f"{name}-merged"
+        free = chain([wanted], (f"{wanted[: LONGEST_NODE - 6]}-{i}" for i in count(2)))
+        taken = {*found.values(), *names} - {name}
+        found.setdefault(name, next(one for one in free if one not in taken))
+    return {name: found[name] for name in names}
+
+
+def _renamed(names: Mapping[str, str]) -> Iterable[str]:
+    """Say which names are others in configurations: of variants one for all."""
+    yield from (f"{name} is called {told} there: `{name}` is a word of mergekit's" for name, told in names.items() if name in _WORDS)
+    others = [(name, told) for name, told in names.items() if told != name and name not in _WORDS]
+    if others:
+        name, told = others[0]
+        yield f"names have no @, = and comma there: {name} is called {told}{', and so on' if others[1:] else ''}"
 
 
 def _inputs(merge: Merge) -> Iterable[Input]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from modelbuild.errors import among, did_you_mean
+from modelbuild.errors import did_you_mean
 from modelbuild.modelfile.bounds import read_bound
 from modelbuild.modelfile.evaluation import LOWER_IS_BETTER
+from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
-from modelbuild.names import KeyPath
+from modelbuild.names import KeyPath, is_meant
 
 _BOUNDS = ("min", "max", "retention")
 _OF_ALL = ("kind", "of")
@@ -64,9 +64,8 @@ def _bound(written: object, path: KeyPath, models: Collection[str], report: Repo
         report.add(path, f"`{short(path)}` cannot be read", facts=(str(error),), hint=hint)
         return
     for model in (model for model in bound.models if model not in models):
-        report.add(
-            path, f"no source or merge is called `{plain(model)}`", facts=(f"declared: {among(models)}",), hint=did_you_mean(model, models)
-        )
+        what, facts, hint = misnamed(model, f"no source or merge is called `{plain(model)}`", models)
+        report.add(path, what, facts=facts, hint=hint)
 
 
 def _strings(value: object) -> list[str]:
@@ -75,22 +74,29 @@ def _strings(value: object) -> list[str]:
 
 
 def _names(check: Mapping[str, Any], path: KeyPath, sources: Collection[str], merges: Collection[str], report: Report) -> None:
-    for pattern in _strings(check.get("of")):
-        if not any(fnmatchcase(name, pattern) for name in merges):
-            facts = (f"declared: {among(merges)}" if merges else "none is declared",)
-            report.add((*path, "of"), f"no merge is called `{plain(pattern)}`", facts=facts, hint=did_you_mean(pattern, merges))
-    models, parents = {*sources, *merges}, _strings(check.get("parents"))
+    for at, pattern in _placed(check, path, "of"):
+        if not any(is_meant(name, pattern) for name in merges):
+            what, facts, hint = misnamed(pattern, f"no merge is called `{plain(pattern)}`", merges)
+            report.add(at, what, facts=facts, hint=hint)
+    models, parents = tuple(dict.fromkeys((*sources, *merges))), _strings(check.get("parents"))
     patterns = _strings(check.get("of")) or ["*"]
-    targets = {name for name in merges if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    targets = {name for name in merges if any(is_meant(name, pattern) for pattern in patterns)}
     if check.get("parents") == []:
         report.add((*path, "parents"), "`parents` names no model", hint="leave it out: then they are the sources that a merge rests on")
     elif len(targets) == 1 and targets == {*parents}:
         facts = (f"`{plain(parents[0])}` is what is checked, and its only parent",)
         report.add((*path, "parents"), "a model cannot be held against itself", facts=facts, hint="name another one, or leave it out")
-    for name in parents:
+    for at, name in _placed(check, path, "parents"):
         if name not in models:
-            facts = (f"declared: {among(models)}",)
-            report.add((*path, "parents"), f"no source or merge is called `{plain(name)}`", facts=facts, hint=did_you_mean(name, models))
+            what, facts, hint = misnamed(name, f"no source or merge is called `{plain(name)}`", models)
+            report.add(at, what, facts=facts, hint=hint)
+
+
+def _placed(check: Mapping[str, Any], path: KeyPath, key: str) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the strings of a key that is one or a list of them, each with its own place."""
+    value = check.get(key)
+    for i, one in enumerate(_strings(value)):
+        yield (*path, key, i) if isinstance(value, list) else (*path, key), one
 
 
 def _patterns(check: Mapping[str, Any], path: KeyPath, report: Report) -> None:

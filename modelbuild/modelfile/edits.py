@@ -12,7 +12,7 @@ from modelbuild.errors import Problem
 from modelbuild.modelfile.locate import Edit
 from modelbuild.modelfile.scan import LostError, key_path, value_end
 from modelbuild.modelfile.shown import kind, nearest, plain
-from modelbuild.names import KeyPath, dotted
+from modelbuild.names import VARIANT, KeyPath, dotted
 
 _USAGE = "write `--set KEY=VALUE`, for instance `--set merge.blend.t=0.5` or `--set merge.blend.inputs[0].weight=2`"
 
@@ -124,6 +124,10 @@ def _no_node(section: str | int, name: str, known: dict[str, Any]) -> tuple[str,
     dotted_name = next((other for other in known if other.startswith(f"{name}.")), None)
     if dotted_name:
         return f"no {section} is called `{plain(name)}`", f'a name with a dot stands in quotes: `{section}."{plain(dotted_name)}"`'
+    sweep = name.partition(VARIANT)[0]
+    if VARIANT in name and sweep in known:
+        matrix = plain(dotted((section, sweep, "matrix")))
+        return f"`{plain(name)}` is made by the matrix of `{plain(sweep)}`", f"set that: `--set {matrix}.KEY=[VALUE]`"
     whole = f"to add one, set it whole: `--set {section}.{plain(name)}={{ … }}`"
     return f"no {section} is called `{plain(name)}`", nearest(name, known) or whole
 

@@ -22,6 +22,9 @@ MOST_VARIANTS = 2_000
 MOST_COPIED = 100_000
 """Keys and entries of all variants."""
 
+_MAKERS = ("value", "model", "layers")
+"""What a rule, an input or a slice cannot be without."""
+
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _WHOLE = "variant"
 """What `{variant}` in an output's path stands for: the whole point."""
@@ -153,10 +156,36 @@ class _Expansion:
             merge["output"]["path"] = filled
 
     def notes(self) -> Iterator[str]:
-        """Say which values nobody reads: those beside a matrix that gives every variant its own."""
+        """Say which values nobody reads.
+
+        Those beside a matrix that gives every variant its own, where they could be left out; and those of a matrix where every input has
+        one of its own, which goes before.
+        """
         for at, told in self.labels.items():
-            if _stands(self.merge, at) and all(at in origins for origins in self.origins.values()):
+            if len(at) == 1 and _overridden(self.merge, at[0]):
+                yield f"`{told}` in the matrix of `{self.name}` has no effect: every input has its own; sweep `inputs.NAME.{told}`"
+            if not _is_needed(at) and _stands(self.merge, at) and all(at in origins for origins in self.origins.values()):
                 yield f"`{told}` of `{self.name}` has no effect beside its matrix, from which every variant has its own"
+
+
+def _overridden(merge: Mapping[str, Any], key: str | int) -> bool:
+    """Tell whether every input of a merge, or of its slices, says a parameter itself, for all tensors."""
+    slices = merge.get("slices")
+    parts = [merge, *(slices if isinstance(slices, list) else ())]
+    lists = [part["inputs"] for part in parts if isinstance(part, dict) and isinstance(part.get("inputs"), list)]
+    inputs = [one for listed in lists for one in listed]
+    return bool(inputs) and all(isinstance(one, dict) and key in one and _is_total(one[key]) for one in inputs)
+
+
+def _is_total(setting: object) -> bool:
+    """Tell whether a setting has a value for every tensor: rules have where one of them has no condition."""
+    rules = [one for one in setting if isinstance(one, dict)] if isinstance(setting, list) else []
+    return not rules or any(not rule.keys() & {"filter", "layers"} for rule in rules)
+
+
+def _is_needed(path: KeyPath) -> bool:
+    """Tell whether the file would be no Modelfile without what stands at a path: an entry of a list, or the key that makes it one."""
+    return isinstance(path[-1], int) or (path[-1] in _MAKERS and isinstance(path[-2], int))
 
 
 def _stands(value: object, path: KeyPath) -> bool:

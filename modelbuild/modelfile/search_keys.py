@@ -9,6 +9,7 @@ from typing import Any
 from modelbuild.errors import among, did_you_mean
 from modelbuild.modelfile.checks import SOUP
 from modelbuild.modelfile.evaluation import IN_MEMORY
+from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.modelfile.shown import plain
 from modelbuild.modelfile.wording import Report, missing_key, short
 from modelbuild.names import KeyPath
@@ -27,8 +28,8 @@ def check_searches(
         path: KeyPath = ("search", name)
         of, objective = search.get("of"), search.get("objective")
         if isinstance(of, str) and of not in merges:
-            facts = (f"declared: {among(merges)}",)
-            report.add((*path, "of"), f"no merge is called `{plain(of)}`", facts=facts, hint=did_you_mean(of, merges))
+            what, facts, hint = misnamed(of, f"no merge is called `{plain(of)}`", merges)
+            report.add((*path, "of"), what, facts=facts, hint=hint)
         for one in [objective] if isinstance(objective, str) else objective if isinstance(objective, list) else ():
             _objective(one, (*path, "objective"), scored, report)
         _size(search, path, report)

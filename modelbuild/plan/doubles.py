@@ -19,17 +19,14 @@ def doubles(actions: Iterable[Action]) -> Mapping[Action, Action]:
         The first of its kind, by each that is like it.
 
     """
-    seen: dict[tuple[Ref, ...], list[Action]] = {}
+    seen: dict[tuple[Ref, ...], dict[object, Action]] = {}
     found: dict[Action, Action] = {}
     for action in actions:
         if type(action) is Action and action.survey is None:
             read = tuple(found.get(need, need) if isinstance(need, Action) else need for need in action.needs)
-            before = seen.setdefault(read, [])
-            first = next((one for one in before if _kind(one) == _kind(action)), None)
-            if first:
+            first = seen.setdefault(read, {}).setdefault(_kind(action), action)
+            if first is not action:
                 found[action] = first
-            else:
-                before.append(action)
     return found
 
 

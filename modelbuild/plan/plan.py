@@ -228,13 +228,18 @@ def _distinct(graph: Graph, targets: Mapping[str, Target], checkpoints: Mapping[
     single = {real(file): one.name for one in checkpoints.values() for file in one.weights}
     taken = {path: f"source `{name}`" for path, name in (whole | single).items()}
     apart = {real(cache): "the cache"}
+    held: dict[Path, str] = {}  # what a directory is or has in it
+    for other, who in (taken | apart).items():
+        for directory in (other, *other.parents):
+            held.setdefault(directory, who)
     for target in targets.values():
         path, at = real(target.path), ("merge", target.name, "output", "path")
-        over = [who for other, who in (taken | apart).items() if path == other or path in other.parents]
-        within = [who for other, who in apart.items() if other in path.parents]
+        over, within = held.get(path), next((apart[directory] for directory in path.parents if directory in apart), None)
         if over or within:
-            what = f"the output of `{target.name}` would {'overwrite' if over else 'lie within'} {(over or within)[0]}"
+            what = f"the output of `{target.name}` would {'overwrite' if over else 'lie within'} {over or within}"
             raise ModelbuildError(
                 graph.modelfile.locator.problem(what, at, facts=(str(path),), hint="choose another `output.path`"), Exit.USAGE
             )
         apart[path] = f"the output of `{target.name}`"
+        for directory in (path, *path.parents):
+            held.setdefault(directory, apart[path])

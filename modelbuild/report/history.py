@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modelbuild.names import human_bytes
+from modelbuild.report.explanations import change_lines
 from modelbuild.report.page import Look, table
-from modelbuild.report.screens import change_lines
-from modelbuild.report.words import counted, listed, seconds
+from modelbuild.report.words import alike, counted, gathered, listed, seconds
 
 if TYPE_CHECKING:
     from modelbuild.cache.builds import PastBuild
@@ -29,19 +29,25 @@ _STATES = {"built": "green", "fresh": "green", "failed": "red"}
 def why(found: Reach, look: Look) -> str:
     """Show a path, what is read above what reads it."""
     if not found.path:
-        return f"{found.last} does not rest on {found.first}, nor {found.first} on {found.last}"
-    lines = [f"{found.last} rests on {found.first}:"]
+        return "\n".join(look.wrapped(f"{found.last} does not rest on {found.first}, nor {found.first} on {found.last}", 2, first=0))
+    lines = look.wrapped(f"{found.last} rests on {found.first}:", 2, first=0)
     for i, stop in enumerate(found.path):
         arrow = "" if not i else ("`- " if look.ascii else "└─ ")
         read_as = f"  read as {stop.read_as}" if stop.read_as else ""
-        lines.append(f"{'  ' * (i + 1)}{arrow}{look.paint('bold', stop.name)}  {look.paint('faint', f'{stop.kind}{read_as}')}")
+        first, *rest = look.wrapped(
+            f"{arrow}{stop.name}  {stop.kind}{read_as}".replace(" ", "\u00a0", 1 if i else 0), 2 * (i + 1) + 5, first=2 * (i + 1)
+        )
+        head, name, told = first.partition(stop.name)
+        lines.append(f"{head}{look.paint('bold', name)}{look.paint('faint', told)}")
+        lines += [look.paint("faint", line) for line in rest]
     return "\n".join(lines)
 
 
 def log(builds: Sequence[PastBuild], look: Look) -> str:
     """List builds, the latest first: what each was asked for, what it did, and what came out."""
     if not builds:
-        return "no build is in the log: it is kept in the cache, and starts with the next build that does anything"
+        none = "no build is in the log: it is kept in the cache, and starts with the next build that does anything"
+        return "\n".join(look.wrapped(none, 2, first=0))
     lines = []
     for build in builds:
         first, *rest = look.wrapped(f"{build.id}  {_when(build.started)}  {_did(build)}", 10, first=0)
@@ -55,16 +61,18 @@ def log(builds: Sequence[PastBuild], look: Look) -> str:
 def logged(one: LoggedBuild, look: Look) -> str:
     """Show a build whole."""
     build = one.build
-    lines = [
-        f"{look.paint('bold', f'build {build.id}')}  {_when(build.started)}  modelbuild {build.version} on {build.device}",
-        _did(build),
-    ]
+    head = f"build {build.id}"
+    first, *rest = look.wrapped(f"{head}  {_when(build.started)}  modelbuild {build.version} on {build.device}", 2, first=0)
+    lines = [first.replace(head, look.paint("bold", head), 1), *rest, *look.wrapped(_did(build), 2, first=0)]
     lines += look.wrapped(_asked(build), 2) if build.asked or build.overrides else []
-    lines += [f"failed: {problem}" for problem in build.problems]
+    lines += [line for problem in build.problems for line in look.wrapped(f"failed: {problem}", 2, first=0)]
     for output in build.outputs:
-        lines += ["", f"{look.paint('bold', output.name)}  {look.paint(_STATES.get(output.state, 'faint'), output.state)}  {output.path}"]
+        head, painted = f"{output.name}  {output.state}", look.paint("bold", output.name)
+        first, *rest = look.wrapped(f"{head}  {output.path}", 2, first=0)
+        lines += ["", first.replace(head, f"{painted}  {look.paint(_STATES.get(output.state, 'faint'), output.state)}", 1), *rest]
         if output.identity:
-            lines += table([("identity", output.identity), ("root", output.root)], look, indent=2)
+            rows = [("identity", _whole(output.identity, look)), ("root", _whole(output.root, look))]
+            lines += table(rows, look, indent=2)
             lines += table([(file, f"pack {pack[:_SHOWN]}") for file, pack in output.weights.items()], look, indent=2)
             lines += table([(file, digest[:_SHOWN]) for file, digest in output.small.items()], look, indent=2)
     lines += ["", look.paint("bold", "sources"), *table([(name, _source(build, name)) for name in build.sources], look, indent=2)]
@@ -75,6 +83,12 @@ def logged(one: LoggedBuild, look: Look) -> str:
     if one.lock:
         lines += ["", look.paint("bold", "lock"), *_text(one.lock)]
     return "\n".join(lines)
+
+
+def _whole(digest: str, look: Look) -> str:
+    """Write a digest whole: in two halves where the page is too narrow for a line of it."""
+    half = len(digest) // 2
+    return f"{digest[:half]} {digest[half:]}" if 0 < look.width < len(digest) + 12 else digest
 
 
 def _when(started: float) -> str:
@@ -100,18 +114,38 @@ def _text(text: str) -> list[str]:
     return [f"  {line}".rstrip() for line in text.splitlines()] or ["  it is no longer in the cache"]
 
 
+_FEW = 3
+"""Outputs that are told one by one though the same is to be told of each."""
+
+
 def restored(done: Sequence[Restored]) -> str:
-    """Say what stands again, and how it came to."""
-    lines = []
+    """Say what stands again, and how it came to: of many that came to it in one way together."""
+    groups: dict[str, list[Restored]] = {}
     for one in done:
-        how = {
-            "fresh": "it stood there already",
-            "linked": f"linked from {counted(one.packs, 'pack')} of the cache, nothing computed",
-            "built": f"built from the Modelfile of then: {one.run} of {counted(one.total, 'action')} ran",
-        }[one.how]
-        came = f"its identity is {one.identity[:_SHOWN]}, as recorded"
-        lines.append(f"restored {one.target} of build {one.build} to {one.path}: {how}; {came}")
+        groups.setdefault(one.how, []).append(one)
+    lines = []
+    for group in groups.values():
+        first, names = group[0], gathered([one.target for one in group])
+        if len(group) > _FEW:
+            lines.append(f"restored {listed(names)} of build {first.build}: {_how(group)}; their identities are the recorded ones")
+            continue
+        lines += [
+            f"restored {one.target} of build {one.build} to {one.path}: {_how([one])}; its identity is {one.identity[:_SHOWN]}, as recorded"
+            for one in group
+        ]
     return "\n".join(lines)
+
+
+def _how(group: Sequence[Restored]) -> str:
+    """Say how outputs came to stand again, all of them in one way."""
+    match group[0].how:
+        case "fresh":
+            return f"{'it' if len(group) == 1 else 'they'} stood there already"
+        case "linked":
+            return f"linked from {counted(sum(one.packs for one in group), 'pack')} of the cache, nothing computed"
+        case _:
+            run, total = (sum(numbers) for numbers in zip(*((one.run, one.total) for one in group), strict=True))
+            return f"built from the Modelfile of then: {run} of {counted(total, 'action')} ran"
 
 
 def diff(found: Sequence[Comparison], look: Look) -> str:
@@ -122,17 +156,22 @@ def diff(found: Sequence[Comparison], look: Look) -> str:
 def _compared(one: Comparison, look: Look) -> Iterator[str]:
     a, b = one.a, one.b
     if one.recipe:
-        yield look.paint("bold", f"asked for otherwise, {a} -> {b}:")
+        yield from _bold(f"asked for otherwise, {a} -> {b}:", look)
         yield from change_lines(one.recipe, look)
     for label, names in ((a, one.only_a), (b, one.only_b)):
         if names:
-            yield look.paint("bold", f"only in {label}:")
-            yield from (f"    {name}" for name in names)
+            yield from _bold(f"only in {label}, {counted(len(names), 'tensor')}:", look)
+            yield from (f"    {name}" for name in alike(names))
     if one.tensors:
-        yield look.paint("bold", f"tensors that differ, {a} -> {b}:")
+        yield from _bold(f"tensors that differ, {a} -> {b}:", look)
         yield from _tensors([_HEAD, *(_row(tensor) for tensor in one.tensors)], look)
     count = len(one.tensors) + len(one.only_a) + len(one.only_b)
-    yield f"{counted(count, 'tensor')} {'differs' if count == 1 else 'differ'}, {one.same} are equal; {human_bytes(one.read)} read"
+    told = f"{counted(count, 'tensor')} {'differs' if count == 1 else 'differ'}, {one.same} are equal; {human_bytes(one.read)} read"
+    yield from look.wrapped(told, 2, first=0)
+
+
+def _bold(text: str, look: Look) -> Iterator[str]:
+    return (look.paint("bold", line) for line in look.wrapped(text, 2, first=0))
 
 
 _HEAD = ("", "rel. L2", "cosine", "max ulp", "flips", "differing")

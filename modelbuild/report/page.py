@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TextIO
 
 from msgspec import Struct
@@ -38,14 +38,14 @@ class Look(Struct, frozen=True):
         """Break one line of text into lines that fit; words that are longer than a line stay whole.
 
         Args:
-            text: no line breaks and no colour.
+            text: no line breaks and no colour; it is not broken at a no-break space, which becomes a space.
             indent: spaces before each line.
             first: spaces before the first line, where they differ.
 
         """
         start = " " * (indent if first is None else first)
         if not self.width:
-            return [start + text]
+            return [start + text.replace("\u00a0", " ")]
         width = max(self.width, indent + _NARROWEST)
         wrapper = textwrap.TextWrapper(width, start, " " * indent, break_long_words=False, break_on_hyphens=False)
         lines = wrapper.wrap(_SIZE.sub("\\1\u00a0\\2", text))  # a size and its unit stay together
@@ -102,14 +102,38 @@ def _escaped(text: str) -> str:
 
 
 def table(rows: Sequence[tuple[str, ...]], look: Look, gap: str = "  ", indent: int = 0) -> list[str]:
-    """Align the columns of text without colour; the last one is broken into lines that fit."""
-    if not rows:
-        return []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    start = indent + sum(widths) + len(gap) * len(widths)
+    """Align the columns of text without colour; the last one is broken into lines that fit.
+
+    A row that does not fit even so is not aligned: its cells follow each other, and what is too long for a line of its own, as a path may
+    be, is broken behind `/` or `,`.
+    """
+    _, start = _columns(rows, gap, indent)
+    fitting = {row for row in rows if not look.width or max(map(len, look.wrapped(row[-1], start))) <= look.width}
+    widths, start = _columns(fitting, gap, indent)
     lines: list[str] = []
     for row in rows:
-        head = " " * indent + "".join(cell.ljust(width) + gap for cell, width in zip(row[:-1], widths, strict=True))
-        first, *rest = look.wrapped(row[-1], start)
-        lines += [(head + first[start:]).rstrip(), *rest]
+        if row in fitting:
+            head = " " * indent + "".join(cell.ljust(width) + gap for cell, width in zip(row[:-1], widths, strict=True))
+            first, *rest = look.wrapped(row[-1], start)
+            lines += [(head + first[start:]).rstrip(), *rest]
+        else:
+            cells = look.wrapped(gap.join(filter(None, map(str.strip, row))), indent + 2, first=indent)
+            lines += [part for line in cells for part in _cut(line, look.width, " " * (indent + 2))]
     return lines
+
+
+def _columns(rows: Collection[tuple[str, ...]], gap: str, indent: int) -> tuple[list[int], int]:
+    """Return how wide the columns are but for the last one, and where that one begins."""
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    return widths, indent + sum(widths) + len(gap) * len(widths)
+
+
+def _cut(line: str, width: int, indent: str) -> Iterator[str]:
+    """Break a line that is longer than the page behind `/` or `,`, where it has any."""
+    while len(line) > width:
+        at = max(line.rfind(sign, len(indent), width) for sign in "/,") + 1
+        if not at:
+            break
+        yield line[:at]
+        line = indent + line[at:]
+    yield line

@@ -1,21 +1,18 @@
-"""What the commands that look print: status, explain, show, methods."""
+"""What the commands that look print: status, show, methods and others."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.names import VARIANT, human_bytes
 from modelbuild.report import variants
+from modelbuild.report.explanations import STATES
 from modelbuild.report.page import Look, table
-from modelbuild.report.words import ANY_NUMBER, are, counted, listed
+from modelbuild.report.words import ANY_NUMBER, counted, listed
 
 if TYPE_CHECKING:
-    from modelbuild.stale import Change
     from modelbuild.usecases.catalogue import MethodView
-    from modelbuild.usecases.explaining import Explanation
     from modelbuild.usecases.fetching import FetchedSource
     from modelbuild.usecases.freshness import TargetStatus
     from modelbuild.usecases.inspect import ShownTarget, ShownTensor
@@ -23,11 +20,8 @@ if TYPE_CHECKING:
     from modelbuild.usecases.pushing import Pushed
     from modelbuild.usecases.verifying import Verification
 
-_DIGEST = re.compile("[0-9a-f]{64}")
 _SHOWN = 12
 """Digits of a digest or a key that people are shown; the JSON documents have all."""
-
-_STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
 
 
 def status(found: Sequence[TargetStatus], look: Look) -> str:
@@ -37,10 +31,10 @@ def status(found: Sequence[TargetStatus], look: Look) -> str:
     name = max((len(one.name) for one in apart), default=0)
     lines = []
     for one in apart:
-        line = f"{one.name.ljust(name)}  {look.paint(_STATES[one.state], one.state)}  {one.path}"
-        if one.state == "stale":
-            line += f"  {one.stale} of {counted(one.actions, 'action')} may run" if one.stale else "  only to be written"
-        lines.append(line)
+        head, told = f"{one.name.ljust(name)}  {one.state}", f"  {_to_run(one)}" if one.state == "stale" else ""
+        first, *rest = look.wrapped(f"{head}  {one.path}{told}", name + 4, first=0)
+        painted = f"{one.name.ljust(name)}  {look.paint(STATES[one.state], one.state)}"
+        lines += [first.replace(head, painted, 1), *rest]
         for reason in one.reasons:
             lines += look.wrapped(reason, name + 4, first=name + 2)
     for sweep, group in tables.items():
@@ -50,35 +44,12 @@ def status(found: Sequence[TargetStatus], look: Look) -> str:
     return "\n".join(lines)
 
 
-def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False) -> str:
-    """Show why tensors are fresh or stale; those of which there is nothing to tell are counted at the end.
-
-    Args:
-        told: in building order.
-        look: how.
-        stale_only: leave out what is fresh.
-
-    """
-    lines: list[str] = []
-    quiet: Counter[str] = Counter()
-    for one in told:
-        if one.state == "fresh" and (stale_only or (not one.changes and len(told) > 1)):
-            quiet[one.why] += 1
-            continue
-        lines.append(f"{one.tensor}: {look.paint(_STATES[one.state], one.state)}, {one.why}")
-        lines += change_lines(one.changes, look)
-    if not stale_only:
-        lines += [f"{counted(count, 'tensor')} {are(count)} fresh: {why}" for why, count in quiet.items()]
-    return "\n".join(lines)
-
-
-def change_lines(changes: Sequence[Change], look: Look) -> list[str]:
-    """Show what changed, a line each: its old value and its new one."""
-    return table([(change.field, f"{_value(change.old)} -> {_value(change.new)}") for change in changes], look, indent=4)
-
-
-def _value(text: str) -> str:
-    return _DIGEST.sub(lambda found: found[0][:_SHOWN], text) or "nothing"
+def _to_run(one: TargetStatus) -> str:
+    """Say how much of a target's work there is, and how much of it is another's as well."""
+    if not (one.stale or one.shared):
+        return "only to be written"
+    elsewhere = f"; {one.shared} run{'s' if one.shared == 1 else ''} for another target" if one.shared else ""
+    return f"{one.stale} of {counted(one.actions, 'action')} may run{elsewhere}"
 
 
 def show(target: ShownTarget, look: Look) -> str:
@@ -87,10 +58,13 @@ def show(target: ShownTarget, look: Look) -> str:
     lines += table([(file, human_bytes(size)) for file, size in target.files.items()], look, indent=2)
     name = max((len(tensor.name) for tensor in target.tensors), default=0)
     dtype = max((len(tensor.dtype) for tensor in target.tensors), default=0)
+    shapes = [f"[{', '.join(map(str, tensor.shape))}]" for tensor in target.tensors]
+    if look.width and name + dtype + 4 + max(map(len, shapes), default=0) > look.width:
+        name = dtype = 0  # columns do not fit
     lines.append("")
-    for tensor in target.tensors:
-        shape = f"[{', '.join(map(str, tensor.shape))}]"
-        lines += [f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}", *_origin(tensor, look)]
+    for tensor, shape in zip(target.tensors, shapes, strict=True):
+        lines += look.wrapped(f"{tensor.name.ljust(name)}  {tensor.dtype.ljust(dtype)}  {shape}".replace(", ", ",\u00a0"), 8, first=0)
+        lines += _origin(tensor, look)
     return "\n".join(lines)
 
 

@@ -55,9 +55,8 @@ def forecast(outcome: Outcome, look: Look = PLAIN) -> str:
     actions, count = outcome.actions, outcome.bytes
     if all(target.state == "fresh" for target in outcome.targets) and not (actions.run or count.written or count.read):
         names, tensors = gathered([target.name for target in outcome.targets]), sum(target.tensors for target in outcome.targets)
-        return "\n".join(
-            [f"{listed(names)} {are(len(outcome.targets))} fresh: {counted(tensors, 'tensor')}, nothing to do", *_exports(outcome, look)]
-        )
+        fresh = f"{listed(names)} {are(len(outcome.targets))} fresh: {counted(tensors, 'tensor')}, nothing to do"
+        return "\n".join([*look.wrapped(fresh, 2, first=0), *_exports(outcome, look)])
     most = "" if outcome.exact else "at most "
     what = f"would run {most}{actions.run} of {counted(actions.total, 'action')}, read {most}{human_bytes(count.read)}"
     memory = f"{human_bytes(outcome.peak_rss_bytes)} of memory"

@@ -49,7 +49,11 @@ def cache_clean(size: CacheSize) -> str:
     total = size.pack_bytes + size.other_bytes
     if not total:
         return f"{size.directory} holds nothing"
-    return f"removing {counted(size.packs, 'pack')} and what else {size.directory} holds, {human_bytes(total)}"
+    lines = [f"removing {counted(size.packs, 'pack')} and what else {size.directory} holds, {human_bytes(total)}"]
+    lost = [f"the log of {counted(size.builds, 'build')}, which `restore` and `explain` go by"] if size.builds else []
+    lost += ["the results of checks"] if size.measured else []
+    lost += ["the figures and times for `report` and forecasts"] if size.builds else []
+    return "\n".join([*lines, *([f"with them go {'; '.join(lost)}"] if lost else [])])
 
 
 def clean(done: Cleaned) -> str:

@@ -90,5 +90,16 @@ def sweep(name: str, group: Sequence[Variant], columns: Mapping[str, Columns], l
         (*(shown(one.point[key]) if key in one.point else "-" for key in params), *(columns[one.name].get(head, "-") for head in heads))
         for one in group
     ]
+    title = f"{look.paint('bold', name)}: {len(group)} variants"
+    if look.width and sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) > look.width:
+        return "\n".join([title, *_listed(rows[1:], params, heads, look)])
     first, *rest = table(rows, look, indent=2)
-    return "\n".join([f"{look.paint('bold', name)}: {len(group)} variants", look.paint("faint", first), *rest])
+    return "\n".join([title, look.paint("faint", first), *rest])
+
+
+def _listed(rows: Sequence[tuple[str, ...]], params: Sequence[str], heads: Sequence[str], look: Look) -> Iterator[str]:
+    """Show a table that is too wide for the page: of each variant its point, and below what is told of it."""
+    for row in rows:
+        yield from look.wrapped(", ".join(f"{key}={value}" for key, value in zip(params, row[: len(params)], strict=True)), 4, first=2)
+        told = [f"{head} {value}".replace(" ", "\u00a0", 1) for head, value in zip(heads, row[len(params) :], strict=True)]
+        yield from look.wrapped(", ".join(told), 6, first=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ ANY_NUMBER = 1 << 20
 
 _MANY = 3
 """Variants of a merge that are counted instead of named."""
+
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -29,6 +32,27 @@ def gathered(names: Sequence[str]) -> list[str]:
         for name in names
     ]
     return list(dict.fromkeys(words))
+
+
+def alike(names: Sequence[str]) -> list[str]:
+    """Write names that differ in the number of a layer as one: layers.{0-3,5}.up; in several numbers: layers.*.experts.*.up."""
+    found: dict[str, list[int]] = {}
+    for name in names:
+        numbers = _NUMBER.findall(name)
+        found.setdefault(_NUMBER.sub("*", name), []).extend(map(int, numbers[:1]) if len(numbers) == 1 else ())
+    return [kind.replace("*", _ranges(numbers), 1) if numbers else kind for kind, numbers in found.items()]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write numbers: 4, or {0-3,5}."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    words = [str(low) if low == high else f"{low}-{high}" for low, high in spans]
+    return words[0] if words == [str(numbers[0])] else f"{{{','.join(words)}}}"
 
 
 def counted(count: int, noun: str) -> str:

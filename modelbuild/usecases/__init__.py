@@ -411,19 +411,19 @@ def status(file: Where | File, targets: Words = (), **place: Unpack[Place]) -> t
     return use_case(at(file, place), words(targets))
 
 
-def explain(file: Where | File, target: str, tensor: str = "", **place: Unpack[Place]) -> tuple[Explanation, ...]:
-    """Say why tensors of a target are, or would be, rebuilt: field by field, old value and new value.
+def explain(file: Where | File, targets: Words, tensor: str = "", **place: Unpack[Place]) -> tuple[Explanation, ...]:
+    """Say why tensors of targets are, or would be, rebuilt: field by field, old value and new value.
 
     Args:
         file: the Modelfile.
-        target: a merge, a group or a glob; "" for the only one that is built by default.
+        targets: merges, groups and globs; none, or "", for the only one that is built by default.
         tensor: one of their tensors, or "" for all.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
 
     """
     from modelbuild.usecases.explaining import explain as use_case
 
-    return use_case(at(file, place), target, tensor)
+    return use_case(at(file, place), tuple(filter(None, words(targets))), tensor)
 
 
 def why(file: Where | File, first: str, last: str, **place: Unpack[Place]) -> Reach:
@@ -468,7 +468,7 @@ def logged(file: Where | File, build: str, **place: Unpack[Place]) -> LoggedBuil
 def restore(
     file: Where | File,
     build: str,
-    target: str = "",
+    targets: Words = (),
     output: File | None = None,
     options: Options | None = None,
     report: Report = silent,
@@ -479,8 +479,8 @@ def restore(
     Args:
         file: the Modelfile as it is now.
         build: the id of the build, or how that starts.
-        target: one of its outputs; "" for all.
-        output: where that one is to go; None for where the Modelfile as it is now has it.
+        targets: which of its outputs: merges, sweeps and globs of their names; none means all.
+        output: where it is to go, if it is a single one; None for where the Modelfile as it is now has it.
         options: how, where something has to be computed.
         report: told of what is computed.
         place: `set`, `cache`, `sources`, `offline`: see `modelbuild.usecases.where.Place`.
@@ -492,7 +492,8 @@ def restore(
     """
     from modelbuild.usecases.restoring import restore as use_case
 
-    return use_case(at(file, place), build, target, None if output is None else Path(output), options or Options(), report)
+    to = None if output is None else Path(output)
+    return use_case(at(file, place), build, tuple(filter(None, words(targets))), to, options or Options(), report)
 
 
 def diff(file: Where | File, first: str, second: str, root: File = "", **place: Unpack[Place]) -> tuple[Comparison, ...]:

@@ -16,9 +16,11 @@ from modelbuild.checks.measured import Measured
 from modelbuild.checks.measures import Measure
 from modelbuild.checks.verdicts import is_higher_better, metric_of
 from modelbuild.engine.devices import choose
-from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Report
 from modelbuild.modelfile.evaluation import Check
+from modelbuild.modelfile.misnamed import misnamed
+from modelbuild.names import is_meant
 from modelbuild.usecases.evaluating import Measurer, prepared
 from modelbuild.usecases.outcome import Options, Outcome
 from modelbuild.usecases.project import Project
@@ -116,11 +118,8 @@ def compare(where: Where, models: Sequence[str], options: Options, report: Repor
 def _chosen(project: Project, models: Sequence[str]) -> tuple[str, ...]:
     """Return the models that are named; of a single one, or of none, also what it was made of."""
     known = {**project.modelfile.sources, **project.modelfile.merges}
-    problems = [
-        Problem(f"no source or merge is called `{name}`", facts=(f"declared: {among(known)}",), hint=did_you_mean(name, known))
-        for name in models
-        if name not in known
-    ]
+    wrong = [misnamed(name, f"no source or merge is called `{name}`", known) for name in models if name not in known]
+    problems = [Problem(what, facts=facts, hint=hint) for what, facts, hint in wrong]
     if problems:
         raise ModelbuildError(problems)
     named = tuple(dict.fromkeys(models or (project.target(""),)))
@@ -136,7 +135,7 @@ def _checks(project: Project, models: Sequence[str]) -> list[Check]:
     return [
         check
         for check in project.modelfile.checks.values()
-        if check.is_scored and (not merges or not check.of or any(fnmatchcase(name, pattern) for name in merges for pattern in check.of))
+        if check.is_scored and (not merges or not check.of or any(is_meant(name, pattern) for name in merges for pattern in check.of))
     ]
 
 

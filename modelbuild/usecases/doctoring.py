@@ -68,7 +68,8 @@ def _environment() -> Iterator[Finding]:
     subject = "environment"
     yield Finding(subject, "modelbuild", "good", f"{modelbuild.__version__} in {Path(modelbuild.__file__).parent}")
     yield Finding(subject, "Python", "good", f"{platform.python_version()} at {sys.executable}")
-    yield Finding(subject, "system", "good", platform.platform())
+    parts = (f"{platform.system()} {platform.release()}", platform.machine(), " ".join(platform.libc_ver()))
+    yield Finding(subject, "system", "good", ", ".join(filter(None, map(str.strip, parts))))
     for package in _PACKAGES:
         try:
             yield Finding(subject, package, "good", metadata.version(package))

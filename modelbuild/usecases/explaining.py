@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,14 +12,14 @@ from msgspec import Struct
 from modelbuild.cache.builds import Builds
 from modelbuild.cache.history import Past
 from modelbuild.errors import ModelbuildError, Problem, did_you_mean
-from modelbuild.plan import Action, Leaf, Ref
+from modelbuild.plan import Action, Leaf, Ref, Target
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import is_hub
 from modelbuild.stale import Change, Description, Fresh, Pending, changes, description_of, key_of
 from modelbuild.usecases.foretelling import Forecast
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
-from modelbuild.usecases.unlike import output_changes, recipe_changes
+from modelbuild.usecases.unlike import is_absent, output_changes, recipe_changes
 from modelbuild.usecases.view import View
 from modelbuild.usecases.where import Where
 
@@ -80,7 +80,7 @@ class Explainer:
         last, before = (self._description(key) for key in (past.key, past.before)) if past else ((), ())
         moved = self._moved(action, last) if last else ()
         if isinstance(judgement, Pending):
-            after = f"{_listed(judgement.waits_for)} {'not read yet' if self.unread(action) else 'to be built first'}"
+            after = ", ".join(self._waits(action))
             return Explanation(action.label, "pending", f"{after}{'; so far these changed:' if moved else ''}", moved)
         if isinstance(judgement, Fresh):
             if action in self.view.judged.running:
@@ -98,6 +98,15 @@ class Explainer:
         if past:
             return self._lost(action, past.key)
         return Explanation(action.label, "stale", judgement.reason, ())
+
+    def _waits(self, action: Action) -> Iterator[str]:
+        """Say what an action waits for: sources to be read, and merges to be built."""
+        unknown = [need for need in action.needs if not self.digest(need)]
+        unread = tuple(need.label for need in unknown if isinstance(need, Leaf))
+        unbuilt = tuple(need.label for need in unknown if not isinstance(need, Leaf))
+        for names, what in ((unread, "not read yet"), (unbuilt, "to be built first")):
+            if names:
+                yield f"{_listed(names)} {what}"
 
     def _past_of(self, node: str) -> Mapping[str, Past]:
         """Return the keys that a node's tensors had; the row of a node is read once."""
@@ -148,36 +157,32 @@ class Explainer:
         return Explanation(action.label, "stale", why, (Change("key", last, key),))
 
 
-def explain(where: Where, target: str, tensor: str) -> tuple[Explanation, ...]:
+def explain(where: Where, targets: Sequence[str], tensor: str) -> tuple[Explanation, ...]:
     """See `modelbuild.usecases.explain`."""
-    view = View(where, (target or Project.open(where).target(""),))
+    view = View(where, targets or (Project.open(where).target(""),))
     try:
-        return tuple(one for name in view.plan.targets for one in _explained(view, name, tensor))
+        for target in view.plan.targets.values() if tensor else ():
+            _read(view, target, tensor)
+        explainer, done = Explainer(view), set[Action]()
+        return tuple(one for name in view.plan.targets for one in _explained(explainer, name, tensor, done))
     finally:
         view.close()
 
 
-def _explained(view: View, target: str, tensor: str) -> tuple[Explanation, ...]:
-    planned = view.plan.targets[target]
-    tensors = planned.tensors
-    if tensor and tensor not in tensors:
-        raise ModelbuildError(
-            Problem(
-                f"`{target}` has no tensor `{tensor}`",
-                facts=(f"it has {len(tensors)}; modelbuild show {target} lists them",),
-                hint=did_you_mean(tensor, tensors),
-            )
-        )
-    told: list[Explanation] = []
-    if tensor:
-        _read(view, tensors[tensor])
-        ref = tensors[tensor]
-        if isinstance(ref, Leaf):
-            told.append(Explanation(f"{target}::{tensor}", "fresh", f"it is {ref.label}, handed on", ()))
-    else:
-        told += explained_output(view, target)
-    explainer = Explainer(view)
-    return (*told, *map(explainer.explained, chain(tensors[tensor]) if tensor else chain(*tensors.values())))
+def _explained(explainer: Explainer, target: str, tensor: str, done: set[Action]) -> Iterator[Explanation]:
+    """Explain a target or one of its tensors, and the actions that it rests on, but for those that are done."""
+    view = explainer.view
+    tensors = view.plan.targets[target].tensors
+    refs = [tensors[tensor]] if tensor else [*tensors.values()]
+    whole = () if tensor else explained_output(view, target)
+    yield from whole
+    if tensor and isinstance(refs[0], Leaf):
+        yield Explanation(f"{target}::{tensor}", "fresh", f"it is {refs[0].label}, handed on", ())
+    actions = chain(*refs)
+    yield from (explainer.explained(action) for action in actions if action not in done)
+    done.update(actions)
+    if not (tensor or whole or actions):
+        yield Explanation(target, "fresh", "it stands as it was published, and every tensor of it is one of a source", ())
 
 
 def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
@@ -191,13 +196,22 @@ def explained_output(view: View, target: str) -> tuple[Explanation, ...]:
     if recipe:
         told.append(Explanation(target, state, f"of its recipe these changed since build {since}:", recipe))
     if output:
-        told.append(Explanation(target, state, "its output is not as it would be:", output))
+        what = "its output is not there:" if is_absent(output, planned) else "its output is not as it would be:"
+        told.append(Explanation(target, state, what, output))
     return tuple(told)
 
 
-def _read(view: View, ref: Ref) -> None:
-    """Learn the digests of source tensors that one tensor rests on and that lie here, and judge again."""
-    leaves = {need for action in chain(ref) for need in action.needs if isinstance(need, Leaf)}
+def _read(view: View, target: Target, tensor: str) -> None:
+    """Learn the digests of source tensors that one tensor rests on and that lie here, and judge again.
+
+    Raises:
+        ModelbuildError: exit 2 if there is no such tensor.
+
+    """
+    if tensor not in target.tensors:
+        facts = (f"it has {len(target.tensors)}; modelbuild show {target.name} lists them",)
+        raise ModelbuildError(Problem(f"`{target.name}` has no tensor `{tensor}`", facts=facts, hint=did_you_mean(tensor, target.tensors)))
+    leaves = {need for action in chain(target.tensors[tensor]) for need in action.needs if isinstance(need, Leaf)}
     unread = [leaf for leaf in leaves if leaf.info.path.exists() and not view.sources.known(leaf)]
     for leaf in unread:
         view.sources.digest(leaf)

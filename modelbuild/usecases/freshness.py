@@ -13,9 +13,9 @@ from modelbuild.usecases import stamp
 from modelbuild.usecases.where import Where, cache_setting
 
 if TYPE_CHECKING:
-    from modelbuild.plan import Target
     from modelbuild.stale import Change
     from modelbuild.usecases.explaining import Explanation
+    from modelbuild.usecases.outcome import BuiltTarget
     from modelbuild.usecases.view import View
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -28,11 +28,12 @@ class TargetStatus(Struct, frozen=True):
         name: the merge.
         path: its output directory.
         state: fresh or stale.
-        stale: how many actions would or may run for it.
+        stale: how many actions would or may run for it; what several targets rest on is counted for one of them, as in a forecast.
         actions: how many it rests on.
         reasons: the distinct reasons, most frequent first.
         point: of a variant, what it has from its matrix, by parameter.
         nbytes: what the results of those that may run hold.
+        shared: how many more of its actions may run that are counted for another target.
 
     """
 
@@ -44,6 +45,7 @@ class TargetStatus(Struct, frozen=True):
     reasons: tuple[str, ...]
     point: Mapping[str, Any] = field(default_factory=dict)
     nbytes: int = 0
+    shared: int = 0
 
 
 def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
@@ -52,11 +54,13 @@ def status(where: Where, targets: Sequence[str]) -> tuple[TargetStatus, ...]:
     if left is not None:
         held = {table["name"]: table for table in left["outcome"]["targets"]}
         return tuple(_fresh(held[name], left["rests_on"][name]) for name in dict.fromkeys(targets or held))
+    from modelbuild.usecases.shares import shared_out
     from modelbuild.usecases.view import View
 
     view = View(where, targets)
     try:
-        found = tuple(_judged(view, target) for target in view.plan.targets.values())
+        computed = {(action.node, action.tensor) for action in view.forecast.computed}
+        found = tuple(_judged(view, share) for share in shared_out(view.plan, {}, computed))
         return (*found, *_exports(view, targets, {one.name for one in found if one.state == "fresh"}))
     finally:
         view.close()
@@ -77,13 +81,13 @@ def _standing(where: Where, targets: tuple[str, ...]) -> dict[str, Any] | None:
     return None
 
 
-def _judged(view: View, target: Target) -> TargetStatus:
-    """Judge one target, and count why its tensors are stale."""
+def _judged(view: View, share: BuiltTarget) -> TargetStatus:
+    """Judge one target, given its share of what would run, and count why its tensors are stale."""
     from modelbuild.schedule import chain
     from modelbuild.usecases.explaining import Explainer
-    from modelbuild.usecases.unlike import output_changes
+    from modelbuild.usecases.unlike import is_absent, output_changes
 
-    explainer = Explainer(view)
+    explainer, target = Explainer(view), view.plan.targets[share.name]
     actions = chain(*target.tensors.values())
     stale = [action for action in actions if action in view.judged.running]
     reasons: Counter[str] = Counter()
@@ -95,11 +99,13 @@ def _judged(view: View, target: Target) -> TargetStatus:
             reasons["a source has not been read yet"] += 1
     if not stale and view.forecast.target(target).state == "stale":
         unlike = output_changes(view, target)
-        reasons[_changes(unlike) if unlike else "its output is to be written again"] += 1
+        absent = is_absent(unlike, target)
+        reasons["its output is not there" if absent else _changes(unlike) if unlike else "its output is to be written again"] += 1
     state: Literal["fresh", "stale"] = "stale" if stale or reasons else "fresh"
     by_count = tuple(reason for reason, _ in reasons.most_common())
-    point, nbytes = view.project.modelfile.merges[target.name].point, sum(action.nbytes for action in stale)
-    return TargetStatus(target.name, str(target.path), state, len(stale), len(actions), by_count, point, nbytes)
+    return TargetStatus(
+        target.name, str(target.path), state, share.run, len(actions), by_count, share.point, share.nbytes, len(stale) - share.run
+    )
 
 
 def _exports(view: View, targets: Sequence[str], fresh: Collection[str]) -> Iterator[TargetStatus]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from modelbuild import files
 from modelbuild.cache import Cache
+from modelbuild.cache.builds import count_of
 from modelbuild.cache.layout import CONVERTED, INDEX, PACKS, STAGING, STAMPS, TAG
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.cache.salvage import abandoned
@@ -60,6 +61,8 @@ class CacheSize(Struct, frozen=True):
         pack_bytes: what they occupy on disk.
         other_bytes: what the rest occupies: index, stamps, the files of builds that run or were killed.
         limit: what packs may occupy, 0 where no build has set it yet.
+        builds: how many the log of all its projects has: see `modelbuild.usecases.log`.
+        measured: whether it knows results of checks.
 
     """
 
@@ -68,6 +71,8 @@ class CacheSize(Struct, frozen=True):
     pack_bytes: int
     other_bytes: int
     limit: int
+    builds: int = 0
+    measured: bool = False
 
 
 def cache_ls(where: Where) -> CacheListing:
@@ -91,9 +96,10 @@ def cache_size(where: Where) -> CacheSize:
     limit = _max_size(where) or (stored if isinstance(stored, int) else 0)
     packs = cache.packs.ids()
     pack_bytes = cache.packs.total_size()
+    builds, measured = count_of(cache.index), cache.measurements.any()
     cache.close()
     everything = sum(_disk_usage(cache.directory / name) for name in _contents(cache.directory))
-    return CacheSize(str(cache.directory), len(packs), pack_bytes, max(0, everything - pack_bytes), limit)
+    return CacheSize(str(cache.directory), len(packs), pack_bytes, max(0, everything - pack_bytes), limit, builds, measured)
 
 
 def cache_gc(where: Where, max_size: int = 0) -> Collected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,13 +24,15 @@ from modelbuild.graph import Graph, bind, select
 from modelbuild.graph.targets import meant
 from modelbuild.lockfile import Lock
 from modelbuild.modelfile.model import AdapterSource, Export, Modelfile, Source
-from modelbuild.names import plain
+from modelbuild.names import VARIANT, plain
 from modelbuild.plan import Plan, make_plan
 from modelbuild.sources.checkpoint import CARRIED, Checkpoint, read_checkpoint
 from modelbuild.sources.hub import is_hub, open_hub, parse_address
 from modelbuild.sources.local import open_local
 from modelbuild.usecases.soups import refuse_unchosen, with_soups
 from modelbuild.usecases.where import Where, modelfile_at
+
+_VARIANT = re.compile(f"`([^`{VARIANT}]+){VARIANT}[^`]*`")
 
 
 class Project(Struct, frozen=True, dict=True):
@@ -193,11 +196,15 @@ class Project(Struct, frozen=True, dict=True):
 
 
 def tell_of(plan: Plan, report: Report) -> None:
-    """Report a plan's notes and warnings."""
+    """Report a plan's notes and warnings; what is to be said of several variants of a merge, once."""
     for note in plan.graph.notes:
         report(Noted(note))
+    alike: dict[str, list[str]] = {}
     for warning in plan.warnings:
-        report(Warned(warning))
+        alike.setdefault(_VARIANT.sub(r"`\1`", warning), []).append(warning)
+    for first, *others in alike.values():
+        more = f" (and of {len(others)} more {'variant' if len(others) == 1 else 'variants'})" if others else ""
+        report(Warned(f"{first}{more}"))
 
 
 @contextmanager

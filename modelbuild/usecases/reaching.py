@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import networkx
 from msgspec import Struct
 
-from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
+from modelbuild.errors import ModelbuildError, Problem, did_you_mean
 from modelbuild.graph import Graph
+from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.plan import Action, Plan, Ref
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.where import Where
@@ -67,11 +68,12 @@ def _named(graph: Graph, text: str) -> tuple[str, str]:
 
     """
     name, _, tensor = text.partition("::")
+    exports = graph.modelfile.exports
+    name = exports[name].of if name in exports else name
     if name not in graph.digraph:
         known = (*graph.modelfile.sources, *graph.modelfile.merges)
-        raise ModelbuildError(
-            Problem(f"no source and no merge is called `{name}`", facts=(f"declared: {among(known)}",), hint=did_you_mean(name, known))
-        )
+        what, facts, hint = misnamed(name, f"no source and no merge is called `{name}`", known)
+        raise ModelbuildError(Problem(what, facts=facts, hint=hint))
     return name, tensor
 
 

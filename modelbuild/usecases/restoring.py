@@ -17,11 +17,13 @@ from modelbuild.cache.layout import prepare
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import Content, publish, refuse_foreign
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.errors import Exit, ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
 from modelbuild.events import Report
 from modelbuild.graph import bind
+from modelbuild.graph.targets import picked
+from modelbuild.modelfile.misnamed import FEW, meant_variant, variants_of
 from modelbuild.modelfile.parse import parse
-from modelbuild.names import is_file_name, real
+from modelbuild.names import VARIANT, is_file_name, plain, real
 from modelbuild.plan import Plan
 from modelbuild.sources.hub import is_hub
 from modelbuild.usecases.fetching import bring
@@ -61,46 +63,70 @@ class Restored(Struct, frozen=True):
     total: int = 0
 
 
-def restore(where: Where, build: str, target: str, output: Path | None, options: Options, report: Report) -> tuple[Restored, ...]:
+def restore(
+    where: Where, build: str, targets: Sequence[str], output: Path | None, options: Options, report: Report
+) -> tuple[Restored, ...]:
     """See `modelbuild.usecases.restore`."""
     cache = cache_of(where)
     try:
         builds = Builds(cache.index, where.file)
         past = build_called(builds, build)
-        chosen = _chosen(past, target)
+        chosen = _chosen(past, targets)
         if output is not None and len(chosen) > 1:
-            facts = (f"build {past.id} left {', '.join(one.name for one in chosen)}",)
-            raise ModelbuildError(Problem("which output is to be restored there?", facts=facts, hint="name one of them"))
-        paths = {one.name: output or _standing_path(where, one) for one in chosen}
+            names = [one.name for one in chosen]
+            facts = (f"{'these are meant' if targets else f'build {past.id} left'}: {among(names)}",)
+            hint = f"name one of them: `modelbuild restore {past.id} {names[0]} -o DIR`"
+            raise ModelbuildError(Problem("which output is to be restored there?", facts=facts, hint=hint))
+        paths = {one.name: output for one in chosen} if output else _standing_paths(where, past, chosen)
         _refuse(where, past, cache, list(paths.values()))
         restoring = _Restoring(where, cache, builds, past, options, report)
-        return tuple(restoring.restored(one, paths[one.name]) for one in chosen)
+        done: list[Restored] = []
+        for one in chosen:
+            try:
+                done.append(restoring.restored(one, paths[one.name]))
+            except ModelbuildError as error:
+                again = (f"restored before it: {among([other.target for other in done])}",) if done else ()
+                problems = [replace(problem, facts=(*problem.facts, *again)) for problem in error.problems]
+                raise ModelbuildError(problems, error.exit_code) from None
+        return tuple(done)
     finally:
         cache.close()
 
 
-def _chosen(past: PastBuild, target: str) -> tuple[PastOutput, ...]:
-    """Return the outputs of a build that are meant."""
+def _chosen(past: PastBuild, words: Sequence[str]) -> tuple[PastOutput, ...]:
+    """Return the outputs of a build that are meant by names, sweeps and globs, each once; all of them where nothing is said."""
     made = {one.name: one for one in past.outputs if one.identity}
-    if target and target not in made:
-        facts = (f"it left {', '.join(made) or 'no output'}",)
-        raise ModelbuildError(Problem(f"build {past.id} left no output of `{target}`", facts=facts, hint=did_you_mean(target, made)))
     if not made:
         raise ModelbuildError(Problem(f"build {past.id} left no output", facts=past.problems, hint="`modelbuild log` lists others"))
-    return (made[target],) if target else tuple(made.values())
+    found = {word: picked(word, made) for word in words}
+    problems = []
+    for word in (word for word, names in found.items() if not names):
+        variants = variants_of(word, made) if VARIANT in word else ()
+        hint = meant_variant(word, variants) if variants else did_you_mean(word, made)
+        facts = (f"it left {among(made)}",)
+        problems.append(Problem(f"build {past.id} left no output of `{plain(word)}`", facts=facts, hint=hint))
+    if problems:
+        raise ModelbuildError(problems)
+    return tuple(made[name] for name in dict.fromkeys(name for names in found.values() for name in names)) or tuple(made.values())
 
 
-def _standing_path(where: Where, output: PastOutput) -> Path:
-    """Return where the Modelfile as it is now has the output of that name: no path is taken from the cache."""
-    hint = "say where it is to go: `-o DIR`"
+def _standing_paths(where: Where, past: PastBuild, outputs: Sequence[PastOutput]) -> dict[str, Path]:
+    """Return where the Modelfile as it is now has the outputs of those names: no path is taken from the cache."""
+    whole = f"`modelbuild restore {past.id} {outputs[0].name} -o DIR`"
+    hint = "say where it is to go: `-o DIR`" if len(outputs) == 1 else f"say where one of them is to go: {whole}"
     try:
         merges = modelfile_at(where).merges
     except ModelbuildError as error:
         problem = Problem("the Modelfile as it is now does not say where outputs go", facts=(error.problems[0].what,), hint=hint)
         raise ModelbuildError(problem) from None
-    if output.name not in merges:
-        raise ModelbuildError(Problem(f"the Modelfile as it is now has no merge `{output.name}`", hint=hint))
-    return where.root / (merges[output.name].output.path or f"out/{output.name}")
+    gone = [one.name for one in outputs if one.name not in merges]
+    if gone:
+        left = [one.name for one in outputs if one.name in merges]
+        facts = (f"of these it has {among(left)}",) if left else ()
+        names = ", ".join(f"`{name}`" for name in gone[:FEW]) + (f" and {len(gone) - FEW} more" if len(gone) > FEW else "")
+        hint = f"name those that it has, or say where one is to go: `modelbuild restore {past.id} {gone[0]} -o DIR`" if left else hint
+        raise ModelbuildError(Problem(f"the Modelfile as it is now has no merge {names}", facts=facts, hint=hint))
+    return {one.name: where.root / (merges[one.name].output.path or f"out/{one.name}") for one in outputs}
 
 
 def _refuse(where: Where, past: PastBuild, cache: Cache, paths: Sequence[Path]) -> None:

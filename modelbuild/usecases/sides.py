@@ -14,7 +14,10 @@ from modelbuild.cache.outputs import OutputTable
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine.publish import MANIFEST, read_manifest
 from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.graph.targets import picked
+from modelbuild.modelfile.misnamed import meant_variant, misnamed, variants_of
 from modelbuild.modelfile.model import Modelfile
+from modelbuild.names import plain
 from modelbuild.reading import read_small
 from modelbuild.sources.local import open_local
 from modelbuild.usecases.logbook import build_called
@@ -95,10 +98,10 @@ class Sides:
         if path.exists():
             return (self._of_path(word, path),)
         known = (*(modelfile.merges if modelfile else ()), *(modelfile.sources if modelfile else ()))
-        facts = (f"declared: {among(known)}", "a build is named by its id: see `modelbuild log`; a path has a `/` in it")
-        raise ModelbuildError(
-            Problem(f"`{word}` is no merge, no source, no build and no path", facts=facts, hint=did_you_mean(word, known))
-        )
+        what, facts, hint = misnamed(word, f"`{word}` is no merge, no source, no build and no path", known)
+        if not variants_of(word, known):
+            facts = (*facts, "a build is named by its id: see `modelbuild log`; a path has a `/` in it")
+        raise ModelbuildError(Problem(what, facts=facts, hint=hint))
 
     def _modelfile(self) -> Modelfile | None:
         return modelfile_at(self.where) if all(file.is_file() for file in self.where.files) else None
@@ -132,13 +135,16 @@ class Sides:
         return Side(name, held.tensors, recipe_in(self.builds, build), name, held.small, facts=_facts(build, output))
 
     def _of_build(self, build: PastBuild, target: str) -> Iterator[Side]:
-        """Yield outputs of a past build, from what the cache has kept of them."""
-        made = {output.name: output for output in build.outputs if output.identity and target in ("", output.name)}
-        if not made:
-            facts = (f"it left {', '.join(output.name for output in build.outputs if output.identity) or 'no output'}",)
-            what = f"build {build.id} left no output of `{target}`" if target else f"build {build.id} left no output"
-            raise ModelbuildError(Problem(what, facts=facts, hint="`modelbuild log` lists builds and what they left"))
-        for name, output in made.items():
+        """Yield outputs of a past build, from what the cache has kept of them; of a sweep or a glob several."""
+        made = {output.name: output for output in build.outputs if output.identity}
+        chosen = picked(target, made) if target else tuple(made)
+        if not chosen:
+            variants = variants_of(target, made) if target else ()
+            hint = (meant_variant(target, variants) if variants else did_you_mean(target, made)) if target else ""
+            what = f"build {build.id} left no output of `{plain(target)}`" if target else f"build {build.id} left no output"
+            facts = (f"it left {among(made) or 'no output'}",)
+            raise ModelbuildError(Problem(what, facts=facts, hint=hint or "`modelbuild log` lists builds and what they left"))
+        for name, output in ((name, made[name]) for name in chosen):
             yield Side(
                 f"{build.id}::{name}",
                 self._kept(output),

@@ -18,6 +18,7 @@ from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Report, Warned
 from modelbuild.modelfile.evaluation import Check
 from modelbuild.modelfile.model import Modelfile
+from modelbuild.names import is_meant
 from modelbuild.usecases.evaluating import Measurer, Wanted, prepared
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
@@ -103,7 +104,7 @@ def checks_of(modelfile: Modelfile, target: str) -> tuple[Check, ...]:
     """Return the checks that a target has: those of every target first, then the Modelfile's, in its order."""
     declared = modelfile.checks.values()
     defaults = [Check(kind, kind, (), ("check", kind)) for kind in ALWAYS if not any(check.kind == kind for check in declared)]
-    own = [check for check in declared if not check.of or any(fnmatchcase(target, pattern) for pattern in check.of)]
+    own = [check for check in declared if not check.of or any(is_meant(target, pattern) for pattern in check.of)]
     return (*defaults, *own)
 
 

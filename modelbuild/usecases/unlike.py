@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,21 @@ def method_changes(past: PastBuild, plan: Plan) -> Iterator[Change]:
             yield Change(f"method {name} (revision)", str(revision), str(now[name]))
 
 
+NOT_THERE = "not there"
+"""What a change says of a path at which nothing stands."""
+
+
+def is_absent(changes: Sequence[Change], target: Target) -> bool:
+    """Tell whether what changed of an output is that nothing stands at its path."""
+    return [(change.field, change.new) for change in changes] == [(str(target.path), NOT_THERE)]
+
+
 def output_changes(view: View, target: Target) -> tuple[Change, ...]:
     """Return what stands at an output's path otherwise than it would be published now; not the weights themselves."""
     path, table = target.path, view.forecast.outputs
     published = table.names(path)
     if not os.path.lexists(path):
-        return (Change(str(path), "published" if published else "not published", "not there"),)
+        return (Change(str(path), "published" if published else "not published", NOT_THERE),)
     touched = tuple(Change(str(path / name), "as published", told) for name in published if (told := table.touched(path, name)))
     if touched or not published:
         return touched or (Change(str(path), "", "not published from this cache"),)

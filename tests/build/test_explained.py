@@ -266,3 +266,24 @@ def test_inputs_that_trade_places_are_one_change_and_others_are_told_one_by_one(
 
     assert (Change("inputs (order)", "x::w, y::w", "y::w, x::w"),) == swapped
     assert (Change("inputs[1]", f"{'b' * 64} (y::w)", f"{'c' * 64} (z::w)"),) == other
+
+
+def test_a_target_that_hands_a_source_on_and_an_export_are_explained(project: Project, monkeypatch: pytest.MonkeyPatch):
+    """Neither has an action of its own to be told of."""
+    monkeypatch.setattr(stattable, "RACY_NS", 0)
+    project.family()
+    project.write(
+        '[source]\nbase.from = "base"\ncode.from = "code"\n[merge.copy]\nmethod = "passthrough"\ninputs = ["code"]\n'
+        '[export.small]\nof = "copy"\nformat = "gguf"\n'
+    )
+    (before,) = use_cases.explain(project.where, "small")
+    project.build()
+    (after,) = use_cases.explain(project.where, "copy")
+
+    assert ("copy", "stale", "its output is not there:") == (before.tensor, before.state, before.why)
+    assert ("copy", "fresh", "it stands as it was published, and every tensor of it is one of a source") == (
+        after.tensor,
+        after.state,
+        after.why,
+    )
+    assert ["code", "copy"] == [stop.name for stop in use_cases.why(project.where, "small", "code").path]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelbuild import usecases as use_cases
+from modelbuild.events import Event, Warned
 from tests.support.checkpoints import llama_config, random_tensors
 from tests.support.projects import DIAMOND, Project
 
@@ -18,9 +19,12 @@ math.from = "math"
 
 
 def warned(project: Project, text: str) -> list[str]:
-    """Return the warnings of a Modelfile."""
+    """Return the warnings of a Modelfile, which a forecast tells as well."""
     project.write(text)
-    return list(use_cases.forecast(project.where).warnings)
+    told: list[Event] = []
+    warnings = use_cases.forecast(project.where, report=told.append).warnings
+    assert list(map(Warned, warnings)) == told
+    return list(warnings)
 
 
 @pytest.mark.parametrize(

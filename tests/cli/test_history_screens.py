@@ -131,12 +131,23 @@ restored release of build 3c4ca74c to out/release: it stood there already; its i
     assert expected == history.restored(done)
 
 
+def test_many_outputs_that_are_restored_in_one_way_are_told_together():
+    linked = [Restored("3c4ca74c", f"x@t=0.{i}", f"out/{i}", "linked", A, 2) for i in range(4)]
+    built = Restored("3c4ca74c", "release", "out/release", "built", A, 2, 12, 36)
+
+    assert """\
+restored 4 variants of x of build 3c4ca74c: linked from 8 packs of the cache, nothing computed; their identities are the recorded ones
+restored release of build 3c4ca74c to out/release: built from the Modelfile of then: 12 of 36 actions ran; its identity is 1f3a9c2e77aa, as recorded""" == (
+        history.restored([*linked[:2], built, *linked[2:]])
+    )
+
+
 def test_diff():
     expected = """\
 asked for otherwise, 3c4ca74c::release -> release:
     merge.blend.t          0.3 -> 0.5
     source base (tensors)  1f3a9c2e77aa -> 77aa01b2c3d4
-only in 3c4ca74c::release:
+only in 3c4ca74c::release, 1 tensor:
     e
 tensors that differ, 3c4ca74c::release -> release:
               rel. L2  cosine    max ulp  flips  differing

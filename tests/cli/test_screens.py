@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from modelbuild.cache.upkeep import Collected, Verified
-from modelbuild.report import drawings, json_document, screens, upkeep
+from modelbuild.report import drawings, explanations, json_document, screens, upkeep, variants
 from modelbuild.report.page import Look, table
+from modelbuild.report.words import alike
 from modelbuild.stale import Change
 from modelbuild.usecases.catalogue import MethodView
 from modelbuild.usecases.cleaning import Cleaned, RemovedOutput
@@ -28,6 +29,7 @@ STATUS = (
         "deep", "out/deep", "stale", 12, 39, ("params.t: 0.3 -> 0.5", "not built before, as far as anybody who looks at the cache can tell")
     ),
     TargetStatus("gone", "out/gone", "stale", 0, 1, ("its output is not there, or was touched",)),
+    TargetStatus("twin", "out/twin", "stale", 0, 39, ("params.t: 0.3 -> 0.5",), shared=12),
 )
 
 EXPLAINED = (
@@ -91,7 +93,10 @@ deep     stale  out/deep  12 of 39 actions may run
          not built before, as far as anybody who looks at
            the cache can tell
 gone     stale  out/gone  only to be written
-         its output is not there, or was touched"""
+         its output is not there, or was touched
+twin     stale  out/twin  0 of 39 actions may run; 12 run
+           for another target
+         params.t: 0.3 -> 0.5"""
     assert expected == screens.status(STATUS, Look(60))
 
 
@@ -111,16 +116,53 @@ blend::a.weight: stale, these changed:
 blend::b.weight: stale, not built before
 release::b.weight: pending, `blend::b.weight` to be built first
 2 tensors are fresh: nothing changed since the last build"""
-    assert expected == screens.explain(EXPLAINED, Look())
+    assert expected == explanations.explain(EXPLAINED, Look())
+
+
+def test_names_that_differ_in_the_number_of_a_layer_are_written_as_one():
+    layers = ["norm", *(f"layers.{i}.up" for i in (3, 0, 1, 5)), "layers.7.down", *(f"layers.0.experts.{i}.up" for i in range(2))]
+
+    assert ["norm", "layers.{0-1,3,5}.up", "layers.7.down", "layers.*.experts.*.up"] == alike(layers)
+
+
+def test_explain_tells_together_what_is_told_of_many_tensors_of_a_merge():
+    """By hand: four of five alike but for their own names and the digests; another merge apart; and one by one where that is asked for."""
+    names = [f"layers.{i}.up" for i in range(4)]
+    similar = [
+        Explanation(
+            f"blend::{name}",
+            "pending",
+            f"`skills::{name}` to be built first; so far:",
+            (Change("inputs[0]", f"{i:064}", f"(skills::{name})"),),
+        )
+        for i, name in enumerate(names)
+    ]
+    told = [
+        *similar,
+        Explanation("blend::norm", "stale", "not built before", ()),
+        *(Explanation(f"skills::{name}", "stale", "these changed:", (Change("seed", A, "7"),)) for name in names),
+    ]
+
+    assert """\
+blend: 4 of 5 tensors are pending, `skills` to be built first; so far:
+    inputs[0]  … -> (skills)
+    they are layers.{0-3}.up
+blend::norm: stale, not built before
+skills: all 4 tensors are stale, these changed:
+    seed  1f3a9c2e77aa -> 7""" == explanations.explain(told, Look())
+    assert "blend::layers.1.up: pending, `skills::layers.1.up` to be built first; so far:\n    inputs[0]  000000000000 -> " in (
+        explanations.explain(told, Look(), each=True)
+    )
+    assert 5 == len(explanations.explain(told[1:5], Look()).split("\n")) - 2
 
 
 def test_explain_before_a_build_leaves_out_what_is_fresh():
-    assert screens.explain(EXPLAINED[:2], Look(), stale_only=True) == ""
-    assert "fresh" not in screens.explain(EXPLAINED, Look(), stale_only=True)
+    assert explanations.explain(EXPLAINED[:2], Look(), stale_only=True) == ""
+    assert "fresh" not in explanations.explain(EXPLAINED, Look(), stale_only=True)
 
 
 def test_explain_of_one_tensor_tells_that_it_is_fresh():
-    assert "skills::a.weight: fresh, nothing changed since the last build" == screens.explain(EXPLAINED[:1], Look())
+    assert "skills::a.weight: fresh, nothing changed since the last build" == explanations.explain(EXPLAINED[:1], Look())
 
 
 def test_show():
@@ -243,7 +285,7 @@ digraph modelfile {
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_every_screen_fits_the_page(width: int):
     look = Look(width)
-    shown = (screens.status(STATUS, look), screens.explain(EXPLAINED, look), screens.show(SHOWN, look), screens.method(METHOD, look))
+    shown = (screens.status(STATUS, look), explanations.explain(EXPLAINED, look), screens.show(SHOWN, look), screens.method(METHOD, look))
 
     assert all(len(line) <= width for screen in shown for line in screen.split("\n") if "pending" not in line)
 
@@ -251,6 +293,34 @@ def test_every_screen_fits_the_page(width: int):
 def test_a_table_breaks_its_last_column_alone():
     assert ["a    one two three four", "     five", "bbb  x"] == table([("a", "one two three four five"), ("bbb", "x")], Look(24))
     assert [] == table([], Look())
+
+
+def test_a_row_that_does_not_fit_is_told_in_lines_that_do():
+    row = ("x@density=0.3,weight=1", "built", "out/x@density=0.3,weight=1")
+
+    assert ["  short", "  x@density=0.3,weight=1", "    built", "    out/x@density=0.3,", "    weight=1"] == [
+        *table([("short",)], Look(26), indent=2),
+        *table([row], Look(26), indent=2),
+    ]
+    assert ["  x@density=0.3,weight=1  built  out/x@density=0.3,weight=1"] == table([row], Look(60), indent=2)
+
+
+def test_a_sweep_wider_than_the_page_is_a_list():
+    columns = {"x@t=0.5": {"state": "stale", "to run": "39"}, "x@t=0.7": {"state": "fresh", "to run": "0"}}
+
+    told = variants.sweep("x", [variants.At(name, {"t": float(name[4:])}) for name in columns], columns, Look(18))
+
+    assert (
+        """\
+x: 2 variants
+  t=0.5
+    state stale,
+      to run 39
+  t=0.7
+    state fresh,
+      to run 0"""
+        == told
+    )
 
 
 def test_json_keeps_whole_values():
@@ -263,6 +333,7 @@ def test_json_keeps_whole_values():
         "reasons": [],
         "point": {},
         "nbytes": 0,
+        "shared": 0,
     } == json.loads(json_document.document({"targets": STATUS}))["targets"][0]
     assert [Path("a")] == [Path(text) for text in json.loads(json_document.document((Path("a"),)))]
     assert [0.5, 1.0] == json.loads(json_document.document(SHOWN))["tensors"][1]["params"]["density"]
@@ -286,6 +357,8 @@ def test_upkeep_in_one_line_each():
     assert "cache: 2 packs, 3.1 GB (of at most 50.0 GB), and 90.0 kB besides" == upkeep.cache_size(size)
     assert "cache: 0 packs, 0 B (the first build sets a limit), and 0 B besides" == upkeep.cache_size(CacheSize("cache", 0, 0, 0, 0))
     assert "removing 2 packs and what else cache holds, 3.1 GB" == upkeep.cache_clean(size)
+    lost = "with them go the log of 1 build, which `restore` and `explain` go by; the results of checks; the figures and times for `report` and forecasts"
+    assert f"removing 2 packs and what else cache holds, 3.1 GB\n{lost}" == upkeep.cache_clean(replace(size, builds=1, measured=True))
     assert "cache holds nothing" == upkeep.cache_clean(CacheSize("cache", 0, 0, 0, 0))
     assert "removed 1 pack, 900 B; 1.0 kB kept" == upkeep.cache_gc(Collected((A,), (), 900, 1000))
     assert "removed 0 packs, 0 B; 0 B kept; 1 leftover of dead builds removed" == upkeep.cache_gc(Collected((), (Path("x"),), 0, 0))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelbuild.cli import main
 from modelbuild.errors import ModelbuildError
-from modelbuild.graph import Graph, bind
+from modelbuild.graph import Graph, bind, select
 from modelbuild.mergekit import read
 from modelbuild.modelfile.parse import parse
 from modelbuild.usecases import Where, export_mergekit, import_mergekit
@@ -140,7 +140,6 @@ def test_the_command_prints_or_writes_and_replaces_nothing(tmp_path: Path, capsy
         ('trim = "tensor"', 'tokenizer = { tokens = { x = { source = "mean" } } }', "no `mean` for a token"),
         ('method = "ties"', 'method = "dare_ties"\nseed = 3', "no `seed` in its configurations"),
         ('trim = "tensor"\n', 'rescale = "inverse_density"\n', "rescales by the L1 norm alone"),
-        ("skills", "linear", "`linear` is a word of mergekit's"),
     ],
 )  # fmt: skip
 def test_what_mergekit_has_no_words_for_is_told_by_key_path(tmp_path: Path, old: str, new: str, said: str):
@@ -154,6 +153,76 @@ def test_what_mergekit_has_no_words_for_is_told_by_key_path(tmp_path: Path, old:
         export_mergekit(Where(tmp_path / "Modelfile.toml"))
 
     assert said in str(caught.value).replace(f"{tmp_path}/", "")
+
+
+SWEPT = """\
+[source]
+base.from = "models/base"
+chat.from = "hf://lab/chat"
+[merge.skills]
+method = "ties"
+base = "base"
+inputs = ["chat"]
+dtype = "bfloat16"
+vocabulary = "common"
+matrix = { density = [0.5, 1e-5], lambda = [-1.0, 1.0] }
+[merge."skills-density-0.5-lambda-1"]
+method = "linear"
+inputs = ["chat"]
+dtype = "bfloat16"
+vocabulary = "common"
+[merge.float32]
+method = "linear"
+inputs = ["skills@density=0.5,lambda=1", "skills-density-0.5-lambda-1", "skills@density=1e-05,lambda=-1"]
+dtype = "bfloat16"
+vocabulary = "common"
+[merge.release]
+method = "slerp"
+inputs = ["float32", "skills@density=0.5,lambda=1"]
+t = [{ filter = "mlp", value = 0.5 }, { value = 0.3 }]
+dtype = "bfloat16"
+vocabulary = "common"
+matrix = { "t[0].value" = [0.2, 0.8] }
+"""
+CALLED = {
+    "skills@density=0.5,lambda=1": "skills-density-0.5-lambda-1-2",
+    "skills@density=1e-05,lambda=-1": "skills-density-1e-05-lambda--1",
+    "skills-density-0.5-lambda-1": "skills-density-0.5-lambda-1",
+    "float32": "float32-merged",
+    "release@t.0.value=0.2": "release-t.0.value-0.2",
+    "release@t.0.value=0.8": "release-t.0.value-0.8",
+}
+
+
+@pytest.mark.parametrize("target", ["release", "release@t.0.value=0.2"], ids=["a sweep", "a variant"])
+def test_sweeps_are_exported_under_names_that_can_be_imported(tmp_path: Path, target: str):
+    """What is read and what is made, and what is called like a word of mergekit's; a name that can stay as it is does."""
+    (tmp_path / "Modelfile.toml").write_text(SWEPT)
+    graph = bind(parse(Path("M"), SWEPT))
+    chosen = select(graph.modelfile, [target])
+    needed = graph.upstream(chosen)
+    meant = [renamed(one, {**CALLED, **({target: "made"} if len(chosen) == 1 else {})}) for one in meaning(graph) if one[0] in needed]
+
+    (_, notes) = export_mergekit(Where(tmp_path / "Modelfile.toml"), [target], tmp_path / "made.yml", tmp_path)
+    imported = bind(parse(Path("M"), import_mergekit([tmp_path / "made.yml"], None, tmp_path)[0]))
+
+    assert meant == meaning(imported)
+    assert notes == (
+        "float32 is called float32-merged there: `float32` is a word of mergekit's",
+        "names have no @, = and comma there: skills@density=0.5,lambda=1 is called skills-density-0.5-lambda-1-2, and so on",
+    )
+
+
+def renamed(value: Any, names: dict[str, str]) -> Any:
+    """Return what `meaning` says, with other names for merges."""
+    match value:
+        case str():
+            return names.get(value, value)
+        case list() | tuple():
+            return type(value)(renamed(one, names) for one in value)
+        case dict():
+            return {key: renamed(one, names) for key, one in value.items()}
+    return value
 
 
 def test_mixtures_are_exported_for_mergekit_moe_and_alone(tmp_path: Path):

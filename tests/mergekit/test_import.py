@@ -374,6 +374,8 @@ def test_the_command_prints_or_writes_and_replaces_nothing(tmp_path: Path, capsy
     assert 2 == run("one.yml", "-o", "Modelfile.toml")
     assert 2 == run("bad.yml")
     assert 5 == run("nothing.yml")
+    assert 2 == run(".")
+    assert "is a directory\nhint: name a mergekit configuration" in capsys.readouterr().err
 
 
 @pytest.mark.slow

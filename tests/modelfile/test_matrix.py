@@ -268,6 +268,29 @@ def test_a_value_beside_the_matrix_that_no_variant_reads_is_noted():
     assert [0.3, 0.9] == [one.params["density"][0].value for one in some.merges.values()]
 
 
+def test_a_sweep_that_no_input_reads_is_noted():
+    """Precedence: the input's own value goes before that of the merge."""
+    own = MERGE.replace('["code"]', '[{ model = "code", density = 0.9 }, { model = "base", density = [{ filter = "mlp", value = 0.5 }] }]')
+    note = "`density` in the matrix of `x` has no effect: every input has its own; sweep `inputs.NAME.density`"
+
+    assert note not in swept("density = [0.3, 0.5]", own).notes
+    assert note in swept("density = [0.3, 0.5]", own.replace("0.5 }]", "0.5 }, { value = 0.3 }]")).notes
+    assert note not in swept("density = [0.3, 0.5]").notes
+
+
+@pytest.mark.parametrize(
+    ("merge", "matrix"),
+    [
+        ('density = [{ filter = "mlp", value = 0.9 }, { value = 0.5 }]', '"density[0].value" = [0.3, 0.5]'),
+        ("density = [0.9, 0.5]", '"density[0]" = [0.3, 0.5]'),
+    ],
+    ids=["a rule's value", "a value of a gradient"],
+)
+def test_a_value_that_has_to_stand_beside_the_matrix_is_not_noted(merge: str, matrix: str):
+    """A rule without a value is none, and a list without an entry is another list."""
+    assert () == swept(matrix, f"{MERGE}{merge}\n").notes
+
+
 def test_set_edits_a_matrix():
     modelfile = read(
         f"{SOURCES}{MERGE}[merge.x.matrix]\ndensity = [0.3]\n", "merge.x.matrix.density=[0.1, 0.2]", "merge.x.inputs.code.weight=2"

@@ -128,6 +128,10 @@ hint: did you mean `x.y`?""",
 error: no merge is called `x`
   from: `--set merge.x.y.t=1`
 hint: a name with a dot stands in quotes: `merge."x.y"`""",
+    'merge."x.y@t=1".t=1': """\
+error: `x.y@t=1` is made by the matrix of `x.y`
+  from: `--set merge."x.y@t=1".t=1`
+hint: set that: `--set merge."x.y".matrix.KEY=[VALUE]`""",
     "source.other.from=1": """\
 error: no source is called `other`
   from: `--set source.other.from=1`

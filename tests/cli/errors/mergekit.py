@@ -113,10 +113,6 @@ CASES: dict[str, Case] = {
     ),
     "a gradient that norm and head go by": (edit(slerp("[0.2, 0.4]")), "export release"),
     "a second rounding": (edit(('method = "slerp"', 'method = "slerp"\noutput.dtype = "float16"')), "export release"),
-    "a merge called like a method": (
-        edit(("[merge.skills]", "[merge.linear]"), ('"base", "skills"', '"base", "linear"')),
-        "export release",
-    ),
     "a mixture among merges": (
         both(more(PROMPTED.replace('"code"', '"skills"')), edit(("[source.base]", 'default = ["mixed"]\n[source.base]'))),
         "export",
