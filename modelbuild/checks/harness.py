@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from importlib.util import find_spec
+from io import StringIO
 from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +187,8 @@ def evaluate(loaded: Loaded, how: Harness, root: Path, dtype: str) -> Measured:
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
     """Keep tables, and the bars of lm-eval and of datasets, from being drawn across ours; what fails is raised."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+    said = StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         yield
 
 
