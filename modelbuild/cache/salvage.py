@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -35,18 +35,18 @@ class Salvage:
         self._finished = {directory: tuple(_finished(directory)) for directory, _ in self._held}
         self.tensors = tuple(tensor for tensors in self._finished.values() for tensor in tensors)
 
-    def drop(self, known: Callable[[Iterable[str]], Collection[str]]) -> None:
+    def drop(self, is_needless: Callable[[TensorEntry], bool]) -> None:
         """Remove the directories, as far as they can be, that hold nothing a build could want any more.
 
         Args:
-            known: returns which of some keys have a record: what those give is in packs, or was.  A directory with another key
-                is left to a build of what it was begun for, unless it has waited for a week.
+            is_needless: tells whether a tensor need not stand there.  A directory with one that has to is left to a build of what
+                it was begun for, unless it has waited for a week.
 
         """
         for directory, tensors in self._finished.items():
-            keys = {tensor.entry.key for tensor in tensors if tensor.entry.key}
             with contextlib.suppress(OSError):
-                if keys <= set(known(keys)) or time.time() - directory.stat().st_mtime > FORGOTTEN_SECONDS:
+                needless = all(is_needless(tensor.entry) for tensor in tensors if tensor.entry.key)
+                if needless or time.time() - directory.stat().st_mtime > FORGOTTEN_SECONDS:
                     files.remove_tree(directory)
         self.release()
 

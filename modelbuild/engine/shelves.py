@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -279,15 +279,21 @@ class Shelves:
         entries = [entry for shelf in (*self.targets.values(), *self._kept) for entry in shelf.filled.values()]
         return len(entries), sum(entry.nbytes for entry in entries)
 
-    def close(self, *, complete: bool) -> None:
-        """Close files; what a build that did not end well had finished is left for the next, and so is what this one had no use for."""
+    def close(self, settled: Collection[str] | None) -> None:
+        """Close files; what a build that did not end well had finished is left for the next, and so is what this one had no use for.
+
+        Args:
+            settled: keys of what this one has seen to; None if it did not end well.
+
+        """
         for shelf in (*self.targets.values(), *self._kept, *self._scratch):
             shelf.close()
-        self._desk.close(keep=not complete)
-        if complete:
-            self._salvage.drop(self._cache.records.digests)
-        else:
+        self._desk.close(keep=settled is None)
+        if settled is None:
             self._salvage.release()
+            return
+        locate = self._cache.packs.locate
+        self._salvage.drop(lambda entry: entry.key in settled or locate(entry.digest, entry.dtype, entry.shape) is not None)
 
     def leave(self) -> None:
         """Close files and remove what was written; what builds that died have left stays for the next build."""

@@ -122,7 +122,7 @@ class Run:
                 self._engine.flush()
             tensors, nbytes = self._shelves.finished_work
             if not (interrupted and at_work()):  # else a thread waits for a disk and uses files, which the end of the process will close
-                self._shelves.close(complete=complete)
+                self._shelves.close(self._settled() if complete else None)
                 self._engine.close()
             if tensors and not complete:
                 self._report(Kept(tensors, nbytes))
@@ -136,6 +136,9 @@ class Run:
     def keys(self) -> Mapping[str, Mapping[str, str]]:
         """Return the keys of everything settled, by node and tensor."""
         return self._engine.keys()
+
+    def _settled(self) -> frozenset[str]:
+        return frozenset(key for keys in self.keys().values() for key in keys.values())
 
     def _settle(self, target: Target, file: str, tensor: str) -> None:
         """Settle a tensor; who settles the last one of a file of which something ran completes the file."""

@@ -67,7 +67,7 @@ def test_finished_tensors_of_a_killed_build_are_salvaged(cache: Cache):
     assert X == bytes_of(tensor)
     assert (64, 12, "U8", (12,)) == (tensor.location.offset, tensor.location.nbytes, tensor.location.dtype, tensor.location.shape)
     assert 64 + 18 == tensor.location.path.stat().st_size
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
     assert [] == list((cache.directory / "staging").iterdir())
 
 
@@ -78,7 +78,7 @@ def test_a_build_that_lives_is_not_salvaged(cache: Cache):
 
     salvage = cache.salvage()
     assert () == salvage.tensors
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
 
     assert staging.path.is_dir()
     staging.close()
@@ -93,14 +93,14 @@ def test_what_another_machine_left_is_its_own_until_it_has_been_silent_for_an_ho
 
     young = cache.salvage()
     assert () == young.tensors
-    young.drop(frozenset)
+    young.drop(lambda _: True)
     assert elsewhere.is_dir()
 
     for path in elsewhere.iterdir():
         os.utime(path, (time.time() - 3700, time.time() - 3700))
     old = cache.salvage()
     assert [X] == [bytes_of(tensor) for tensor in old.tensors]
-    old.drop(frozenset)
+    old.drop(lambda _: True)
     assert not elsewhere.exists()
 
 
@@ -111,13 +111,13 @@ def test_a_dead_build_has_one_heir(cache: Cache):
     first, second = cache.salvage(), cache.salvage()
     assert [X, Y] == [bytes_of(tensor) for tensor in first.tensors]
     assert () == second.tensors
-    second.drop(frozenset)
+    second.drop(lambda _: True)
     assert directory.is_dir()
 
     first.release()
     third = cache.salvage()
     assert [X, Y] == [bytes_of(tensor) for tensor in third.tensors]
-    third.drop(frozenset)
+    third.drop(lambda _: True)
     assert not directory.exists()
 
 
@@ -130,7 +130,7 @@ def test_a_build_that_ends_early_can_leave_what_it_finished(cache: Cache):
     salvage = cache.salvage()
 
     assert [entry("x", X)] == [tensor.entry for tensor in salvage.tensors]
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
 
 
 def test_a_journal_cut_anywhere_gives_its_whole_lines(cache: Cache):
@@ -161,7 +161,7 @@ def test_lines_that_make_no_sense_are_passed_over(cache: Cache):
     salvage = cache.salvage()
 
     assert ["x", "y"] == [tensor.entry.name for tensor in salvage.tensors]
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
 
 
 def test_a_pack_that_reached_the_cache_is_not_salvaged(cache: Cache):
@@ -173,7 +173,7 @@ def test_a_pack_that_reached_the_cache_is_not_salvaged(cache: Cache):
     salvage = cache.salvage()
 
     assert () == salvage.tensors
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "lock", "a.journal"])
@@ -237,7 +237,7 @@ def test_without_locks_only_an_old_build_is_dead(cache: Cache, monkeypatch: pyte
     salvage = cache.salvage()
 
     assert [entry("x", X)] == [tensor.entry for tensor in salvage.tensors]
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
     staging.close()
 
 
@@ -251,7 +251,7 @@ def test_strangers_in_the_staging_directory_are_left_alone(cache: Cache):
     (staging / "link").symlink_to(precious)
 
     salvage = cache.salvage()
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
 
     assert ["link", "notes"] == sorted(path.name for path in staging.iterdir())
     assert precious.is_dir()
@@ -277,4 +277,4 @@ def test_keys_travel_with_salvaged_tensors(cache: Cache):
     salvage = cache.salvage()
 
     assert [key("x")] == [tensor.entry.key for tensor in salvage.tensors]
-    salvage.drop(frozenset)
+    salvage.drop(lambda _: True)
