@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
 from itertools import islice
 
@@ -98,3 +98,9 @@ def among(names: Collection[str]) -> str:
     """List names for a fact: all of them, or the first hundred of many."""
     more = len(names) - _MOST_LISTED
     return ", ".join(islice(names, _MOST_LISTED)) + (f" and {more} more" if more > 0 else "")
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """List names in a sentence, the first few of many."""
+    more = len(names) - most
+    return ", ".join(f"`{name}`" for name in names[:most]) + (f" and {more} more" if more > 0 else "")

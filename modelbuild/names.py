@@ -16,6 +16,11 @@ KeyPath = tuple[str | int, ...]
 VARIANT = "@"
 """What stands between the name of a merge and the point of its matrix: no name that is written has it."""
 
+SHORT = 12
+"""Digits of a digest, a key or a commit that people are shown."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+_WILD = frozenset("*?[")
 _NUMBERS = re.compile(r"(\d+)")
 _NODE = re.compile(r"[A-Za-z0-9_.-]+")
 LONGEST_NODE = 200
@@ -36,6 +41,11 @@ def is_node_name(name: str) -> bool:
     return len(name) <= LONGEST_NODE and _NODE.fullmatch(name) is not None and name.strip(".") != ""
 
 
+def is_glob(text: str) -> bool:
+    """Tell whether a text may mean several names."""
+    return not _WILD.isdisjoint(text)
+
+
 def is_meant(name: str, pattern: str) -> bool:
     """Tell whether a name or a glob means a merge: as it is called, or of a variant as its sweep is called."""
     return fnmatchcase(name, pattern) or (VARIANT in name and fnmatchcase(name.partition(VARIANT)[0], pattern))
@@ -44,6 +54,11 @@ def is_meant(name: str, pattern: str) -> bool:
 def is_file_name(text: str) -> bool:
     """Tell whether a text is the name of a file in a directory that somebody else describes: no path, and nothing that cannot be shown."""
     return 0 < len(text) <= _LONGEST_FILE and text.isprintable() and "/" not in text and text not in (".", "..")
+
+
+def short(text: str) -> str:
+    """Return a text with what people are shown of the digests and keys in it; JSON documents have all."""
+    return _DIGEST.sub(lambda found: found[0][:SHORT], text)
 
 
 def dotted(path: KeyPath) -> str:

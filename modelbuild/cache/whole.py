@@ -10,7 +10,7 @@ from msgspec import Struct
 from modelbuild.cache import upkeep
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import INDEX, STAMPS
-from modelbuild.cache.measurements import Measurements
+from modelbuild.cache.measurements import ANSWER, Measurements
 from modelbuild.cache.packs import Packs
 from modelbuild.cache.records import Records
 from modelbuild.cache.salvage import Salvage
@@ -42,6 +42,11 @@ class Cache(Struct, frozen=True):
     def measurements(self) -> Measurements:
         """What checks found of models."""
         return Measurements(self.index)
+
+    @property
+    def answers(self) -> Measurements:
+        """What libraries said that take seconds to be asked."""
+        return Measurements(self.index, ANSWER)
 
     def staging(self) -> Staging:
         """Make a locked directory for the packs of a build."""

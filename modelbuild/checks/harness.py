@@ -33,10 +33,10 @@ def is_file(task: str) -> bool:
     return task.endswith(_FILES)
 
 
-def version() -> str:
-    """Return the version of lm-eval, or ""."""
+def version(package: str = "lm_eval") -> str:
+    """Return the version of an installed package, or ""."""
     try:
-        return metadata.version("lm_eval")
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from blake3 import blake3
@@ -21,13 +19,10 @@ from modelbuild.checks.texts import read_text
 from modelbuild.digest import KeyHasher, Value
 from modelbuild.errors import ModelbuildError, Problem
 from modelbuild.modelfile.evaluation import Check, Command, Generation, Harness, Prediction
-from modelbuild.names import plain
+from modelbuild.names import is_glob, plain
 
 REVISIONS: Mapping[str, int] = {"loads": 1, "finite": 1, "generate": 1, "perplexity": 1, "lm_eval": 1, "command": 2}
 """Raised by hand where a kind of check gives other results than before."""
-
-_WILD = re.compile(r"[*?\[]")
-"""In a pattern that may name more files tomorrow."""
 
 _BY_MODEL = ("torch", "transformers", "tokenizers")
 _HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -68,7 +63,7 @@ class Measure(Struct, frozen=True):
         hasher.field("model", subject.digest)
         hasher.field("definition", definition(self.check))
         hasher.field("inputs", self.inputs)
-        hasher.field("harness", tuple((name, _version(name)) for name in _HARNESS.get(kind, ())))
+        hasher.field("harness", tuple((name, harness.version(name)) for name in _HARNESS.get(kind, ())))
         hasher.field("device", self.device_class)
         return hasher.key()
 
@@ -144,7 +139,7 @@ def files_read(check: Check, root: Path) -> dict[str, Path]:
 def places_read(check: Check, root: Path) -> tuple[Path, ...]:
     """Return the files that a check reads, and the directories in which another one would be read as well."""
     found, how = files_read(check, root), check.how
-    looked = isinstance(how, Harness) or (isinstance(how, Command) and any(_WILD.search(pattern) for pattern in how.files))
+    looked = isinstance(how, Harness) or (isinstance(how, Command) and any(map(is_glob, how.files)))
     return (*found.values(), *dict.fromkeys(path.parent for path in found.values() if looked))
 
 
@@ -202,10 +197,3 @@ def _class_of(device: str) -> str:
     import torch
 
     return str(torch.cuda.get_device_name(device))
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -18,7 +18,7 @@ from modelbuild.cache.outputs import Stats, stats_of
 from modelbuild.checkpoint.config import CODE_KEYS, json_text, without_code
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.digest import KEY_FORMAT, encode, merkle_root
-from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.errors import Exit, ModelbuildError, Problem, some
 from modelbuild.names import is_file_name
 from modelbuild.plan import Ref, Target
 from modelbuild.plan.layout import index_json
@@ -162,11 +162,10 @@ def refuse_foreign(path: Path, known: Collection[str] = ()) -> None:
     own = {*read_manifest(path).files, *known}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
     if foreign:
-        shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         raise ModelbuildError(
             Problem(
                 f"`{path}` holds files that modelbuild did not write",
-                facts=(shown,),
+                facts=(some(foreign),),
                 hint="move them away: the directory is replaced as a whole",
             ),
             Exit.UNSAFE,

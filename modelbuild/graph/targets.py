@@ -8,9 +8,7 @@ from fnmatch import fnmatchcase
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.modelfile.misnamed import listed, meant_variant, respelt, variants_of
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.names import VARIANT, is_meant, plain
-
-_GLOB = frozenset("*?[")
+from modelbuild.names import VARIANT, is_glob, is_meant, plain
 
 
 def select(modelfile: Modelfile, words: Iterable[str], way_out: Callable[[str], str] = lambda word: "") -> tuple[str, ...]:
@@ -60,7 +58,7 @@ def meaning(modelfile: Modelfile, word: str) -> Iterator[str]:
             yield from modelfile.sweeps[one]
         elif one in modelfile.groups:
             pending = [*modelfile.groups[one], *pending]
-        elif _GLOB.intersection(one):
+        elif is_glob(one):
             names = [name for name in modelfile.merges if is_meant(name, one)]
             yield from (*names, *(name for name in modelfile.exports if fnmatchcase(name, one)))
 
@@ -79,7 +77,7 @@ def unknown(modelfile: Modelfile, word: str, way_out: str = "") -> tuple[str, st
     if variants:
         facts, hint = (f"variants: {listed(variants)}",), meant_variant(word, variants)
         hint = hint or f"`'{word.partition(VARIANT)[0]}{VARIANT}*'` means all of them"
-    if _GLOB.intersection(respelt(word) if variants else word):
+    if is_glob(respelt(word) if variants else word):
         known = (*declared, *(f"{name}{VARIANT}*" for name in modelfile.sweeps))
         return f"no merge matches `{plain(word)}`", "", None, facts, hint or did_you_mean(word, known) or way_out
     hint = hint or did_you_mean(word, (*declared, *modelfile.merges))

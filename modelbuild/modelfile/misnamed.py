@@ -9,15 +9,17 @@ from fnmatch import fnmatchcase
 
 from modelbuild.errors import among, did_you_mean
 from modelbuild.modelfile.sweep import shown
-from modelbuild.names import VARIANT, plain
+from modelbuild.names import VARIANT, is_glob, plain
 
 FEW = 8
 """Variants that a message lists."""
 
-_MOST = 3
-"""Names that a hint has."""
+_NEAR = 3
+"""Variants that a hint names."""
 
-_GLOB = frozenset("*?[")
+_APART = 3
+"""Variants of one merge that are listed by themselves among other merges."""
+
 _INDEX = re.compile(r"\[(\d+)\]")
 _LIST = re.compile(r"=\[([^\[\]=]*)\]")
 _QUOTES = re.compile("[\"' ]")
@@ -44,7 +46,7 @@ def misnamed(word: str, what: str, known: Collection[str]) -> tuple[str, tuple[s
 def _folded(names: Collection[str]) -> list[str]:
     """Write many variants of one merge as one."""
     counts = Counter(name.partition(VARIANT)[0] for name in names if VARIANT in name)
-    many = {sweep: f"{sweep}{VARIANT}* ({count} variants)" for sweep, count in counts.items() if count > _MOST}
+    many = {sweep: f"{sweep}{VARIANT}* ({count} variants)" for sweep, count in counts.items() if count > _APART}
     return list(dict.fromkeys(many.get(name.partition(VARIANT)[0], name) if VARIANT in name else name for name in names))
 
 
@@ -68,10 +70,10 @@ def meant_variant(word: str, variants: Sequence[str]) -> str:
     Parameters may be written as in the Modelfile, `t[0].value`, and in any order; numbers are near by what they are.
     """
     spelt = respelt(word)
-    if _GLOB.intersection(spelt):
+    if is_glob(spelt):
         return f"did you mean `'{spelt}'`?" if any(fnmatchcase(name, spelt) for name in variants) else ""
     near = _nearest(_values(spelt.partition(VARIANT)[2]), {name: _values(name.partition(VARIANT)[2]) for name in variants})
-    names = ", ".join(f"`{name}`" for name in near[:_MOST])
+    names = ", ".join(f"`{name}`" for name in near[:_NEAR])
     return f"did you mean {'one of ' if len(near) > 1 else ''}{names}?" if near else ""
 
 

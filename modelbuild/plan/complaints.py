@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from modelbuild.errors import did_you_mean
+from modelbuild.errors import did_you_mean, some
 from modelbuild.modelfile.model import Rule
 from modelbuild.names import KeyPath
-from modelbuild.plan.facts import differing, some
+from modelbuild.plan.facts import differing
 from modelbuild.plan.part import SlicePart
 from modelbuild.plan.resolve import Spot, unmatched
 

@@ -8,9 +8,6 @@ from modelbuild.checkpoint.config import Config
 from modelbuild.checkpoint.sections import at, text_section
 from modelbuild.plan.model import Model
 
-_SHOWN = 3
-"""Of many names, how many are told."""
-
 SHAPES = (
     "architectures",
     "model_type",
@@ -61,9 +58,3 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_shown(entry)}" for key, entry in value.items()) + "}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def some(names: Sequence[str]) -> str:
-    """List names, the first few of many."""
-    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

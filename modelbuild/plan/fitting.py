@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config
 from modelbuild.checkpoint.sections import at, replaced, sense_of, text_section
+from modelbuild.errors import some
 from modelbuild.graph import Node
 from modelbuild.plan.actions import Ref
-from modelbuild.plan.facts import some
 from modelbuild.plan.model import Model
 from modelbuild.plan.resolve import pattern_of
 

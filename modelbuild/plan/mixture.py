@@ -18,12 +18,12 @@ from msgspec import Struct
 
 from modelbuild.checkpoint.config import Config
 from modelbuild.checkpoint.vocabulary import TOKENIZER
-from modelbuild.errors import Problem
+from modelbuild.errors import Problem, some
 from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import Expert
 from modelbuild.plan.actions import Action, Ref, rounded, stepped
-from modelbuild.plan.facts import differing, some
+from modelbuild.plan.facts import differing
 from modelbuild.plan.model import Model
 from modelbuild.plan.node import Planned
 from modelbuild.plan.templates import with_template

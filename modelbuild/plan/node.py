@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import Config, Inexpressible, Taken, with_layers
 from modelbuild.checkpoint.dtypes import ARITHMETIC, EIGHTHS
-from modelbuild.errors import Problem
+from modelbuild.errors import Problem, some
 from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
 from modelbuild.names import KeyPath
 from modelbuild.plan.actions import Action, Ref, Survey, rounded, scaled_apart, surveyed
 from modelbuild.plan.complaints import idle, quantised, unfitting
-from modelbuild.plan.facts import differing, some
+from modelbuild.plan.facts import differing
 from modelbuild.plan.fitting import Fitted, fitted, with_own_head
 from modelbuild.plan.model import Model
 from modelbuild.plan.part import SlicePart

@@ -25,12 +25,11 @@ from modelbuild.checkpoint.vocabulary import (
     tokenizer_json,
     united,
 )
-from modelbuild.errors import Problem, did_you_mean
+from modelbuild.errors import Problem, did_you_mean, some
 from modelbuild.graph import Node
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import MADE, TokenSource
 from modelbuild.plan.actions import Ref, Step, stepped
-from modelbuild.plan.facts import some
 from modelbuild.plan.model import Files, Model
 from modelbuild.sources.checkpoint import TOKENIZER_FILES
 

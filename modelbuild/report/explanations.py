@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from modelbuild.names import short
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import alike, are, counted
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 STATES = {"fresh": "green", "stale": "yellow", "pending": "cyan"}
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-_SHOWN = 12
-"""Digits of a digest or a key that people are shown; the JSON documents have all."""
-
 _FEW = 3
 """Tensors of a merge that are told one by one though the same is to be told of each."""
 
@@ -67,7 +65,7 @@ def explain(told: Sequence[Explanation], look: Look, *, stale_only: bool = False
 
 def change_lines(changes: Sequence[Change], look: Look) -> list[str]:
     """Show what changed, a line each: its old value and its new one."""
-    return _lines([(change.field, _shown(change.old), _shown(change.new)) for change in changes], look)
+    return _lines([(change.field, short(change.old), short(change.new)) for change in changes], look)
 
 
 def _lines(changes: Sequence[tuple[str, str, str]], look: Look) -> list[str]:
@@ -86,7 +84,7 @@ def _together(group: Sequence[Explanation], of_each: Mapping[str, int], look: Lo
     number = f"all {count} tensors are" if whole else f"{count} of {of_each[node]} tensors are"
     why, changes = _alike(first)
     if all(one.changes == first.changes for one in group):
-        changes = tuple((change.field, _shown(change.old), _shown(change.new)) for change in first.changes)
+        changes = tuple((change.field, short(change.old), short(change.new)) for change in first.changes)
     yield from _headed(node, number, first.state, why, look)
     yield from _lines(changes, look)
     if not whole:
@@ -110,7 +108,3 @@ def _alike(one: Explanation) -> Told:
 
 def _general(text: str) -> str:
     return _DIGEST.sub("…", _TENSOR.sub("", text))
-
-
-def _shown(text: str) -> str:
-    return _DIGEST.sub(lambda found: found[0][:_SHOWN], text)

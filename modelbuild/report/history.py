@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from modelbuild.names import human_bytes
+from modelbuild.names import SHORT, human_bytes
 from modelbuild.report.explanations import change_lines
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import alike, counted, gathered, listed, seconds
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from modelbuild.usecases.reaching import Reach
     from modelbuild.usecases.restoring import Restored
 
-_SHOWN = 12
-"""Digits of an identity that people are shown; the JSON documents have all."""
+_FEW = 3
+"""Outputs that are told one by one though the same is to be told of each."""
 
 _STATES = {"built": "green", "fresh": "green", "failed": "red"}
 
@@ -52,7 +52,7 @@ def log(builds: Sequence[PastBuild], look: Look) -> str:
     for build in builds:
         first, *rest = look.wrapped(f"{build.id}  {_when(build.started)}  {_did(build)}", 10, first=0)
         lines += [first.replace(build.id, look.paint("yellow", build.id), 1), *rest]
-        rows = [(output.name, output.state, output.identity[:_SHOWN], output.path) for output in build.outputs]
+        rows = [(output.name, output.state, output.identity[:SHORT], output.path) for output in build.outputs]
         lines += table(rows, look, indent=10)
         lines += look.wrapped(_asked(build), 12, first=10) if build.overrides else []
     return "\n".join(lines)
@@ -73,8 +73,8 @@ def logged(one: LoggedBuild, look: Look) -> str:
         if output.identity:
             rows = [("identity", _whole(output.identity, look)), ("root", _whole(output.root, look))]
             lines += table(rows, look, indent=2)
-            lines += table([(file, f"pack {pack[:_SHOWN]}") for file, pack in output.weights.items()], look, indent=2)
-            lines += table([(file, digest[:_SHOWN]) for file, digest in output.small.items()], look, indent=2)
+            lines += table([(file, f"pack {pack[:SHORT]}") for file, pack in output.weights.items()], look, indent=2)
+            lines += table([(file, digest[:SHORT]) for file, digest in output.small.items()], look, indent=2)
     lines += ["", look.paint("bold", "sources"), *table([(name, _source(build, name)) for name in build.sources], look, indent=2)]
     rows = [(name, f"revision {revision}") for name, revision in build.methods.items()]
     lines += [look.paint("bold", "methods"), *table(rows, look, indent=2)]
@@ -105,17 +105,13 @@ def _asked(build: PastBuild) -> str:
 
 def _source(build: PastBuild, name: str) -> str:
     source = build.sources[name]
-    roots = {output.read[name][:_SHOWN] for output in build.outputs if output.read.get(name)}
-    commit = f" at {source.commit[:_SHOWN]}" if source.commit else ""
+    roots = {output.read[name][:SHORT] for output in build.outputs if output.read.get(name)}
+    commit = f" at {source.commit[:SHORT]}" if source.commit else ""
     return f"{source.location}{commit}{', tensors ' if roots else ''}{listed(sorted(roots))}"
 
 
 def _text(text: str) -> list[str]:
     return [f"  {line}".rstrip() for line in text.splitlines()] or ["  it is no longer in the cache"]
-
-
-_FEW = 3
-"""Outputs that are told one by one though the same is to be told of each."""
 
 
 def restored(done: Sequence[Restored]) -> str:
@@ -130,7 +126,7 @@ def restored(done: Sequence[Restored]) -> str:
             lines.append(f"restored {listed(names)} of build {first.build}: {_how(group)}; their identities are the recorded ones")
             continue
         lines += [
-            f"restored {one.target} of build {one.build} to {one.path}: {_how([one])}; its identity is {one.identity[:_SHOWN]}, as recorded"
+            f"restored {one.target} of build {one.build} to {one.path}: {_how([one])}; its identity is {one.identity[:SHORT]}, as recorded"
             for one in group
         ]
     return "\n".join(lines)

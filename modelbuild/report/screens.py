@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.names import VARIANT, human_bytes
+from modelbuild.names import SHORT, VARIANT, human_bytes
 from modelbuild.report import variants
 from modelbuild.report.explanations import STATES
 from modelbuild.report.page import Look, table
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from modelbuild.usecases.pushing import Pushed
     from modelbuild.usecases.verifying import Verification
 
-_SHOWN = 12
-"""Digits of a digest or a key that people are shown; the JSON documents have all."""
+_MOST = 12
+"""Tensors or facts that are told one by one."""
 
 
 def status(found: Sequence[TargetStatus], look: Look) -> str:
@@ -75,7 +75,7 @@ def _origin(tensor: ShownTensor, look: Look) -> list[str]:
     lines = look.wrapped(f"{tensor.method} of {inputs}", 8, first=4)
     if tensor.params:
         lines += look.wrapped(_params(tensor.params), 8)
-    return [*lines, f"        key {tensor.key[:_SHOWN] if tensor.key else 'not known before its inputs are built'}"]
+    return [*lines, f"        key {tensor.key[:SHORT] if tensor.key else 'not known before its inputs are built'}"]
 
 
 def _short(label: str, tensor: str) -> str:
@@ -151,7 +151,8 @@ def fetched(sources: Sequence[FetchedSource]) -> str:
     if not sources:
         return "nothing to fetch: no source that is read is on the hub"
     return "\n".join(
-        f"{one.name} at {one.commit[:12]}: {counted(len(one.files), 'file')}, {human_bytes(one.nbytes)}, {one.brought} of them fetched now"
+        f"{one.name} at {one.commit[:SHORT]}: {counted(len(one.files), 'file')}, {human_bytes(one.nbytes)}, "
+        f"{one.brought} of them fetched now"
         for one in sources
     )
 
@@ -168,7 +169,7 @@ def pushed(view: Pushed, *, verbose: bool) -> str:
     removed = f", {len(view.removed)} removed" if view.removed else ""
     what = f"{counted(len(view.sent), 'file')}, {human_bytes(view.nbytes)}{kept}{removed}"
     made = ", in a new repository" if view.created else ""
-    last = f"{did} {view.target} to {view.to}{f' at {view.commit[:12]}' if view.commit else ''}{made}: {what}"
+    last = f"{did} {view.target} to {view.to}{f' at {view.commit[:SHORT]}' if view.commit else ''}{made}: {what}"
     return "\n".join([*(lines if verbose else ()), last])
 
 
@@ -176,10 +177,10 @@ def locked(view: LockView) -> str:
     """Say what became of the lock: first which files and tensors moved, and what that dirties."""
     lines = []
     for one in view.moved:
-        lines.append(f"{one.source} moves from {one.before[:_SHOWN]} to {one.after[:_SHOWN]}")
+        lines.append(f"{one.source} moves from {one.before[:SHORT]} to {one.after[:SHORT]}")
         lines += [f"  file {file}" for file in one.files]
-        lines += [f"  tensor {tensor}" for tensor in one.tensors[:_SHOWN]]
-        lines += [f"  and {len(one.tensors) - _SHOWN} more tensors"] if len(one.tensors) > _SHOWN else []
+        lines += [f"  tensor {tensor}" for tensor in one.tensors[:_MOST]]
+        lines += [f"  and {len(one.tensors) - _MOST} more tensors"] if len(one.tensors) > _MOST else []
     if view.dirtied:
         lines.append(f"no longer what was locked: {listed(view.dirtied)}")
     state = {"written": "wrote", "unchanged": "nothing changes in", "would change": "would write"}[view.state]
@@ -191,8 +192,8 @@ def verified(found: Verification) -> str:
     lines = []
     for finding in found.findings:
         lines.append(f"{finding.state}: {finding.what}")
-        lines += [f"  {fact}" for fact in finding.facts[:_SHOWN]]
-        lines += [f"  and {len(finding.facts) - _SHOWN} more"] if len(finding.facts) > _SHOWN else []
+        lines += [f"  {fact}" for fact in finding.facts[:_MOST]]
+        lines += [f"  and {len(finding.facts) - _MOST} more"] if len(finding.facts) > _MOST else []
     checked = ", ".join(counted(number, kind) for kind, number in found.checked.items()) or "nothing"
     return "\n".join(
         [*lines, f"checked {checked}: {'all as it should be' if not found.findings else counted(len(found.findings), 'finding')}"]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from modelbuild.cache.upkeep import Collected, Verified
-from modelbuild.names import human_bytes
+from modelbuild.names import SHORT, human_bytes
 from modelbuild.report.page import Look, table
 from modelbuild.report.words import ago, counted, listed
 from modelbuild.usecases.cleaning import Cleaned
 from modelbuild.usecases.housekeeping import CacheListing, CacheSize
 
-_SHOWN = 12
-
 
 def cache_ls(listing: CacheListing, look: Look, now: float) -> str:
     """Show the packs of a cache; `now` is in seconds since 1970."""
     rows = [
-        (pack.pack[:_SHOWN], human_bytes(pack.nbytes), counted(pack.tensors, "tensor"), ago(now - pack.last_used), ", ".join(pack.outputs))
+        (pack.pack[:SHORT], human_bytes(pack.nbytes), counted(pack.tensors, "tensor"), ago(now - pack.last_used), ", ".join(pack.outputs))
         for pack in listing.packs
     ]
     total = sum(pack.nbytes for pack in listing.packs)
@@ -40,7 +38,7 @@ def cache_verify(done: Verified) -> str:
     read = f"{counted(len(done.sound) + len(done.removed), 'pack')} read, {human_bytes(done.nbytes)}"
     if not done.removed:
         return f"{read}: all sound"
-    lines = [f"{read}: {len(done.removed)} not what their names say, and removed:", *(f"  {pack[:_SHOWN]}" for pack in done.removed)]
+    lines = [f"{read}: {len(done.removed)} not what their names say, and removed:", *(f"  {pack[:SHORT]}" for pack in done.removed)]
     return "\n".join([*lines, "what they held is computed again when it is needed"])
 
 

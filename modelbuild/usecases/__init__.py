@@ -214,7 +214,7 @@ def gate(
         ModelbuildError: exit 1, with every check that fails, or as `test`.
 
     """
-    from modelbuild.usecases.testing import gate as use_case
+    from modelbuild.usecases.gating import gate as use_case
 
     return use_case(at(file, place), words(targets), options or Options(), report, no_check=no_check)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelbuild.errors import Exit
 from modelbuild.usecases import stamp
 from modelbuild.usecases.outcome import Options, Outcome, from_stamp, peak_rss
-from modelbuild.usecases.where import Where, cache_setting
+from modelbuild.usecases.where import Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,16 +16,12 @@ if TYPE_CHECKING:
     from modelbuild.events import Report
 
 
-def _stamps(where: Where, text: bytes, targets: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return where the stamps stand of a build in these words: of one that asks checks, and of one that does not."""
-    directory = where.cache_directory(cache_setting(where, text))
-    return tuple(stamp.stamp_path(directory, where, targets, unchecked=unchecked) for unchecked in (False, True))
-
-
-def _known(left: tuple[Path, ...], text: bytes, lock: bytes, options: Options) -> dict[str, Any] | None:
-    """Return the outcome in the stamp that still holds; that of a build which asked no checks is for another such."""
-    stamps = (stamp.fresh(path, text, lock) for path in left[: 1 + options.no_check])
-    return next((one for one in stamps if one is not None), None)
+def _fresh(stamps: tuple[Path, Path], where: Where, text: bytes, lock: bytes, options: Options) -> dict[str, Any] | None:
+    """Return the outcome in a stamp that still holds; that of a build which asked no checks is for another such."""
+    if options.force or (options.locked and (not lock or where.overrides)):
+        return None
+    outcomes = (stamp.fresh(path, text, lock) for path in (stamps if options.no_check else stamps[:1]))
+    return next((one for one in outcomes if one is not None), None)
 
 
 def build(where: Where, targets: tuple[str, ...], options: Options, report: Report) -> Outcome:
@@ -33,8 +29,8 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
     started = time.perf_counter()
     texts = tuple(map(stamp.read, where.files))
     text, lock, now = b"".join(texts), stamp.read(where.lock), time.time()
-    left = _stamps(where, text, targets)
-    known = None if options.force or (options.locked and (not lock or where.overrides)) else _known(left, text, lock, options)
+    checked, unchecked = stamp.stamps_of(where, text, targets)
+    known = _fresh((checked, unchecked), where, text, lock, options)
     if known is not None:
         return from_stamp(known, time.perf_counter() - started, peak_rss())
     from modelbuild.events import Noted, timed
@@ -78,7 +74,7 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         record(project, plan, cache, sources, asked, outcome, run.contents)
         outcome = delivery.deliver(outcome, started)
         if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
-            stamp.leave(left[options.no_check and bool(delivery.exports)], text, asked.lock, plan, outcome, delivery.made)
+            stamp.leave(unchecked if options.no_check and delivery.exports else checked, text, asked.lock, plan, outcome, delivery.made)
     finally:
         sources.close()
         cache.close()

@@ -153,10 +153,11 @@ class Delivery:
         for export in self.exports:
             if self.options.force or not self._is_there(export):
                 directory = self.path(export).parent
-                found[directory] = found.get(directory, 0) + self._nbytes(export)
+                found[directory] = found.get(directory, 0) + self.nbytes(export)
         return found
 
-    def _nbytes(self, export: Export) -> int:
+    def nbytes(self, export: Export) -> int:
+        """Return the bytes that an export has at least, as far as `refuse` could foresee them; 0 of a converter's."""
         return self._foreseen.get(export.name, Foreseen()).nbytes
 
     def _is_there(self, export: Export) -> bool:
@@ -237,7 +238,7 @@ class Delivery:
         files.make_directory(path.parent, durable=True)
         files.recover(path)
         sweep(path)
-        preflight.refuse_without_room({path.parent: self._nbytes(export)})
+        preflight.refuse_without_room({path.parent: self.nbytes(export)})
         staged = path.parent / f".{path.name}{STAGED}{files.random_name()}"
         try:
             make(export, target.path, root, staged, self._project.where.root, self.options.jobs or os.cpu_count() or 1)

@@ -142,11 +142,11 @@ def _running_code(check: Check, root: Path, project: Project) -> tuple[str, ...]
     cache = project.cache()
     try:
         keys = {task: f"unsafe {harness.version()} {task}" for task in named}
-        known = cache.measurements.get_many(keys.values())
+        known = cache.answers.get_many(keys.values())
         left = [task for task in named if not isinstance(known.get(keys[task]), bool)]
         ran = harness.running_code(left, root) if left else ()
         for task in left:
-            cache.measurements.put(keys[task], task in ran)
+            cache.answers.put(keys[task], task in ran)
         return (*found, *(task for task in named if known.get(keys[task]) is True or task in ran))
     finally:
         cache.close()

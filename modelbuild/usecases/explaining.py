@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from modelbuild.cache.builds import Builds
 from modelbuild.cache.history import Past
-from modelbuild.errors import ModelbuildError, Problem, did_you_mean
+from modelbuild.errors import ModelbuildError, Problem, did_you_mean, some
 from modelbuild.plan import Action, Leaf, Ref, Target
 from modelbuild.schedule import chain
 from modelbuild.sources.hub import is_hub
@@ -106,7 +106,7 @@ class Explainer:
         unbuilt = tuple(need.label for need in unknown if not isinstance(need, Leaf))
         for names, what in ((unread, "not read yet"), (unbuilt, "to be built first")):
             if names:
-                yield f"{_listed(names)} {what}"
+                yield f"{some(names)} {what}"
 
     def _past_of(self, node: str) -> Mapping[str, Past]:
         """Return the keys that a node's tensors had; the row of a node is read once."""
@@ -218,7 +218,3 @@ def _read(view: View, target: Target, tensor: str) -> None:
     if unread:
         view.forecast = Forecast(view.plan, view.cache, Options(), view.sources)
         view.judged = view.forecast.judged
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -40,7 +40,7 @@ class Foresight:
         if export.converter:
             return foresee(subject, export)
         key = _key(subject, export)
-        match self._cache.measurements.get_many((key,)).get(key):
+        match self._cache.answers.get_many((key,)).get(key):
             case {"nbytes": int(nbytes), "warnings": list(warnings)}:
                 return Foreseen(nbytes, tuple(map(str, warnings)))
         self._learned[key] = foresee(subject, export)
@@ -49,22 +49,15 @@ class Foresight:
     def remember(self) -> None:
         """Store what was learned."""
         for key, foreseen in self._learned.items():
-            self._cache.measurements.put(key, {"nbytes": foreseen.nbytes, "warnings": list(foreseen.warnings)})
+            self._cache.answers.put(key, {"nbytes": foreseen.nbytes, "warnings": list(foreseen.warnings)})
         self._learned.clear()
 
 
 def _key(subject: Subject, export: Export) -> str:
     hasher = KeyHasher("foreseen")
-    hasher.field("maker", (maker(export.format), _version("transformers")))
+    hasher.field("maker", (maker(export.format), metadata.version("transformers")))
     hasher.field("definition", (export.format, export.type, export.pre_tokenizer, export.scales))
     hasher.field("config", json.dumps(subject.config, sort_keys=True, default=str))
     hasher.field("tensors", tuple((name, dtype, tuple(shape)) for name, (dtype, shape) in subject.tensors.items()))
     hasher.field("small", tuple((name, blake3(data).hexdigest()) for name, data in sorted(subject.small.items())))
     return f"foreseen {hasher.key()}"
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -42,40 +42,44 @@ def forecast(where: Where, targets: Sequence[str], options: Options, report: Rep
     plan = project.plan(project.targets(targets))
     tell_of(plan, report)
     cache = project.cache()
-    keeper = Keeper(project, plan, FileHashes(cache.index), SourceFiles(cache))
+    sources = SourceFiles(cache)
+    keeper = Keeper(project, plan, FileHashes(cache.index), sources)
     try:
         keeper.hold(locked=options.locked, frozen=options.frozen)
-        forecast = Forecast(plan, cache, options)
-        outcome = forecast.outcome(started)
-        for spared in forecast.spared:
+        found = Forecast(plan, cache, options, sources)
+        outcome = found.outcome(started)
+        for spared in found.spared:
             report(Noted(spared))
-        return with_exports(forecast, outcome, Delivery(project, plan, cache, forecast.sources, targets, options, report))
+        return with_exports(found, outcome, Delivery(project, plan, cache, sources, targets, options, report))
     finally:
+        sources.close()
         cache.close()
 
 
 def with_exports(forecast: Forecast, outcome: Outcome, delivery: Delivery) -> Outcome:
-    """Add exports to a forecast; what one would write is taken to be as much as its target has."""
+    """Add exports to a forecast; where nothing is known of what one would write, it is taken to be as much as its target has."""
     delivery.refuse()
     fresh = {target.name for target in outcome.targets if target.state == "fresh"}
-    targets, exports, nbytes = list(outcome.targets), [], 0
+    targets, exports, read, written = list(outcome.targets), [], 0, 0
     for export in delivery.exports:
         target = forecast.plan.targets[export.of]
         content = content_of(target, forecast.digest) if target.name in fresh else None
         why = "everything is made, because of --force" if delivery.options.force else delivery.stale(export, content)
-        nbytes += sum(ref.nbytes for ref in target.tensors.values()) if why else 0
+        if why:
+            held = sum(ref.nbytes for ref in target.tensors.values())
+            read, written = read + held, written + (delivery.nbytes(export) or held)
         targets.append(BuiltTarget(export.name, str(delivery.path(export)), "stale" if why else "fresh", len(target.tensors)))
         known = delivery.gate.known(export.of, content.root) if content and not delivery.options.no_check else ()
         failing = {one.name: one.said for one in known if one.passed is False}
         exports += [ForeseenExport(export.name, export.of, why, failing)] if why or failing else []
-    count = Bytes(outcome.bytes.read + nbytes, outcome.bytes.written + nbytes, outcome.bytes.linked)
+    count = Bytes(outcome.bytes.read + read, outcome.bytes.written + written, outcome.bytes.linked)
     return replace(
         outcome,
         targets=tuple(targets),
         bytes=count,
-        seconds=outcome.seconds + 2 * nbytes / _BYTES_PER_SECOND,
+        seconds=outcome.seconds + (read + written) / _BYTES_PER_SECOND,
         warnings=(*outcome.warnings, *delivery.warnings),
-        exact=outcome.exact and not nbytes,
+        exact=outcome.exact and not read,
         exports=tuple(exports),
     )
 

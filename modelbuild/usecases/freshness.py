@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 
+from modelbuild.names import short
 from modelbuild.usecases import stamp
-from modelbuild.usecases.where import Where, cache_setting
+from modelbuild.usecases.where import Where
 
 if TYPE_CHECKING:
     from modelbuild.stale import Change
     from modelbuild.usecases.explaining import Explanation
     from modelbuild.usecases.outcome import BuiltTarget
     from modelbuild.usecases.view import View
-
-_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class TargetStatus(Struct, frozen=True):
@@ -73,9 +71,8 @@ def _fresh(table: Mapping[str, Any], actions: int) -> TargetStatus:
 def _standing(where: Where, targets: tuple[str, ...]) -> dict[str, Any] | None:
     """Return the stamp of a build of these targets, or of the default ones with these among them, if nothing has moved since."""
     text, lock = b"".join(map(stamp.read, where.files)), stamp.read(where.lock)
-    directory = where.cache_directory(cache_setting(where, text))
-    for words, unchecked in ((words, unchecked) for words in dict.fromkeys((targets, ())) for unchecked in (False, True)):
-        left = stamp.standing(stamp.stamp_path(directory, where, words, unchecked=unchecked), text, lock)
+    for path in (path for words in dict.fromkeys((targets, ())) for path in stamp.stamps_of(where, text, words)):
+        left = stamp.standing(path, text, lock)
         if left and {*targets} <= {table["name"] for table in left["outcome"]["targets"]}:
             return left
     return None
@@ -131,4 +128,4 @@ def _changes(told: Sequence[Change]) -> str:
 
 
 def _short(text: str) -> str:
-    return _DIGEST.sub(lambda found: found[0][:8], text) or "nothing"
+    return short(text) or "nothing"

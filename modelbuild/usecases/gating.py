@@ -1,8 +1,8 @@
-"""The gate of exports: the checks of a target pass before one is made of it, and for as long as one is to stand."""
+"""The gate: what is handed on passes its checks.  An export does before it is made, and for as long as it is to stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,13 +11,14 @@ from modelbuild.cache import Cache
 from modelbuild.checks.measures import places_read
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.errors import ModelbuildError
-from modelbuild.events import Report
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.events import Report, Warned
 from modelbuild.plan import Plan
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.recorded import Recorded, recorded
-from modelbuild.usecases.testing import checks_of, gate
+from modelbuild.usecases.testing import Checked, checks_of, test
+from modelbuild.usecases.where import Where
 
 
 class Gate:
@@ -73,3 +74,18 @@ class Gate:
     def _is_known_to_pass(self, target: str) -> bool:
         found = self.known(target, read_manifest(self._plan.targets[target].path).root)
         return len(found) == len(checks_of(self._project.modelfile, target)) and all(one.passed is not False for one in found)
+
+
+def gate(where: Where, targets: Sequence[str], options: Options, report: Report, *, no_check: bool) -> Checked | None:
+    """See `modelbuild.usecases.gate`."""
+    if no_check:
+        report(Warned(f"--no-check: nothing was checked of {', '.join(targets)}"))
+        return None
+    tested = test(where, targets, options, report, only=(), again=False)
+    if tested.failed:
+        problems = [
+            Problem(f"`{one.target}` fails its check `{one.check}`", facts=one.verdict.said, hint="--no-check hands it on all the same")
+            for one in tested.failed
+        ]
+        raise ModelbuildError(problems, Exit.ACTION_FAILED)
+    return tested

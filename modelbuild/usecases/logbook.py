@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from modelbuild.cache import Cache
-from modelbuild.cache.builds import Builds, PastBuild
-from modelbuild.errors import ModelbuildError, Problem
+from modelbuild.cache.builds import Builds, PastBuild, PastOutput
+from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
+from modelbuild.graph.targets import picked
+from modelbuild.modelfile.misnamed import meant_variant, variants_of
+from modelbuild.names import VARIANT, plain
 from modelbuild.usecases import stamp
 from modelbuild.usecases.where import Where, cache_setting
 
@@ -75,6 +78,27 @@ def build_called(builds: Builds, name: str) -> PastBuild:
     raise ModelbuildError(
         Problem(f"no build in the log is called `{name}`", facts=(what,), hint=f"give {_SHORTEST} digits of an id, or more")
     )
+
+
+def outputs_called(build: PastBuild, words: Sequence[str]) -> tuple[PastOutput, ...]:
+    """Return the outputs of a build that are meant by names, sweeps and globs, each once.
+
+    Raises:
+        ModelbuildError: exit 2 with each word that means none of them.
+
+    """
+    made = {one.name: one for one in build.outputs if one.identity}
+    found = {word: picked(word, made) for word in words}
+    problems = []
+    for word in (word for word, names in found.items() if not names):
+        variants = variants_of(word, made) if VARIANT in word else ()
+        hint = meant_variant(word, variants) if variants else did_you_mean(word, made)
+        facts = (f"it left {among(made) or 'no output'}",)
+        hint = hint or "`modelbuild log` lists builds and what they left"
+        problems.append(Problem(f"build {build.id} left no output of `{plain(word)}`", facts=facts, hint=hint))
+    if problems:
+        raise ModelbuildError(problems)
+    return tuple(made[name] for name in dict.fromkeys(name for names in found.values() for name in names))
 
 
 def _text(builds: Builds, digest: str) -> str:

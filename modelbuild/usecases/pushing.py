@@ -25,13 +25,13 @@ from modelbuild.sources.asking import Address
 from modelbuild.sources.remote import Delivery, Parcel, Standing, deliver, standing, writer
 from modelbuild.usecases import describing
 from modelbuild.usecases.freshness import status
+from modelbuild.usecases.gating import gate
 from modelbuild.usecases.lacking import Shelf
 from modelbuild.usecases.locking import Keeper
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.published import CARD, LOCK, MODELFILE, private_path, recipe_of, refuse_private
 from modelbuild.usecases.recorded import Recorded, recorded
-from modelbuild.usecases.testing import gate
 from modelbuild.usecases.where import Where
 
 _PUBLISHED = (".safetensors", ".json", ".txt", ".model", ".jinja")

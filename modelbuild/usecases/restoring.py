@@ -17,25 +17,21 @@ from modelbuild.cache.layout import prepare
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.engine.publish import Content, publish, refuse_foreign
 from modelbuild.engine.sources import SourceFiles
-from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
+from modelbuild.errors import Exit, ModelbuildError, Problem, among, some
 from modelbuild.events import Report
 from modelbuild.graph import bind
-from modelbuild.graph.targets import picked
-from modelbuild.modelfile.misnamed import FEW, meant_variant, variants_of
+from modelbuild.modelfile.misnamed import FEW
 from modelbuild.modelfile.parse import parse
-from modelbuild.names import VARIANT, is_file_name, plain, real
+from modelbuild.names import SHORT, is_file_name, real
 from modelbuild.plan import Plan
 from modelbuild.sources.hub import is_hub
 from modelbuild.usecases.fetching import bring
-from modelbuild.usecases.logbook import build_called, cache_of
+from modelbuild.usecases.logbook import build_called, cache_of, outputs_called
 from modelbuild.usecases.outcome import Options
 from modelbuild.usecases.project import Project
 from modelbuild.usecases.run import Run
 from modelbuild.usecases.unlike import method_changes, source_changes
 from modelbuild.usecases.where import Where, is_configuration, modelfile_at
-
-_SHOWN = 12
-"""Digits of a digest that errors show."""
 
 
 class Restored(Struct, frozen=True):
@@ -98,16 +94,7 @@ def _chosen(past: PastBuild, words: Sequence[str]) -> tuple[PastOutput, ...]:
     made = {one.name: one for one in past.outputs if one.identity}
     if not made:
         raise ModelbuildError(Problem(f"build {past.id} left no output", facts=past.problems, hint="`modelbuild log` lists others"))
-    found = {word: picked(word, made) for word in words}
-    problems = []
-    for word in (word for word, names in found.items() if not names):
-        variants = variants_of(word, made) if VARIANT in word else ()
-        hint = meant_variant(word, variants) if variants else did_you_mean(word, made)
-        facts = (f"it left {among(made)}",)
-        problems.append(Problem(f"build {past.id} left no output of `{plain(word)}`", facts=facts, hint=hint))
-    if problems:
-        raise ModelbuildError(problems)
-    return tuple(made[name] for name in dict.fromkeys(name for names in found.values() for name in names)) or tuple(made.values())
+    return outputs_called(past, words) if words else tuple(made.values())
 
 
 def _standing_paths(where: Where, past: PastBuild, outputs: Sequence[PastOutput]) -> dict[str, Path]:
@@ -123,9 +110,8 @@ def _standing_paths(where: Where, past: PastBuild, outputs: Sequence[PastOutput]
     if gone:
         left = [one.name for one in outputs if one.name in merges]
         facts = (f"of these it has {among(left)}",) if left else ()
-        names = ", ".join(f"`{name}`" for name in gone[:FEW]) + (f" and {len(gone) - FEW} more" if len(gone) > FEW else "")
         hint = f"name those that it has, or say where one is to go: `modelbuild restore {past.id} {gone[0]} -o DIR`" if left else hint
-        raise ModelbuildError(Problem(f"the Modelfile as it is now has no merge {names}", facts=facts, hint=hint))
+        raise ModelbuildError(Problem(f"the Modelfile as it is now has no merge {some(gone, FEW)}", facts=facts, hint=hint))
     return {one.name: where.root / (merges[one.name].output.path or f"out/{one.name}") for one in outputs}
 
 
@@ -206,7 +192,7 @@ class _Restoring:
     def _others(self, problems: Sequence[Problem], plan: Plan, output: PastOutput, sources: SourceFiles) -> ModelbuildError:
         """Say with what differs from the record which sources, and which methods, are others than then."""
         changes = [*source_changes(self.past, plan, output.name, sources), *method_changes(self.past, plan)]
-        facts = tuple(f"{change.field}: it was {change.old[:_SHOWN]}, and is {change.new[:_SHOWN]}" for change in changes)
+        facts = tuple(f"{change.field}: it was {change.old[:SHORT]}, and is {change.new[:SHORT]}" for change in changes)
         hint = "bring back what it was made of; what stands at the output's path was left as it is"
         return ModelbuildError([replace(one, facts=(*one.facts, *facts), hint=hint) for one in problems], Exit.DIGEST)
 

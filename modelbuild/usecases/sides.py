@@ -13,14 +13,12 @@ from modelbuild.cache.layout import parse_json
 from modelbuild.cache.outputs import OutputTable
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine.publish import MANIFEST, read_manifest
-from modelbuild.errors import Exit, ModelbuildError, Problem, among, did_you_mean
-from modelbuild.graph.targets import picked
-from modelbuild.modelfile.misnamed import meant_variant, misnamed, variants_of
+from modelbuild.errors import Exit, ModelbuildError, Problem
+from modelbuild.modelfile.misnamed import misnamed, variants_of
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.names import plain
 from modelbuild.reading import read_small
 from modelbuild.sources.local import open_local
-from modelbuild.usecases.logbook import build_called
+from modelbuild.usecases.logbook import build_called, outputs_called
 from modelbuild.usecases.recipe import Recipe, flat, resting_on, within
 from modelbuild.usecases.unlike import recipe_in
 from modelbuild.usecases.where import Where, modelfile_at
@@ -136,20 +134,16 @@ class Sides:
 
     def _of_build(self, build: PastBuild, target: str) -> Iterator[Side]:
         """Yield outputs of a past build, from what the cache has kept of them; of a sweep or a glob several."""
-        made = {output.name: output for output in build.outputs if output.identity}
-        chosen = picked(target, made) if target else tuple(made)
+        chosen = outputs_called(build, (target,)) if target else tuple(output for output in build.outputs if output.identity)
         if not chosen:
-            variants = variants_of(target, made) if target else ()
-            hint = (meant_variant(target, variants) if variants else did_you_mean(target, made)) if target else ""
-            what = f"build {build.id} left no output of `{plain(target)}`" if target else f"build {build.id} left no output"
-            facts = (f"it left {among(made) or 'no output'}",)
-            raise ModelbuildError(Problem(what, facts=facts, hint=hint or "`modelbuild log` lists builds and what they left"))
-        for name, output in ((name, made[name]) for name in chosen):
+            hint = "`modelbuild log` lists builds and what they left"
+            raise ModelbuildError(Problem(f"build {build.id} left no output", facts=build.problems, hint=hint))
+        for output in chosen:
             yield Side(
-                f"{build.id}::{name}",
+                f"{build.id}::{output.name}",
                 self._kept(output),
                 recipe_in(self.builds, build),
-                name,
+                output.name,
                 lambda file, output=output: self.builds.file(output.small.get(file, "")),  # type: ignore[misc]
                 facts=_facts(build, output),
             )

@@ -23,6 +23,7 @@ from modelbuild.cache.outputs import stat_of
 from modelbuild.names import real
 from modelbuild.reading import LOCK, parse_object, read_small
 from modelbuild.usecases.outcome import from_stamp
+from modelbuild.usecases.where import cache_setting
 
 if TYPE_CHECKING:
     from modelbuild.method import Method
@@ -35,14 +36,16 @@ _FORMAT = 6
 _RACY_NS = 2_000_000_000
 
 
-def stamp_path(directory: Path, where: Where, targets: Sequence[str], *, unchecked: bool = False) -> Path:
-    """Return where the stamp of a build that was asked for in these words stands, given the cache's directory.
+def stamps_of(where: Where, text: bytes, targets: Sequence[str]) -> tuple[Path, Path]:
+    """Return where the stamps of builds that are asked for in these words stand.
 
-    One that made exports and asked no checks is another, which tells nothing to a build that is to ask them.
+    One that made exports and asked no checks has another, the second, which tells nothing to a build that is to ask them.
     """
+    directory = where.cache_directory(cache_setting(where, text)) / STAMPS
     named = [str(real(file)) for file in (*where.files, *([where.root] if where.imports else []))]
-    words = json.dumps([named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors], unchecked])
-    return directory / STAMPS / f"{blake3(words.encode()).hexdigest()[:32]}.json"
+    words = [named, list(targets), list(where.overrides), [list(mirror) for mirror in where.mirrors]]
+    checked, unchecked = (blake3(json.dumps([*words, without]).encode()).hexdigest()[:32] for without in (False, True))
+    return directory / f"{checked}.json", directory / f"{unchecked}.json"
 
 
 def read(path: Path) -> bytes:

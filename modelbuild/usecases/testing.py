@@ -15,7 +15,7 @@ from modelbuild.checks.measures import Measure
 from modelbuild.checks.verdicts import Verdict, judge
 from modelbuild.engine.devices import choose
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.events import Report, Warned
+from modelbuild.events import Report
 from modelbuild.modelfile.evaluation import Check
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.names import is_meant
@@ -165,21 +165,6 @@ def test(
         cache.close()
     points = {target.name: target.point for target in outcome.targets if target.point and target.name in chosen}
     return Checked(results, len(measurer.evaluated), len(measurer.cached), time.perf_counter() - started, points)
-
-
-def gate(where: Where, targets: Sequence[str], options: Options, report: Report, *, no_check: bool) -> Checked | None:
-    """See `modelbuild.usecases.gate`."""
-    if no_check:
-        report(Warned(f"--no-check: nothing was checked of {', '.join(targets)}"))
-        return None
-    tested = test(where, targets, options, report, only=(), again=False)
-    if tested.failed:
-        problems = [
-            Problem(f"`{one.target}` fails its check `{one.check}`", facts=one.verdict.said, hint="--no-check hands it on all the same")
-            for one in tested.failed
-        ]
-        raise ModelbuildError(problems, Exit.ACTION_FAILED)
-    return tested
 
 
 def _selected(checks: Sequence[Check], only: Sequence[str]) -> tuple[Check, ...]:
