@@ -20,7 +20,19 @@ from modelbuild.names import human_bytes
 if TYPE_CHECKING:
     from modelbuild.usecases.where import Where
 
-_PACKAGES = ("torch", "numba", "llvmlite", "numpy", "safetensors", "transformers", "huggingface_hub", "blake3", "diskcache", "pydantic")
+_PACKAGES = (
+    "torch",
+    "numba",
+    "llvmlite",
+    "numpy",
+    "safetensors",
+    "transformers",
+    "huggingface_hub",
+    "blake3",
+    "diskcache",
+    "msgspec",
+    "pydantic",
+)
 _MOUNTS = Path("/proc/self/mounts")
 
 State = Literal["good", "odd", "bad"]
