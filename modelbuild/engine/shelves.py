@@ -279,11 +279,11 @@ class Shelves:
         entries = [entry for shelf in (*self.targets.values(), *self._kept) for entry in shelf.filled.values()]
         return len(entries), sum(entry.nbytes for entry in entries)
 
-    def close(self, settled: Collection[str] | None) -> None:
+    def close(self, settled: Callable[[], Collection[str]] | None) -> None:
         """Close files; what a build that did not end well had finished is left for the next, and so is what this one had no use for.
 
         Args:
-            settled: keys of what this one has seen to; None if it did not end well.
+            settled: returns the keys of what this one has seen to, asked for where something was left; None if it did not end well.
 
         """
         for shelf in (*self.targets.values(), *self._kept, *self._scratch):
@@ -292,8 +292,8 @@ class Shelves:
         if settled is None:
             self._salvage.release()
             return
-        locate = self._cache.packs.locate
-        self._salvage.drop(lambda entry: entry.key in settled or locate(entry.digest, entry.dtype, entry.shape) is not None)
+        keys, locate = settled() if self._salvage.tensors else (), self._cache.packs.locate
+        self._salvage.drop(lambda entry: entry.key in keys or locate(entry.digest, entry.dtype, entry.shape) is not None)
 
     def leave(self) -> None:
         """Close files and remove what was written; what builds that died have left stays for the next build."""

@@ -118,7 +118,7 @@ class Candidate(Struct, frozen=True, dict=True):
             return content, {name: found[name] for name in self.target.tensors}
         finally:
             engine.flush()
-            shelves.close(frozenset() if complete else None)
+            shelves.close(frozenset if complete else None)
             engine.close()
             sources.close()
 

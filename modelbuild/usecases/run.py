@@ -122,7 +122,7 @@ class Run:
                 self._engine.flush()
             tensors, nbytes = self._shelves.finished_work
             if not (interrupted and at_work()):  # else a thread waits for a disk and uses files, which the end of the process will close
-                self._shelves.close(self._settled() if complete else None)
+                self._shelves.close(self._settled_keys if complete else None)
                 self._engine.close()
             if tensors and not complete:
                 self._report(Kept(tensors, nbytes))
@@ -137,7 +137,7 @@ class Run:
         """Return the keys of everything settled, by node and tensor."""
         return self._engine.keys()
 
-    def _settled(self) -> frozenset[str]:
+    def _settled_keys(self) -> frozenset[str]:
         return frozenset(key for keys in self.keys().values() for key in keys.values())
 
     def _settle(self, target: Target, file: str, tensor: str) -> None:
