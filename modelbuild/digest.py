@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Protocol
 
 from blake3 import blake3
@@ -25,18 +26,28 @@ def encode(value: Value) -> bytes:
 
     Floats are written as hex, -0.0 as 0.0; every piece carries its type and length.
     """
+    if isinstance(value, str):
+        data = value.encode()
+        return b"s%d:%s" % (len(data), data)
     if isinstance(value, tuple):
-        return b"(%d:" % len(value) + b"".join(map(encode, value)) + b")"
+        return b"(%d:%s)" % (len(value), b"".join(map(encode, value)))
     if isinstance(value, bool):
-        tag, text = b"b", "1" if value else "0"
-    elif isinstance(value, int):
-        tag, text = b"i", str(value)
-    elif isinstance(value, float):
-        tag, text = b"f", (value + 0.0).hex()
+        return b"b1:%d" % value
+    if isinstance(value, int):
+        data, tag = b"%d" % value, b"i"
     else:
-        tag, text = b"s", value
-    data = text.encode()
+        data, tag = (value + 0.0).hex().encode(), b"f"
     return b"%s%d:%s" % (tag, len(data), data)
+
+
+@cache
+def _begun(tag: str) -> bytes:
+    return encode(("modelbuild", tag, KEY_FORMAT))
+
+
+@cache
+def _name(name: str) -> bytes:
+    return encode(name)
 
 
 class KeyHasher:
@@ -44,12 +55,11 @@ class KeyHasher:
 
     def __init__(self, tag: str) -> None:
         """Start a key of kind `tag`, which keeps keys of different kinds apart."""
-        self._parts = [encode(("modelbuild", tag, KEY_FORMAT))]
+        self._parts = [_begun(tag)]
 
     def field(self, name: str, value: Value) -> None:
         """Take one named ingredient."""
-        self._parts.append(encode(name))
-        self._parts.append(encode(value))
+        self._parts += (_name(name), encode(value))
 
     def key(self) -> str:
         """Return the key, 64 hexadecimal digits."""

@@ -76,7 +76,7 @@ class Cpu:
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
         """Drop what the cut drops."""
         n = length(x)
-        return Trimmed(x, np.int32(pattern_of(cut.magnitude)), np.uint32(min(max(cut.last + 1 - offset, 0), n)))
+        return Trimmed(x, np.int32(pattern_of(cut.magnitude)), np.int32(min(max(cut.last + 1 - offset, 0), n)))
 
     def dropped(self, x: Operand, cut: Cut, offset: int) -> Operand:
         """Drop what the cut keeps."""
@@ -179,7 +179,7 @@ class Cpu:
         lows, highs = zip(*(map(np.int32, both) for both in ends), strict=True)
         found = tuple(np.empty(n + 1, np.int32) for _ in ends)
         counts = tuple(np.empty(4, np.int64) for _ in ends)
-        brackets(x, n, lows, highs, np.empty(TILE, np.int32), found, counts)
+        brackets(x, n, lows, highs, np.empty(TILE, np.int32), np.empty(TILE, np.uint32), found, counts)
         return tuple(map(between, counts, found))
 
     def magnitude_histogram(self, x: Operand, counts: I64s) -> None:

@@ -147,7 +147,7 @@ Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_listed, json
 class Table(BaseModel):
     """A table of the Modelfile: no value is converted to fit, no key is ignored."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 def keys_of(table: type[Table]) -> tuple[str, ...]:

@@ -248,6 +248,30 @@ def test_a_target_that_was_an_intermediate_is_linked_and_not_written_again(diamo
     assert packs == set((diamond.root / "cache" / "packs").iterdir())
 
 
+def test_a_target_that_is_to_hold_what_an_intermediate_holds_is_written_once(project: Project):
+    """The file of a stack whose layers are those of what it is stacked from is the pack that is kept of that."""
+    project.family()
+    project.write("""\
+[source]
+code.from = "code"
+math.from = "math"
+[merge.blend]
+method = "linear"
+inputs = ["code", "math"]
+[merge.release]
+method = "passthrough"
+slices = [{ model = "blend", layers = [0, 1] }, { model = "blend", layers = [1, 3] }]
+""")
+
+    outcome = project.build()
+
+    (pack,) = (project.root / "cache" / "packs").glob("*.safetensors")
+    assert pack.samefile(project.root / "out" / "release" / "model.safetensors")
+    assert sum(path.stat().st_size for path in (project.root / "out" / "release").iterdir()) == outcome.bytes.written
+    assert 0 == project.build("blend").actions.run
+    assert pack.samefile(project.root / "out" / "blend" / "model.safetensors")
+
+
 def test_seeds_change_random_merges_alone(diamond: Project):
     """Of dare and of slerp every tensor, of ties none."""
     diamond.build()

@@ -49,13 +49,13 @@ def load_masked(operand: Any, i: int) -> Scalar:
 def load_trimmed(operand: Any, i: int) -> Scalar:
     """Keep or drop."""
     value = load(operand.x, i)
-    return value if pattern(value) > i32(operand.threshold - i32(u32(i) < operand.equals)) else ZERO
+    return value if pattern(value) > i32(operand.threshold - i32(i32(i) < operand.equals)) else ZERO
 
 
 def load_dropped(operand: Any, i: int) -> Scalar:
     """Drop or keep."""
     value = load(operand.x, i)
-    return ZERO if pattern(value) > i32(operand.threshold - i32(u32(i) < operand.equals)) else value
+    return ZERO if pattern(value) > i32(operand.threshold - i32(i32(i) < operand.equals)) else value
 
 
 def load_bf16(operand: Any, i: int) -> Scalar:

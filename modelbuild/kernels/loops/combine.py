@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels.loops.access import load, store
-from modelbuild.kernels.loops.compiled import ONE, ZERO, Scalar, kernel
+from modelbuild.kernels.loops.compiled import ONE, ZERO, Scalar, bits, kernel, number, u32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Operand = Any
 """What `load` reads."""
+
+NOTHING, SIGN = u32(0), u32(0x80000000)
+"""Bits of a float32."""
 
 
 @kernel
@@ -63,9 +66,15 @@ def add_signs(inputs: tuple[Operand, ...], weights: tuple[np.float32, ...], out:
 
 
 @kernel
-def agrees(product: Scalar, positive: Scalar) -> Scalar:
-    """Tell whether a product is strictly on the elected side."""
-    return ((product > ZERO) & positive) | ((product < ZERO) & (not positive))
+def turned(elected: Scalar) -> Scalar:
+    """Return the bit that makes what is on the elected side positive: the sign's where that is negative, or NaN."""
+    return NOTHING if elected >= ZERO else SIGN
+
+
+@kernel
+def agrees(product: Scalar, turn: Scalar) -> Scalar:
+    """Tell whether a product is strictly on the elected side; one comparison, as two of which one counts do not vectorise well."""
+    return number(u32(bits(product) ^ turn)) > ZERO
 
 
 @kernel
@@ -77,11 +86,11 @@ def consensus_fused(
         elected = weights[0] * load(deltas[0], i)
         for k in range(1, len(deltas)):
             elected += weights[k] * load(deltas[k], i)
-        positive = elected >= ZERO
+        turn = turned(elected)
         mixed, divisor = ZERO, ZERO
         for k in range(len(deltas)):
             product = weights[k] * load(deltas[k], i)
-            agree = agrees(product, positive)
+            agree = agrees(product, turn)
             mixed += product if agree else ZERO
             divisor += weights[k] if agree else ZERO
         if normalize:
@@ -93,11 +102,11 @@ def consensus_fused(
 def gather(deltas: tuple[Operand, ...], weights: tuple[np.float32, ...], elected: F32s, mixed: F32s, divisor: F32s, n: int) -> None:
     """Go on with the two sums over those who agree with an election."""
     for i in range(n):
-        positive = elected[i] >= ZERO
+        turn = turned(elected[i])
         sum_of_products, sum_of_weights = mixed[i], divisor[i]
         for k in range(len(deltas)):
             product = weights[k] * load(deltas[k], i)
-            agree = agrees(product, positive)
+            agree = agrees(product, turn)
             sum_of_products += product if agree else ZERO
             sum_of_weights += weights[k] if agree else ZERO
         mixed[i], divisor[i] = sum_of_products, sum_of_weights

@@ -81,3 +81,16 @@ bits = cast_to(types.float32, types.uint32, ir.IntType(32))
 """The 32 bits of a float32."""
 number = cast_to(types.uint32, types.float32, ir.FloatType())
 """The float32 that 32 bits are."""
+
+
+def count_zeros(_context: Any, _value: Any) -> Any:
+    """Make the function that finds a bit."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.and_(builder.cttz(values[0], ir.Constant(ir.IntType(1), 0)), ir.Constant(ir.IntType(32), 31))
+
+    return types.uint32(types.uint32), generate
+
+
+lowest = cast("Callable[[Scalar], Scalar]", intrinsic(count_zeros))
+"""The number of the lowest bit of 32 that is set, 0 where none is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.kernels.loops.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, kernel, number, u16, u32
+from modelbuild.kernels.loops.compiled import INFINITY, MAGNITUDE, Scalar, bits, f32, i32, kernel, number, u16, u32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ ONE_HALF = u32(126 << 23)
 @kernel
 def is_nan(pattern: Scalar) -> Scalar:
     """Tell whether these are the bits of a NaN."""
-    return u32(pattern & MAGNITUDE) > INFINITY
+    return i32(pattern & MAGNITUDE) > i32(INFINITY)
 
 
 @kernel
@@ -54,12 +54,12 @@ def float_as_half(pattern: Scalar) -> Scalar:
     magnitude = u32(pattern & MAGNITUDE)
     odd = u32(u32(magnitude >> u32(13)) & u32(1))
     half = u32(u32(u32(magnitude - REBIAS) + u32(u32(0xFFF) + odd)) >> u32(13))
-    if magnitude < SMALLEST_NORMAL_HALF:  # the addition rounds at 2^-24
+    if i32(magnitude) < i32(SMALLEST_NORMAL_HALF):  # the addition rounds at 2^-24
         half = u32(bits(number(magnitude) + number(ONE_HALF)) - ONE_HALF)
-    if magnitude >= TWO_TO_16:
+    if i32(magnitude) >= i32(TWO_TO_16):
         half = HALF_INFINITY
     half = u32(half | u32(u32(pattern >> u32(16)) & HALF_SIGN))
-    return QUIET_F16 if magnitude > INFINITY else half
+    return QUIET_F16 if i32(magnitude) > i32(INFINITY) else half
 
 
 @kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels.loops.access import load, pattern
-from modelbuild.kernels.loops.compiled import i64, kernel, u32, u64
+from modelbuild.kernels.loops.compiled import i64, kernel, lowest, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     I32s = NDArray[np.int32]
     I64s = NDArray[np.int64]
+    U32s = NDArray[np.uint32]
 
 Operand = Any
 
@@ -23,7 +24,7 @@ STRETCH = 4096
 """Elements looked through one by one when the one that is sought is among them."""
 
 GROUP = 32
-"""Elements counted together; the rare one that lies between sends its group to the slow path."""
+"""Elements counted together: as many as a number has bits."""
 
 
 @kernel
@@ -83,7 +84,7 @@ def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int, found: I64s) -> N
 @kernel
 def brackets(
     x: Operand, n: int, lows: tuple[np.int32, ...], highs: tuple[np.int32, ...],
-    patterns: I32s, found: tuple[I32s, ...], counts: tuple[I64s, ...],
+    patterns: I32s, masks: U32s, found: tuple[I32s, ...], counts: tuple[I64s, ...],
 ) -> None:  # fmt: skip
     """Look around several brackets; every element is read once.
 
@@ -93,6 +94,7 @@ def brackets(
         lows: the lower end of each bracket.
         highs: its upper end.
         patterns: a tile of room, which stays in the nearest cache.
+        masks: likewise; a number for each group, and one more.
         found: takes the patterns strictly between, each n + 1 long.
         counts: takes how many are above high, at high, at low and between.
 
@@ -105,34 +107,43 @@ def brackets(
         for i in range(count):
             patterns[i] = pattern(load(x, u64(start) + u64(i)))
         for k in range(len(lows)):
-            look_around(patterns, count, lows[k], highs[k], found[k], counts[k])
+            look_around(patterns, count, lows[k], highs[k], masks, found[k], counts[k])
 
 
 @kernel
-def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, found: I32s, counts: I64s) -> None:
+def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U32s, found: I32s, counts: I64s) -> None:
     """Go on with one bracket.
 
-    Counting vectorises; collecting writes every pattern of a group and moves on where it belongs, without a branch.
+    Counting vectorises, and so does finding what lies between, a bit for each; how many bits a group has set cannot be foreseen, so
+    collecting goes from one to the next, or to the next group, without a branch.
     """
     above, at_high, at_low, size = counts[0], counts[1], counts[2], u64(counts[3])
-    grouped = n // GROUP * GROUP
-    for start in range(0, grouped, GROUP):
-        over_high, from_high, over_low, from_low = u32(0), u32(0), u32(0), u32(0)
+    groups, some = n // GROUP, u32(0)
+    for group in range(groups):
+        start = u64(group) * u64(GROUP)
+        over_high, from_high, over_low, from_low, between = u32(0), u32(0), u32(0), u32(0), u32(0)
         for i in range(GROUP):
-            mine = patterns[u64(start) + u64(i)]
+            mine = patterns[start + u64(i)]
             over_high = u32(over_high + u32(mine > high))
             from_high = u32(from_high + u32(mine >= high))
             over_low = u32(over_low + u32(mine > low))
             from_low = u32(from_low + u32(mine >= low))
+            between = u32(between | u32(u32(u32(mine > low) & u32(mine < high)) << u32(i)))
         above += over_high
         at_high += from_high - over_high
         at_low += from_low - over_low
-        if over_low > from_high:
-            for i in range(GROUP):
-                mine = patterns[u64(start) + u64(i)]
-                found[size] = mine
-                size += u64((mine > low) & (mine < high))
-    for i in range(grouped, n):
+        masks[u64(group)] = between
+        some = u32(some | between)
+    masks[u64(groups)] = 0
+    group, left = u64(0 if some else groups), masks[0]
+    while group < u64(groups):
+        found[size] = patterns[group * u64(GROUP) + u64(lowest(left))]
+        size += u64(left != u32(0))
+        left = u32(left & u32(left - u32(1)))
+        is_done = u32(left == u32(0))
+        group += u64(is_done)
+        left = u32(left | u32(masks[group] & u32(u32(0) - is_done)))
+    for i in range(groups * GROUP, n):
         mine = patterns[u64(i)]
         above += mine > high
         at_high += mine == high
