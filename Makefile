@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs site bench bench-check startup quality exactness clean
+.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs site bench bench-memory bench-check startup quality exactness clean
 
 install: $(VENV)/installed
 
@@ -78,6 +78,10 @@ site: install  ## docs/ as a site, in site/; a warning is an error
 
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py
+
+bench-memory: install  ## the same with all files in memory: 20 GB of it
+	$(BIN)/python benchmarks/run.py --place /dev/shm/modelbuild-bench
+	rm -rf /dev/shm/modelbuild-bench
 
 quality: install  ## merge the example family by every method, score the merges, write examples/README.md
 	$(BIN)/python benchmarks/quality.py --write

@@ -1,6 +1,6 @@
 """Make the checkpoints that the benchmarks merge: a base of random weights, and three fine-tunes near it, in bfloat16.
 
-    python benchmarks/checkpoints.py [--shape qwen2-0.5b]
+    python benchmarks/checkpoints.py [--shape qwen2-0.5b] [--place DIR]
 
 All four are written at once, a few megabytes at a time.  The values depend on the shape and on nothing else, and a
 family that is there is left alone.  The tokenizer has one token: it is copied, never asked.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-HOME = Path(__file__).resolve().parent / "checkpoints"
+PLACE = Path(__file__).resolve().parent / "checkpoints"
 MODELS = ("base", "a", "b", "c")
 
 CHUNK = 1 << 21
@@ -42,9 +42,9 @@ TUNED = 0.0005
 """And of what a fine-tune moves them by: a few steps of bfloat16, so that many task vectors agree exactly, as real ones do."""
 
 
-def make(shape: Shape) -> Path:
-    """Make the family of a shape unless it is there; return its directory."""
-    home = HOME / shape.name
+def make(shape: Shape, place: Path) -> Path:
+    """Make the family of a shape below a directory unless it is there; return its own."""
+    home = place / shape.name
     recipe = json.dumps({"recipe": RECIPE, "shape": shape.name, "bytes": shape.nbytes()})
     stamp = home / "recipe.json"
     if stamp.is_file() and stamp.read_text() == recipe:
@@ -139,7 +139,9 @@ def main() -> None:
     """Make a family from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default=DEFAULT)
-    make(SHAPES[parser.parse_args().shape])
+    parser.add_argument("--place", type=Path, default=PLACE)
+    arguments = parser.parse_args()
+    make(SHAPES[arguments.shape], arguments.place)
 
 
 if __name__ == "__main__":

@@ -111,8 +111,8 @@ def runs_of(workloads: Mapping[str, Any], workload: Workload, contender: str) ->
 
 
 def _of_workloads(results: Results, shape: str) -> Iterator[Figure]:
-    measured = results["shapes"][shape]["workloads"]
-    smaller = results["shapes"].get(DEFAULT, {}).get("workloads", {})
+    measured, default = results["shapes"][shape]["workloads"], results["shapes"].get(DEFAULT, {})
+    smaller = default["workloads"] if default and results["shapes"][shape]["model"] > default["model"] else {}
     for workload in WORKLOADS.values():
         if workload.name not in measured:
             continue
@@ -123,7 +123,11 @@ def _of_workloads(results: Results, shape: str) -> Iterator[Figure]:
         yield Figure(f"{workload.title}: modelbuild / copy", ours / middle(runs[COPY]), workload.slower)
         rss = middle(runs[OURS], "rss")
         yield Figure(f"{workload.title}: peak RSS, MB", rss / 1e6, Wanted(MEMORY / 1e6))
-        if shape != DEFAULT and shape.startswith("qwen2") and workload.name in smaller:
+        if (
+            shape.startswith("qwen2")
+            and workload.name in smaller
+            and results["shapes"][shape]["model"] > results["shapes"][DEFAULT]["model"]
+        ):
             growth = rss / middle(smaller[workload.name][OURS], "rss")
             yield Figure(f"{workload.title}: peak RSS / that of {DEFAULT}", growth, Wanted(1.1), kind="bound")
         written = middle(runs[OURS], "written")

@@ -29,6 +29,8 @@ settings: modelbuild hashes what it reads and writes, and its outputs have reach
 - **copy** reads every source once and writes as many bytes as the merge has to, its kept intermediates included, to a new
   file, with one thread and a buffer of 1 MiB. It ends when the system has the bytes; **copy, fsync** when the disk has them. The
   limits are those of copying without fsync.
+- **tmpfs** holds files in memory. What is measured there is without the disk, which neither program can make any faster, and for which
+  modelbuild waits while mergekit does not.
 - **peak RSS** counts mapped files that are in memory; of several stages it is the largest. **written** is what programs gave
   to the system to write.
 """
@@ -40,7 +42,7 @@ they stand here for comparison."""
 
 def report(results: Results) -> str:
     """Write the whole report: the shape that the limits are for first."""
-    shapes = sorted(results["shapes"], key=lambda shape: (shape != DEFAULT, results["shapes"][shape]["model"]))
+    shapes = sorted(results["shapes"], key=lambda shape: (not shape.startswith(DEFAULT), results["shapes"][shape]["model"], shape))
     return "\n".join([_PREFACE, *(_shape(results, shape) for shape in shapes)])
 
 

@@ -1,10 +1,10 @@
 """Measure modelbuild, mergekit and the copying of the same bytes, in turn.
 
-    python benchmarks/run.py [--shape qwen2-0.5b] [--repeat 3] [--only ties graph] [--no-mergekit]
+    python benchmarks/run.py [--shape qwen2-0.5b] [--repeat 3] [--only ties graph] [--no-mergekit] [--place /dev/shm]
 
 Writes results.json, results.md and a drawing for each shape to --output; shapes measured before stay in them.  The models
-are made in benchmarks/checkpoints, mergekit is installed into .venv-mergekit unless MODELBUILD_MERGEKIT_VENV names an
-environment that has it.
+are made and merged in --place; what was measured in memory (tmpfs) stands for itself, as no disk has a part in it.  mergekit
+is installed into .venv-mergekit unless MODELBUILD_MERGEKIT_VENV names an environment that has it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from workloads import Workload
 
 HERE = Path(__file__).resolve().parent
-CHECKPOINTS = HERE / "checkpoints"
+PLACE = HERE / "checkpoints"
 CORES = 2
 """Used, of those there are: the figures that are asked for are those of two."""
+IN_MEMORY = "tmpfs"
+"""The file system whose results stand for themselves."""
 
 _VERSIONS = "from importlib.metadata import version\nfor name in ('mergekit', 'torch', 'transformers'): print(name, version(name))"
 
@@ -47,13 +49,17 @@ def main() -> None:
     shape, workloads = SHAPES[arguments.shape], [WORKLOADS[name] for name in arguments.only or WORKLOADS]
     output: Path = arguments.output
     output.mkdir(parents=True, exist_ok=True)
-    _room_for(shape, workloads)
-    _make_models(shape)
+    place: Path = arguments.place.resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    _room_for(shape, workloads, place)
+    _make_models(shape, place)
     mergekit = None if arguments.no_mergekit else _mergekit()
-    rounds = Rounds(shape, CHECKPOINTS / shape.name, CHECKPOINTS / "work", workloads, mergekit)
+    rounds = Rounds(shape, place / shape.name, place / "work", workloads, mergekit)
+    machine = measure.machine(place)
+    name = f"{shape.name}-{IN_MEMORY}" if machine["file system"] == IN_MEMORY else shape.name
     about = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": measure.machine(CHECKPOINTS),
+        "machine": machine,
         "mergekit": _versions(mergekit) if mergekit else {},
         "model": shape.nbytes(),
     }
@@ -61,7 +67,7 @@ def main() -> None:
         rounds.warm_up()
         for number in range(1, arguments.repeat + 1):
             rounds.once(number)
-            _write(output, shape.name, {**about, "repeat": number, **rounds.found}, some=bool(arguments.only))
+            _write(output, name, {**about, "repeat": number, **rounds.found}, some=bool(arguments.only))
     except measure.RunFailedError as error:
         sys.exit(str(error))
     finally:
@@ -76,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=f"of: {', '.join(WORKLOADS)}")
     parser.add_argument("--no-mergekit", action="store_true", help="leave mergekit out: it takes nine tenths of the time")
     parser.add_argument("--cores", type=int, default=CORES, metavar="N", help=f"use so many; default {CORES}, 0 for all")
+    parser.add_argument("--place", type=Path, default=PLACE, metavar="DIR", help="for models and outputs; default benchmarks/checkpoints")
     parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="for the results; default benchmarks")
     return parser
 
@@ -102,19 +109,18 @@ def _siblings(cpu: int) -> str:
         return str(cpu)
 
 
-def _make_models(shape: Shape) -> None:
+def _make_models(shape: Shape, place: Path) -> None:
     """Make the models in another process, so that this one stays small."""
-    subprocess.run([sys.executable, str(HERE / "checkpoints.py"), "--shape", shape.name], check=True)
+    subprocess.run([sys.executable, str(HERE / "checkpoints.py"), "--shape", shape.name, "--place", str(place)], check=True)
 
 
-def _room_for(shape: Shape, workloads: Sequence[Workload]) -> None:
+def _room_for(shape: Shape, workloads: Sequence[Workload], place: Path) -> None:
     """Refuse to begin what would fill the disk: whatever one contender writes is removed before the next begins."""
-    CHECKPOINTS.mkdir(exist_ok=True)
     written = max(workload.output_bytes(shape) + (len(workload.stages) - 1) * shape.nbytes() for workload in workloads)
-    needed = written + (0 if (CHECKPOINTS / shape.name).is_dir() else 4 * shape.nbytes())
-    free = shutil.disk_usage(CHECKPOINTS).free
+    needed = written + (0 if (place / shape.name).is_dir() else 4 * shape.nbytes())
+    free = shutil.disk_usage(place).free
     if free < 1.1 * needed:
-        sys.exit(f"{needed / 1e9:.0f} GB are needed below {CHECKPOINTS}, {free / 1e9:.0f} GB are free")
+        sys.exit(f"{needed / 1e9:.0f} GB are needed below {place}, {free / 1e9:.0f} GB are free")
 
 
 def _mergekit() -> Path:
