@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelbuild.kernels.loops.compiled import Scalar, kernel, u64
+from modelbuild.kernels.loops.compiled import Scalar, kernel, u32, u64
 from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MULTIPLY_0, MULTIPLY_1 = map(u64, MULTIPLIERS)
 WEYL_0, WEYL_1 = map(u64, WEYL)
 LOW, HALF = u64(0xFFFFFFFF), u64(32)
+APART = 128
+"""Counters between two that are drawn together."""
 
 
 @kernel
@@ -34,20 +36,37 @@ def philox(c0: Scalar, c1: Scalar, c2: Scalar, c3: Scalar, k0: Scalar, k1: Scala
 
 
 @kernel
+def put(counter: Scalar, k0: Scalar, k1: Scalar, words: U32s, at: Scalar) -> None:
+    """Write the four words of a counter."""
+    w0, w1, w2, w3 = philox(counter & LOW, counter >> HALF, u64(0), u64(0), k0, k1)
+    words[at], words[at + u64(1)], words[at + u64(2)], words[at + u64(3)] = w0, w1, w2, w3
+
+
+@kernel
 def draw(first: Scalar, k0: Scalar, k1: Scalar, count: int, words: U32s) -> None:
-    """Write the words of so many counters: first, first + 1, ..."""
-    for i in range(count):
-        counter, at = first + u64(i), u64(i) << u64(2)
-        w0, w1, w2, w3 = philox(counter & LOW, counter >> HALF, u64(0), u64(0), k0, k1)
-        words[at], words[at + u64(1)], words[at + u64(2)], words[at + u64(3)] = w0, w1, w2, w3
+    """Write the words of so many counters: first, first + 1, ...
+
+    Each round waits for the one before it, so two counters that are far apart are drawn side by side.
+    """
+    paired = count // (2 * APART) * (2 * APART)
+    for start in range(0, paired, 2 * APART):
+        for i in range(APART):
+            here = u64(start) + u64(i)
+            put(first + here, k0, k1, words, here << u64(2))
+            put(first + here + u64(APART), k0, k1, words, (here << u64(2)) + u64(4 * APART))
+    for i in range(paired, count):
+        put(first + u64(i), k0, k1, words, u64(i) << u64(2))
 
 
 @kernel
 def mask(k0: Scalar, k1: Scalar, below: Scalar, first: Scalar, words: U32s, kept: Bools) -> None:
     """Tell where the element's word is below the limit; `words` is a tile of room."""
-    tile = words.size
+    tile, last = words.size, u32(below - u64(1))  # a limit may be 2^32, which has no place among 32-bit numbers
     for start in range(0, kept.size, tile):
         count = min(tile, kept.size - start)
         draw(first + u64(start // 4), k0, k1, (count + 3) // 4, words)
         for i in range(count):
-            kept[u64(start) + u64(i)] = u64(words[i]) < below
+            kept[u64(start) + u64(i)] = words[i] <= last
+    if below == u64(0):
+        for i in range(kept.size):
+            kept[i] = False
