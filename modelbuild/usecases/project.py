@@ -216,6 +216,9 @@ def _all_alive() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():  # of whoever runs us
+                gc.freeze()
+                gc.unfreeze()  # all of it counts as old now, without having been looked through
             gc.enable()
 
 
