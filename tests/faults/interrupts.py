@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class _Slow(Delay):
 
 def _slow(root: Path, said: Path, kind: str, slow: float, ready: int, where: str) -> int:
     put(_Slow(kind, slow, ready, where))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, here as by the program
     code = 0
     with contextlib.redirect_stderr(_Said(said)):
         try:
