@@ -79,7 +79,7 @@ site: install  ## docs/ as a site, in site/; a warning is an error
 bench: install  ## measure against mergekit and against copying the same bytes; takes most of an hour
 	$(BIN)/python benchmarks/run.py
 
-bench-memory: install  ## the same with all files in memory: 20 GB of it
+bench-memory: install  ## the same with all files in memory: with mergekit's own, 15 GB of it
 	$(BIN)/python benchmarks/run.py --place /dev/shm/modelbuild-bench
 	rm -rf /dev/shm/modelbuild-bench
 

@@ -123,11 +123,7 @@ def _of_workloads(results: Results, shape: str) -> Iterator[Figure]:
         yield Figure(f"{workload.title}: modelbuild / copy", ours / middle(runs[COPY]), workload.slower)
         rss = middle(runs[OURS], "rss")
         yield Figure(f"{workload.title}: peak RSS, MB", rss / 1e6, Wanted(MEMORY / 1e6))
-        if (
-            shape.startswith("qwen2")
-            and workload.name in smaller
-            and results["shapes"][shape]["model"] > results["shapes"][DEFAULT]["model"]
-        ):
+        if workload.name in smaller:
             growth = rss / middle(smaller[workload.name][OURS], "rss")
             yield Figure(f"{workload.title}: peak RSS / that of {DEFAULT}", growth, Wanted(1.1), kind="bound")
         written = middle(runs[OURS], "written")

@@ -149,9 +149,10 @@ class Rounds:
         measure.touch(workload.copied_bytes(self._shape) + OURS_HOLDS)
         for source in sources:
             measure.forget(source)
-        can_tell = not any(measure.resident(source) for source in sources)  # a file in memory is never forgotten
+        in_memory = all(measure.resident(source) >= source.stat().st_size for source in sources)  # such files are never forgotten
         self._keep(found, "t", self._build(workload, t=0.6, layer_t=0.6))
-        found["t_sources"].append(sum(measure.resident(source) for source in sources) if can_tell else -1)
+        seen = [measure.resident(source) for source in sources]
+        found["t_sources"].append(-1 if in_memory or min(seen) < 0 else sum(seen))
         before = self._packs()
         measure.settle((), self._warm(workload))
         self._keep(found, "layer", self._build(workload, t=0.6, layer_t=0.3))
