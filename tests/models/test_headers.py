@@ -1,0 +1,42 @@
+"""Headers in which a key stands twice: which tensor is meant nobody can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelbuild.checkpoint.header import TensorInfo, parse_header
+from modelbuild.errors import Exit, ModelbuildError
+
+ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+
+
+def parsed(text: str) -> tuple[TensorInfo, ...]:
+    """Parse a header before four bytes of data."""
+    data = text.encode()
+    return parse_header(Path("model.safetensors"), 8 + len(data) + 4, len(data).to_bytes(8, "little") + data)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (f'{{"a":{ENTRY},"a":{ENTRY}}}', "a"),
+        (f'{{"a:b":{ENTRY},"a:b":{ENTRY}}}', "a:b"),
+        ('{"a":{"dtype":"F16","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "dtype"),
+        (f'{{"__metadata__":{{"format":"pt","format":"tf"}},"a":{ENTRY}}}', "format"),
+    ],
+)
+def test_no_key_stands_twice(text: str, key: str):
+    with pytest.raises(ModelbuildError) as caught:
+        parsed(text)
+
+    assert Exit.SOURCE == caught.value.exit_code
+    assert (f"its header is not sound JSON: `{key}` stands there twice",) == caught.value.problems[0].facts
+
+
+@pytest.mark.parametrize("text", [f'{{"a:b":{ENTRY}}}', f'{{"__metadata__":{{"from":"hf://a/b"}},"a:b":{ENTRY}}}'])
+def test_colons_in_names_and_notes_are_none_of_a_key(text: str):
+    (info,) = parsed(text)
+
+    assert ("a:b", "F32", (1,), 4) == (info.name, info.dtype, info.shape, info.nbytes)
