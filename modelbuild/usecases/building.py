@@ -20,7 +20,7 @@ def _fresh(stamps: tuple[Path, Path], where: Where, text: bytes, lock: bytes, op
     """Return the outcome in a stamp that still holds; that of a build which asked no checks is for another such."""
     if options.force or (options.locked and (not lock or where.overrides)):
         return None
-    outcomes = (stamp.fresh(path, text, lock) for path in (stamps if options.no_check else stamps[:1]))
+    outcomes = (stamp.fresh(path, text, lock, options.device) for path in (stamps if options.no_check else stamps[:1]))
     return next((one for one in outcomes if one is not None), None)
 
 
@@ -74,7 +74,8 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         record(project, plan, cache, sources, asked, outcome, run.contents)
         outcome = delivery.deliver(outcome, started)
         if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
-            stamp.leave(unchecked if options.no_check and delivery.exports else checked, text, asked.lock, plan, outcome, delivery.made)
+            left = unchecked if options.no_check and delivery.exports else checked
+            stamp.leave(left, text, asked.lock, plan, outcome, delivery.made, run.told)
     finally:
         sources.close()
         cache.close()

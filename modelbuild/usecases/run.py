@@ -72,7 +72,7 @@ class Run:
             refuse_foreign(target.path, self._outputs.names(target.path))
         raise_file_limit()
         self.device = choose(options.device)
-        told = identity(self.device, plan.actions)
+        self.told = told = identity(self.device, plan.actions)
         with timed(report, "judge"):
             judged = judge_plan(plan, cache, self._sources, told, force=options.force)
         running, computed = judged.running, plan.firsts(judged.running)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from modelbuild.usecases.outcome import Outcome
     from modelbuild.usecases.where import Where
 
-_FORMAT = 6
+_FORMAT = 7
 _RACY_NS = 2_000_000_000
 
 
@@ -56,19 +56,20 @@ def read(path: Path) -> bytes:
         return b""
 
 
-def fresh(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
+def fresh(path: Path, text: bytes, lock: bytes, device: str) -> dict[str, Any] | None:
     """Return the outcome that a stamp holds if nothing has moved since, else None: see `standing`."""
-    stamp = standing(path, text, lock)
+    stamp = standing(path, text, lock, device)
     return None if stamp is None else stamp["outcome"]
 
 
-def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
+def standing(path: Path, text: bytes, lock: bytes, device: str = "auto") -> dict[str, Any] | None:
     """Return a stamp if nothing has moved since, else None.
 
     Args:
         path: the stamp.
         text: the Modelfile.
         lock: the lock, or b"".
+        device: auto, cpu, cuda or cuda:N; what is not exact was computed on no other, or on any for auto.
 
     Returns:
         At least `outcome`, and `rests_on`: how many actions each target rests on.
@@ -86,6 +87,7 @@ def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
             and all(stat_of(Path(name)) == stat for name, stat in stamp["outputs"].items())
             and all(_maker(form) == made for form, made in stamp["makers"].items())
             and all(_revision(*origin) == revision for *origin, revision in stamp["methods"])
+            and _serves(stamp["device"], device)
         )
         from_stamp(stamp["outcome"], 0.0, 0)  # a stamp that is damaged is none
         current = current and all(type(stamp["rests_on"][target["name"]]) is int for target in stamp["outcome"]["targets"])
@@ -94,7 +96,7 @@ def standing(path: Path, text: bytes, lock: bytes) -> dict[str, Any] | None:
     return stamp if current else None
 
 
-def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, made: Made) -> None:
+def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, made: Made, told: str) -> None:
     """Leave a stamp after a build.
 
     None where a source is so young that it could change without its times moving, where a method is of no installed
@@ -107,6 +109,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
         plan: what was built.
         outcome: what came of it.
         made: the exports among it.
+        told: what keys say of the device; see `modelbuild.engine.devices.identity`.
 
     """
     read = [
@@ -143,6 +146,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
         "outputs": {str(real(output)): stat_of(output) for output in (*outputs, *made.outputs)},
         "makers": dict(made.makers),
         "methods": [[*origin, _revision(*origin)] for origin in origins],
+        "device": told,
         "outcome": outcome.nothing_done(),
         "rests_on": {
             one.name: len(chain(*plan.targets[one.name].tensors.values())) if one.name in plan.targets else 0 for one in outcome.targets
@@ -159,6 +163,16 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
 def _check(stamp: Mapping[str, Any]) -> str:
     """Return what tells whether a stamp is still the one that was left."""
     return blake3(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _serves(told: str, device: str) -> bool:
+    """Tell whether what was computed on one device, with one version of torch, is what another device is asked for."""
+    if not told:
+        return True
+    from importlib import metadata
+
+    name, _, version = told.partition(" torch ")
+    return version == metadata.version("torch") and device in ("auto", name, name.removesuffix(":0"))
 
 
 def _maker(form: str) -> str:

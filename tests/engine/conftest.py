@@ -1,5 +1,5 @@
 """Fixtures of the tests that compute with torch."""
 
-from tests.methods.conftest import one_thread
+from tests.methods.conftest import cuda, one_thread
 
-__all__ = ["one_thread"]
+__all__ = ["cuda", "one_thread"]

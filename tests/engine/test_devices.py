@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelbuild.engine.compute import compute
-from modelbuild.engine.devices import Cpu, choose
+from modelbuild.engine.devices import Cpu, Torch, choose
 from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK
@@ -130,3 +130,43 @@ def test_memory_that_is_too_small_even_so_is_an_error():
 
     assert Exit.LOCAL_IO == error.value.exit_code
     assert "merged::weight" in str(error.value.problems[0].facts)
+
+
+@pytest.mark.gpu
+def test_auto_is_the_device_that_is_there(cuda):
+    assert cuda == choose("auto") == choose("cuda")
+
+
+@pytest.mark.gpu
+def test_full_memory_of_a_gpu_means_smaller_chunks_and_the_same_bytes(cuda):
+    """Torch may take so little that a chunk of the whole tensor, 10 MB each, does not fit."""
+    import torch
+
+    case = family(WAYS[5], uniform(0, 40 * BLOCK + 7))
+    expected = case.compute()
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(60e6 / torch.cuda.get_device_properties(cuda).total_memory)
+    try:
+        workspace = Workspace(Torch(cuda), 41 * BLOCK)
+        assert expected[0] == compute(case.job(lambda start, data: None), workspace).digest
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert workspace.chunk < 41 * BLOCK
+
+
+@pytest.mark.gpu
+def test_transfers_overlap_with_kernels(cuda):
+    """As the device's own clock has it: of the time that copies take, some is time in which kernels run."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    case, device = family(WAYS[5], uniform(0, 200 * BLOCK + 7)), Torch(cuda)
+    case.compute(device, 16 * BLOCK)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        case.compute(device, 16 * BLOCK)
+        torch.cuda.synchronize()
+
+    spans = [(event.name.startswith("Memcpy"), event.time_range.start, event.time_range.end) for event in profiled.events()]
+    copies, kernels = ([(start, end) for is_copy, start, end in spans if is_copy is wanted] for wanted in (True, False))
+    assert copies
+    assert any(start < until and since < end for start, end in copies for since, until in kernels)

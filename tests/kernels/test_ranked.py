@@ -57,7 +57,7 @@ def test_rows_are_drawn_alike_however_many_come_together(cpu, twin, columns):
 def test_what_a_cut_keeps_and_what_it_drops_are_the_whole(cpu, twin, x, offset, last, place):
     cut = Cut(float(np.abs(x[place])), last)
     for on in (cpu, twin):
-        kept, dropped = (on.kernels.floats(one(on.send(x, {}), cut, offset)) for one in (on.kernels.trimmed, on.kernels.dropped))
+        kept, dropped = (on.floats(one(on.send(x, {}), cut, offset)) for one in (on.kernels.trimmed, on.kernels.dropped))
 
-        assert (x + np.float32(0)).tolist() == (np.asarray(kept) + np.asarray(dropped)).tolist()
-        assert not np.any((np.asarray(kept) != 0) & (np.asarray(dropped) != 0))
+        assert (x + np.float32(0)).tolist() == (kept + dropped).tolist()
+        assert not np.any((kept != 0) & (dropped != 0))
