@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import SIZES
-from modelbuild.engine.devices import class_of
+from modelbuild.engine.devices import Devices, class_of
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK
 from modelbuild.names import human_bytes
@@ -62,14 +62,14 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def share_out(actions: Iterable[Action], memory: int, jobs: int, device: str) -> Budget:
+def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Devices) -> Budget:
     """Fit a build into `memory` bytes: smaller chunks first, then fewer workers.
 
     Args:
         actions: what may run.
         memory: bytes for buffers and intermediates; 0 for half of what is available.
         jobs: workers wanted; 0 for one per core.
-        device: the name of what computes.
+        devices: what computes.
 
     Raises:
         ModelbuildError: exit 6 if even one worker with the smallest chunk does not fit, or a method of the short form.
@@ -77,7 +77,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, device: str) ->
     """
     memory, jobs = memory or available() // 2, jobs or cores()
     actions = tuple(actions)
-    per_element = max(map(bytes_per_element, actions), default=16) * class_of(device).depth
+    per_element = max((bytes_per_element(action) * class_of(devices.of(action)).depth for action in actions), default=16)
     whole = max(
         (((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.streaming), default=(0, "")
     )
@@ -90,7 +90,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, device: str) ->
         jobs = max(1, min(jobs, memory // whole[0]))
     while jobs > 1 and jobs * per_element * BLOCK > memory:
         jobs -= 1
-    chunk = max(BLOCK, min(class_of(device).largest_chunk, memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
+    chunk = max(BLOCK, min(*(class_of(name).largest_chunk for name in devices), memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
     return Budget(jobs, chunk, min(_SCRATCH, max(0, memory - jobs * per_element * chunk) // 2))
 
 

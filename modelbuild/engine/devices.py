@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from msgspec import Struct
 
@@ -202,6 +202,38 @@ def choose(name: str) -> str:
     )
 
 
+class Devices(NamedTuple):
+    """What computes a build: "cpu" or "cuda:N", for what is exact and goes by chunks, and for all else."""
+
+    chunks: str
+    whole: str
+
+    def of(self, action: Action) -> str:
+        """Return what computes an action."""
+        return self.chunks if self.chunks == self.whole or (action.method.numerics == "exact" and action.streaming) else self.whole
+
+    @property
+    def name(self) -> str:
+        """Both of them, in words."""
+        return self.chunks if self.chunks == self.whole else f"{self.chunks}, {self.whole}"
+
+
+def assign(name: str, actions: Iterable[Action]) -> Devices:
+    """Turn `--device` into what computes a plan.
+
+    "auto" takes a GPU for decompositions and the like.  What goes by chunks the CPU does as fast as files are read and
+    digested, and it is the same bytes: see docs/performance.md.
+
+    Raises:
+        ModelbuildError: exit 2 if the name is no device or the device is not there.
+
+    """
+    if name != "auto":
+        return Devices(choose(name), choose(name))
+    asked = Devices("cpu", name)
+    return Devices("cpu", choose(name) if _has_nvidia() and any(asked.of(action) == name for action in actions) else "cpu")
+
+
 def seen() -> Iterator[tuple[str, str, int, int]]:
     """Yield the CUDA devices that torch sees: name, model, bytes free and in all."""
     import torch
@@ -210,11 +242,11 @@ def seen() -> Iterator[tuple[str, str, int, int]]:
         yield f"cuda:{index}", torch.cuda.get_device_name(index), *torch.cuda.mem_get_info(index)
 
 
-def identity(name: str, actions: Iterable[Action]) -> str:
-    """Return what keys say of a device: nothing where all methods are exact, else its name and torch's version."""
+def identity(devices: Devices, actions: Iterable[Action]) -> str:
+    """Return what keys say of what computes: nothing where all methods are exact, else the device's name and torch's version."""
     if all(action.method.numerics == "exact" for action in actions):
         return ""
-    return f"{name} torch {metadata.version('torch')}"
+    return f"{devices.whole} torch {metadata.version('torch')}"
 
 
 def class_of(name: str) -> type[Cpu | Torch]:

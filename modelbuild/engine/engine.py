@@ -17,7 +17,7 @@ from modelbuild.cache import Cache
 from modelbuild.cache.records import Record
 from modelbuild.engine.budget import Budget
 from modelbuild.engine.compute import compute, masks
-from modelbuild.engine.devices import Device, open_device
+from modelbuild.engine.devices import Device, Devices, open_device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
@@ -48,7 +48,7 @@ class Engine:
         cache: where records and packs are kept.
         shelves: where the results of actions are to be written.
         sources: the source files of the build.
-        device: the name of what computes; opened when something is to be computed.
+        devices: what computes; opened when something is to be computed.
         told: what keys say of it; see `devices.identity`.
         stale: the actions that may have to run because their results are not known.
         budget: chunk size, and memory for intermediates that are not kept.
@@ -63,7 +63,7 @@ class Engine:
         cache: Cache,
         shelves: Shelves,
         sources: SourceFiles,
-        device: str,
+        devices: Devices,
         told: str,
         stale: Collection[Action],
         budget: Budget,
@@ -73,11 +73,11 @@ class Engine:
     ) -> None:
         self.counts = Tally()
         self.ran: set[Action] = set()
-        self._cache, self._shelves, self._sources, self._device, self._report = cache, shelves, sources, device, report
+        self._cache, self._shelves, self._sources, self._devices, self._report = cache, shelves, sources, devices, report
         self._chunk, self._scratch, self._force = budget.chunk, budget.scratch, force
         self._plan, self._uses = plan, uses(plan)
         self._told, self._stale = told, stale
-        self._opened: Device | None = None
+        self._opened: dict[str, Device] = {}
         self._opening = threading.Lock()
         self._states: dict[Action, _State] = {}
         self._lock = threading.Lock()
@@ -186,7 +186,7 @@ class Engine:
             return self._states[action]
 
     def _settle(self, action: Action, state: _State) -> None:
-        if self._blank and action.learns and self._is_ready():
+        if self._blank and action.learns and self._is_ready(action):
             known = tuple(self._sources.known(need) if isinstance(need, Leaf) else self.digest(need) for need in action.needs)
             if not all(known):  # nothing can be found, so that sources are digested as they are merged
                 self._run(action, state, known, "forced" if self._force else "not built before")
@@ -223,7 +223,7 @@ class Engine:
     def _run(self, action: Action, state: _State, digests: tuple[str, ...], reason: str) -> None:
         self.check()
         regions = tuple(map(self.region, action.needs))
-        workspace = self._workspace()
+        workspace = self._workspace(action)
         self._report(Began("merging", action.node, action.tensor, action.nbytes, action.method.name))
         started = time.perf_counter()
         first = 0 if action.base is None else 1
@@ -289,19 +289,26 @@ class Engine:
             self._shelves.distrust(location)
         return None
 
-    def _is_ready(self) -> bool:
+    def _is_ready(self, action: Action) -> bool:
         """Tell whether kernels are at hand, and load them if nobody else is about to: a worker that would wait can digest."""
-        if self._opened is None and self._opening.acquire(blocking=False):
+        name = self._devices.of(action)
+        if name not in self._opened and self._opening.acquire(blocking=False):
             try:
-                self._opened = self._opened or open_device(self._device)
+                self._open(name)
             finally:
                 self._opening.release()
-        return self._opened is not None
+        return name in self._opened
 
-    def _workspace(self) -> Workspace:
-        if not hasattr(self._local, "workspace"):
+    def _open(self, name: str) -> Device:
+        if name not in self._opened:
+            self._opened[name] = open_device(name)
+        return self._opened[name]
+
+    def _workspace(self, action: Action) -> Workspace:
+        """Return this worker's workspace on what computes an action."""
+        name, own = self._devices.of(action), vars(self._local)
+        if name not in own:
             with self._opening:
-                self._opened = self._opened or open_device(self._device)
-            self._local.workspace = Workspace(self._opened, self._chunk)
-        workspace: Workspace = self._local.workspace
+                own[name] = Workspace(self._open(name), self._chunk)
+        workspace: Workspace = own[name]
         return workspace

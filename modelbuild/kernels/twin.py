@@ -1,7 +1,8 @@
 """The kernels as torch operations: for CUDA, and on the CPU the oracle of the compiled ones.
 
 Every rounding is an operation of its own: `add(alpha=)`, `addcmul` and `lerp` fuse, `sum` and `dot` reorder, and on CUDA
-a division by a host number multiplies by its reciprocal, so divisors are put on the device first.
+a division by a host number multiplies by its reciprocal, so divisors are put on the device first.  Factors need not be: they
+are rounded to float32 on the host.  A GPU waits for the host to name its operations, so that few of them are better than short ones.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ QUIET = {
     torch.bfloat16: (torch.int16, 0x7FC0),
 }
 """The integer type of a storage type's bits, and its NaN."""
+INFINITE = {torch.float32: 0x7F800000, torch.float16: 0x7C00, torch.bfloat16: 0x7F80}
+"""The bits of infinity.  What is not finite has all of them, and what is has not."""
 
 
 class Torch:
@@ -51,7 +54,12 @@ class Torch:
 
     def not_finite(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         """Count NaN and infinity."""
-        return tuple(torch.count_nonzero(~torch.isfinite(x.float())) for x in arrays)
+        found = []
+        for x in arrays:
+            values = x if x.dtype in INFINITE else x.float()
+            infinite = INFINITE[values.dtype]
+            found.append(torch.count_nonzero(values.view(QUIET[values.dtype][0]) & infinite == infinite))
+        return tuple(found)
 
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
         """Drop what the cut drops."""
@@ -101,12 +109,13 @@ class Torch:
         if isinstance(x, Delta):
             return self.floats(x.x) - self.floats(x.base)
         if isinstance(x, Masked):
-            return torch.where(x.mask, self.floats(x.x) * self.single(x.factor), self.single(0.0))
+            return torch.where(x.mask, self.floats(x.x) * single(x.factor), 0.0)
         if isinstance(x, Trimmed | Dropped):
             values = self.floats(x.x)
             keep = (pattern := patterns(values)) > x.threshold
-            keep[: x.equals] |= pattern[: x.equals] == x.threshold
-            return torch.where(keep if isinstance(x, Trimmed) else ~keep, values, self.single(0.0))
+            if x.equals:
+                keep[: x.equals] |= pattern[: x.equals] == x.threshold
+            return torch.where(keep, values, 0.0) if isinstance(x, Trimmed) else torch.where(keep, 0.0, values)
         widened: Tensor = x.float()
         return widened
 
@@ -121,52 +130,46 @@ class Torch:
 
     def weighted_sum(self, inputs: Sequence[Operand], weights: Sequence[float], divisor: float, scale: float, out: Operand) -> None:
         """Write the weighted sum."""
-        self.copy(self.summed(list(map(self.floats, inputs)), weights) / self.single(divisor) * self.single(scale), out)
-
-    def summed(self, inputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Add up products, left to right."""
-        total = inputs[0] * self.single(weights[0])
+        total = self.floats(inputs[0]) * single(weights[0])
         for x, weight in zip(inputs[1:], weights[1:], strict=True):
-            total += x * self.single(weight)
-        return total
+            total += self.floats(x) * single(weight)
+        self.copy(total / self._on_device(divisor) * single(scale), out)
 
     def products(self, x: Operand, y: Operand, z: Operand | None = None) -> NDArray[np.float64]:
         """Sum products by block."""
         values = [blocks(self.floats(one)) for one in (x, y, z) if one is not None]
-        return np.stack([folded(a * b) for a, b in combinations_with_replacement(values, 2)], axis=1)
+        return folded(torch.stack([a * b for a, b in combinations_with_replacement(values, 2)], dim=1))
 
     def abs_sums(self, x: Operand, mask: Tensor) -> NDArray[np.float64]:
         """Sum magnitudes by block."""
         a = blocks(self.floats(x)).abs()
-        return np.stack([folded(a), folded(torch.where(blocks(mask.float()) > 0, a, 0.0))], axis=1)
+        return folded(torch.stack([a, torch.where(blocks(mask.float()) > 0, a, 0.0)], dim=1))
 
     def consensus(
         self, deltas: Sequence[Operand], weights: Sequence[float], normalize: bool, scale: float, out: Operand, *, count: bool = False
     ) -> None:
         """Elect signs and add up who agrees."""
-        values = list(map(self.floats, deltas))
-        votes = [delta * self.single(weight) for delta, weight in zip(values, weights, strict=True)]
-        if count:
-            votes = [(vote > 0).float() - (vote < 0).float() for vote in votes]
-        positive = self.summed(votes, [1.0] * len(votes)) >= 0
-        zero, one = self.single(0.0), self.single(1.0)
-        mixed, divisor = torch.zeros_like(values[0]), torch.zeros_like(values[0])
-        for delta, weight in zip(values, map(self.single, weights), strict=True):
-            product = delta * weight
+        products = [self.floats(delta) * single(weight) for delta, weight in zip(deltas, weights, strict=True)]
+        total = torch.zeros_like(products[0])
+        for product in products:
+            total += torch.sign(product) if count else product
+        positive = total >= 0
+        mixed, divisor = torch.zeros_like(total), torch.zeros_like(total)
+        for product, weight in zip(products, map(single, weights), strict=True):
             agree = torch.where(positive, product > 0, product < 0)
-            mixed += torch.where(agree, product, zero)
-            divisor += torch.where(agree, weight, zero)
+            mixed += torch.where(agree, product, 0.0)
+            divisor += torch.where(agree, weight, 0.0)
         if normalize:
-            mixed /= torch.where(divisor == 0, one, divisor)
-        self.copy(mixed * self.single(scale), out)
+            mixed /= torch.where(divisor == 0, 1.0, divisor)
+        self.copy(mixed * single(scale), out)
 
     def near(self, x: Operand, y: Operand, t: float, out: Operand) -> None:
         """Approach y by about t."""
-        a, b, least, one = self.floats(x), self.floats(y), self.single(NEAREST), self.single(1.0)
+        a, b, least = self.floats(x), self.floats(y), single(NEAREST)
         apart = (a - b).abs()
-        w = self.single(t) / torch.where(apart > least, apart, least)
-        w = torch.where(w < one, w, one)
-        self.copy(w * b + (one - w) * a, out)
+        w = self._on_device(t) / torch.where(apart > least, apart, least)
+        w = torch.where(w < 1.0, w, 1.0)
+        self.copy(w * b + (1.0 - w) * a, out)
 
     def magnitudes(self, x: Operand) -> NDArray[np.int32]:
         """Return all patterns."""
@@ -200,9 +203,13 @@ class Torch:
         places = torch.nonzero(patterns(self.floats(x)) == pattern)
         return int(places[n]) if n < len(places) else -1
 
-    def single(self, value: float) -> Tensor:
-        """Put a number, rounded to float32, on the device."""
-        return torch.full((), float(np.float32(value)), dtype=torch.float32, device=self.device)
+    def _on_device(self, value: float) -> Tensor:
+        return torch.full((), single(value), dtype=torch.float32, device=self.device)
+
+
+def single(value: float) -> float:
+    """Round a number to float32."""
+    return float(np.float32(value))
 
 
 def on_host(tensor: Tensor) -> NDArray[Any]:
@@ -227,13 +234,13 @@ def blocks(x: Tensor) -> Tensor:
 
 
 def folded(terms: Tensor) -> NDArray[np.float64]:
-    """Add up each block of terms by the tree of the contract."""
-    lanes = torch.zeros_like(terms[:, 0])  # (blocks, lanes)
-    for row in terms.unbind(1):
+    """Add up each block of several kinds of terms, (blocks, kinds, rows, lanes), by the tree of the contract: (blocks, kinds)."""
+    lanes = torch.zeros_like(terms[:, :, 0])
+    for row in terms.unbind(2):
         lanes += row
-    while (half := lanes.shape[1] // 2) > 0:
-        lanes = lanes[:, :half] + lanes[:, half:]
-    return on_host(lanes[:, 0])
+    while (half := lanes.shape[2] // 2) > 0:
+        lanes = lanes[:, :, :half] + lanes[:, :, half:]
+    return on_host(lanes[:, :, 0])
 
 
 def philox(counters: Sequence[Tensor], keys: tuple[int, int]) -> tuple[Tensor, ...]:

@@ -74,8 +74,9 @@ def build(where: Where, targets: tuple[str, ...], options: Options, report: Repo
         record(project, plan, cache, sources, asked, outcome, run.contents)
         outcome = delivery.deliver(outcome, started)
         if outcome.exit_code == Exit.DONE and not options.frozen and (keeper.is_complete or not options.locked):
-            left = unchecked if options.no_check and delivery.exports else checked
-            stamp.leave(left, text, asked.lock, plan, outcome, delivery.made, run.told)
+            stamp.leave(
+                unchecked if options.no_check and delivery.exports else checked, text, asked.lock, plan, outcome, delivery.made, run.told
+            )
     finally:
         sources.close()
         cache.close()

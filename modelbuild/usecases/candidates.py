@@ -16,7 +16,7 @@ from modelbuild.cache.layout import prepare
 from modelbuild.checks.loading import Subject, from_tensors
 from modelbuild.engine.budget import share_out
 from modelbuild.engine.crew import work
-from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.devices import Devices, assign, identity
 from modelbuild.engine.drawing import draw
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.publish import Content, content_of, is_here
@@ -62,7 +62,7 @@ class Candidate(Struct, frozen=True, dict=True):
         """Return the merge as it is known by records alone, without its weights; None where something has to be computed."""
         sources = SourceFiles(self.cache)
         try:
-            judgements = judge_plan(self.plan, self.cache, sources, identity("cpu", self.plan.actions)).judgements
+            judgements = judge_plan(self.plan, self.cache, sources, identity(Devices("cpu", "cpu"), self.plan.actions)).judgements
 
             def digest(ref: Ref) -> str:
                 if isinstance(ref, Leaf):
@@ -96,15 +96,15 @@ class Candidate(Struct, frozen=True, dict=True):
 
     def _tensors(self, options: Options) -> tuple[Content, Mapping[str, tuple[str, Sequence[int], bytearray]]]:
         """Settle every tensor of the target, and return the bytes of each with its type and shape."""
-        device, sources = choose(options.device), SourceFiles(self.cache)
-        told = identity(device, self.plan.actions)
+        devices, sources = assign(options.device, self.plan.actions), SourceFiles(self.cache)
+        told = identity(devices, self.plan.actions)
         unwritten = replace(self.plan, targets={})
         judged = judge_plan(self.plan, self.cache, sources, told)
         running = judged.running | frozenset(action for action in self.plan.actions if not isinstance(judged.judgements[action], Fresh))
-        budget = share_out(running, options.memory, options.jobs, device)
+        budget = share_out(running, options.memory, options.jobs, devices)
         sealer = Sealer(self.cache.close)
         shelves = Shelves(self.cache, draw(unwritten, running, ()), sealer)
-        engine = Engine(self.plan, self.cache, shelves, sources, device, told, judged.stale, budget, lambda event: None, force=False)
+        engine = Engine(self.plan, self.cache, shelves, sources, devices, told, judged.stale, budget, lambda event: None, force=False)
         found: dict[str, tuple[str, Sequence[int], bytearray]] = {}
         complete = False
         try:

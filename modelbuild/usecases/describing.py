@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import Cache
-from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.devices import assign, identity
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Noted, Report, Warned
@@ -69,7 +69,7 @@ def _locked_root(project: Project, plan: Plan, target: str) -> str:
 def _known_root(plan: Plan, cache: Cache, sources: SourceFiles, target: str) -> str:
     """Return the digest that records have of a target as the Modelfile is now, "" where it has not been built so."""
     read_sources(plan, cache, sources)
-    judged = judge_plan(plan, cache, sources, identity(choose("auto"), plan.actions))
+    judged = judge_plan(plan, cache, sources, identity(assign("auto", plan.actions), plan.actions))
     return root_of(plan.targets[target], lambda ref: judged.digest(ref, sources))
 
 

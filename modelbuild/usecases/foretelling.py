@@ -13,7 +13,7 @@ from modelbuild.cache.outputs import OutputTable
 from modelbuild.cache.paces import PaceTable
 from modelbuild.cache.salvage import left_over
 from modelbuild.engine.budget import buffers, share_out
-from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.devices import assign, identity
 from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles
@@ -91,11 +91,11 @@ class Forecast:
         """Judge a plan; reads no tensor."""
         self.plan, self.cache = plan, cache
         self.sources = sources or SourceFiles(cache)
-        device = choose(options.device)
-        self.pace = Pace(PaceTable(cache.index).of(device))
-        self.device = identity(device, plan.actions)
+        devices = assign(options.device, plan.actions)
+        self.pace = Pace(PaceTable(cache.index).of(devices.name))
+        self.device = identity(devices, plan.actions)
         self.judged: Judged = judge_plan(plan, cache, self.sources, self.device, force=options.force)
-        self.budget = share_out(self.judged.running, options.memory, options.jobs, device)
+        self.budget = share_out(self.judged.running, options.memory, options.jobs, devices)
         self.drawing: Drawing = draw(plan, self.judged.running, self.judged.writing)
         self.outputs = OutputTable(cache.index)
         self.read: set[Ref] = {leaf for leaf in plan.leaves if not self.sources.known(leaf)}

@@ -12,7 +12,7 @@ from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures, FigureTable, figures_key
 from modelbuild.engine.budget import raise_file_limit, share_out
 from modelbuild.engine.crew import at_work, work
-from modelbuild.engine.devices import open_device
+from modelbuild.engine.devices import Devices, open_device
 from modelbuild.engine.drawing import Drawing
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.measuring import CHUNK, Measured, measurable, measure, reading
@@ -35,14 +35,14 @@ class Measurements:
         cache: where figures are kept, and packs.
         sources: the source files of the plan.
         judged: tells what is built.
-        device: the name of what computes what is no longer in the cache.
+        devices: what computes what is no longer in the cache.
         told: what keys say of it.
 
     """
 
-    def __init__(self, plan: Plan, cache: Cache, sources: SourceFiles, judged: Judged, device: str, told: str) -> None:
+    def __init__(self, plan: Plan, cache: Cache, sources: SourceFiles, judged: Judged, devices: Devices, told: str) -> None:
         self._plan, self._cache, self._sources, self._judged = plan, cache, sources, judged
-        self._device, self._told = device, told
+        self._devices, self._told = devices, told
         self._table = FigureTable(cache.index)
 
     def take(self, actions: Iterable[Action], report: Report) -> Mapping[Action, Figures]:
@@ -74,9 +74,9 @@ class Measurements:
 
     def _measured(self, missing: Mapping[Measured, str], report: Report) -> dict[str, Figures]:
         raise_file_limit()
-        budget = share_out(self._computed_again(missing), 0, 0, self._device)
+        budget = share_out(self._computed_again(missing), 0, 0, self._devices)
         shelves = Shelves(self._cache, Drawing({}, (), {}), Sealer(self._cache.close))
-        engine = Engine(self._plan, self._cache, shelves, self._sources, self._device, self._told, (), budget, report, force=False)
+        engine = Engine(self._plan, self._cache, shelves, self._sources, self._devices, self._told, (), budget, report, force=False)
         found: dict[str, Figures] = {}
         left = Counter(ref for what in missing for ref in _read(what))
         lock, own = Lock(), local()

@@ -11,7 +11,7 @@ from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures
 from modelbuild.cache.timings import KEY_DIGITS, Timings
 from modelbuild.digest import merkle_root
-from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.devices import assign, identity
 from modelbuild.engine.measuring import measurable
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.events import Report
@@ -135,8 +135,8 @@ class _Reporter:
         self.project, self.plan, self.cache = project, plan, cache
         self.sources = sources
         read_sources(plan, cache, sources)
-        device = choose("auto")
-        self.told = identity(device, plan.actions)
+        devices = assign("auto", plan.actions)
+        self.told = identity(devices, plan.actions)
         self.judged = judge_plan(plan, cache, self.sources, self.told)
         self.timings = Timings(cache.index, project.where.file)
         computed = [
@@ -144,7 +144,7 @@ class _Reporter:
         ]
         live = set(plan.actions)
         self.own = [action for action in computed if action in live]
-        self.figures = Measurements(plan, cache, self.sources, self.judged, device, self.told).take(self.own, told)
+        self.figures = Measurements(plan, cache, self.sources, self.judged, devices, self.told).take(self.own, told)
 
     def tables(self, name: str) -> Mapping[str, Ref]:
         """Return a merge's tensors as they are written, or handed to others."""

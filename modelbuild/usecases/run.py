@@ -14,7 +14,7 @@ from modelbuild.cache.outputs import OutputTable, Stats
 from modelbuild.cache.paces import PaceTable, Ran
 from modelbuild.engine.budget import buffers, raise_file_limit, share_out
 from modelbuild.engine.crew import at_work, work
-from modelbuild.engine.devices import choose, identity
+from modelbuild.engine.devices import assign, identity
 from modelbuild.engine.drawing import draw
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.publish import Content, content_of, publish, refuse_foreign
@@ -71,20 +71,20 @@ class Run:
         for target in plan.targets.values():
             refuse_foreign(target.path, self._outputs.names(target.path))
         raise_file_limit()
-        self.device = choose(options.device)
-        self.told = told = identity(self.device, plan.actions)
+        devices = assign(options.device, plan.actions)
+        self.device, self.told = devices.name, identity(devices, plan.actions)
         with timed(report, "judge"):
-            judged = judge_plan(plan, cache, self._sources, told, force=options.force)
+            judged = judge_plan(plan, cache, self._sources, self.told, force=options.force)
         running, computed = judged.running, plan.firsts(judged.running)
         force_all = options.force or not cache.records.any()
-        self._budget = share_out(running, options.memory, options.jobs, self.device)
+        self._budget = share_out(running, options.memory, options.jobs, devices)
         self._sealer = Sealer(cache.close)
         drawn = draw(plan, running, judged.writing)
         preflight.refuse_doomed(plan, drawn, preflight.certain(judged, forced=force_all), cache.directory, exports)
         self._shelves = Shelves(cache, drawn, self._sealer)
         self._buffers = buffers(running, self._budget)
         self._engine = Engine(
-            plan, cache, self._shelves, self._sources, self.device, told, judged.stale, self._budget, report, force=options.force
+            plan, cache, self._shelves, self._sources, devices, self.told, judged.stale, self._budget, report, force=options.force
         )
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()

@@ -190,7 +190,7 @@ def test_what_of_a_past_build_cannot_be_restored_is_told(swept: Project) -> None
     left = f"it left {', '.join(VARIANTS)}"
     near = f"hint: did you mean one of `{VARIANTS[0]}`, `{VARIANTS[1]}`?"
     assert f"error: build ID left no output of `x@density=0.5`\n  {left}\n{near}" == said("x@density=0.5", VARIANTS[0])
-    assert f"error: build ID left no output of `y*`\n  {left}" == said("y*")
+    assert f"error: build ID left no output of `y*`\n  {left}\nhint: `modelbuild log` lists builds and what they left" == said("y*")
     assert f"these are meant: {VARIANTS[0]}, {VARIANTS[1]}\nhint: name one of them: `modelbuild restore ID {VARIANTS[0]} -o DIR`" in said(
         "*0.6*", output=swept.root / "one"
     )
