@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from modelbuild.checkpoint.dtypes import SIZES
-from modelbuild.engine.devices import Devices, class_of
+from modelbuild.engine.choosing import Devices, class_of, room
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK
 from modelbuild.names import human_bytes
@@ -68,14 +68,14 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Device
     Args:
         actions: what may run.
         memory: bytes for buffers and intermediates; 0 for half of what is available.
-        jobs: workers wanted; 0 for one per core.
+        jobs: workers wanted; 0 for one per core, or as many as a GPU takes.
         devices: what computes.
 
     Raises:
         ModelbuildError: exit 6 if even one worker with the smallest chunk does not fit, or a method of the short form.
 
     """
-    memory, jobs = memory or available() // 2, jobs or cores()
+    memory, jobs = memory or available() // 2, jobs or min(cores(), class_of(devices.chunks).most_jobs)
     actions = tuple(actions)
     per_element = max((bytes_per_element(action) * class_of(devices.of(action)).depth for action in actions), default=16)
     whole = max(
@@ -87,7 +87,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Device
         most = max(len(action.needs) for action in actions)
         raise _too_little(memory, per_element * BLOCK, f"{most} tensors are read at once")
     if whole[0]:
-        jobs = max(1, min(jobs, memory // whole[0]))
+        jobs = max(1, min(jobs, memory // whole[0], (room(devices.whole) or memory) // whole[0]))
     while jobs > 1 and jobs * per_element * BLOCK > memory:
         jobs -= 1
     chunk = max(BLOCK, min(*(class_of(name).largest_chunk for name in devices), memory // (2 * jobs * per_element)) // BLOCK * BLOCK)

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.devices import Torch
-from modelbuild.engine.steps import pieces
+from modelbuild.engine.serial import serial
+from modelbuild.engine.steps import Setting, pieces
 from modelbuild.engine.streams import Out, Reader
 from modelbuild.engine.windows import faults
 from modelbuild.engine.workspace import Job, Workspace
@@ -97,7 +98,7 @@ def _surveyed(action: Survey, job: Job, workspace: Workspace) -> Computed:
 
 def _stepped(action: Step, job: Job, workspace: Workspace) -> Computed:
     out, kernels, at = Out(job, workspace), workspace.device.kernels, 0
-    for piece in pieces(action, job.regions, workspace.chunk):
+    for piece in pieces(action, job.regions, Setting(workspace.chunk, workspace.device.name)):
         job.check()
         out.fill(at, piece, kernels)
         at += len(piece)
@@ -137,7 +138,8 @@ def _whole(job: Job, reader: Reader, out: Out, params: dict[str, Any]) -> None:
     more |= {"survey": reader.survey} if action.survey else {}
     device = reader.workspace.device
     try:
-        result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params, **more)
+        with serial():
+            result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params, **more)
     except device.exhausted:
         raise
     except (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:  # a stranger's

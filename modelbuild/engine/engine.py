@@ -16,8 +16,9 @@ from msgspec import Struct, field
 from modelbuild.cache import Cache
 from modelbuild.cache.records import Record
 from modelbuild.engine.budget import Budget
+from modelbuild.engine.choosing import Devices, open_device
 from modelbuild.engine.compute import compute, masks
-from modelbuild.engine.devices import Device, Devices, open_device
+from modelbuild.engine.devices import Device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
@@ -49,7 +50,7 @@ class Engine:
         shelves: where the results of actions are to be written.
         sources: the source files of the build.
         devices: what computes; opened when something is to be computed.
-        told: what keys say of it; see `devices.identity`.
+        told: what keys say of it; see `choosing.identity`.
         stale: the actions that may have to run because their results are not known.
         budget: chunk size, and memory for intermediates that are not kept.
         force: take nothing from records.

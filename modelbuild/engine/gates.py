@@ -23,7 +23,7 @@ from modelbuild.plan.mixture import Prompted
 from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
-    from modelbuild.engine.steps import Held
+    from modelbuild.engine.steps import Held, Setting
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -32,9 +32,9 @@ _UNIFORMS = 12
 """Numbers between 0 and 1 whose sum, less half as many, is nearly normal."""
 
 
-def find_gates(prompted: Prompted, inputs: Sequence[Held], chunk: int) -> Iterator[Floats]:
+def find_gates(prompted: Prompted, inputs: Sequence[Held], setting: Setting) -> Iterator[Floats]:
     """Yield the gates of all layers, (layers, experts, hidden size)."""
-    del chunk
+    del setting
     if prompted.gate == "random":
         yield _random(prompted)
         return

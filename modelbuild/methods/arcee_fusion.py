@@ -21,7 +21,7 @@ EPS = 1e-8
 """Added to probabilities."""
 
 
-@method(base="first", inputs=(2, 2), revision=1, numerics="device")
+@method(base="first", inputs=(2, 2), revision=2, numerics="device")
 def arcee_fusion(tensors: Sequence[Tensor]) -> Tensor:
     """Take x1 where its importance is at least the median + 1.5 times the distance of the quartiles, else x0.
 

@@ -22,7 +22,7 @@ WEIGHT = Param("weight", float, per="input", default=1.0)
 LAMBDA = Param("lambda", float, default=1.0, arg="scale")
 
 
-@method(space="delta", params=(WEIGHT, LAMBDA), numerics="device", scaled_by="lambda", revision=1)
+@method(space="delta", params=(WEIGHT, LAMBDA), numerics="device", scaled_by="lambda", revision=2)
 def iso_c(deltas: Sequence[Tensor], *, weight: Sequence[float], scale: float = 1.0) -> Tensor:
     """Replace the singular values of the sum of w_i d_i by their mean: lambda mean(s) U V^T.
 
@@ -46,7 +46,7 @@ def iso_c(deltas: Sequence[Tensor], *, weight: Sequence[float], scale: float = 1
     params=(WEIGHT, Param("common_space_fraction", float, default=0.8, low=0.0, high=1.0), LAMBDA),
     numerics="device",
     scaled_by="lambda",
-    revision=1,
+    revision=2,
 )
 def iso_cts(deltas: Sequence[Tensor], *, weight: Sequence[float], common_space_fraction: float, scale: float = 1.0) -> Tensor:
     """As `iso_c`, but the last directions of the sum make room for the leading ones of what each task has beyond the others.

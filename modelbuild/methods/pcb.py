@@ -31,7 +31,7 @@ LEAST = 1e-12
         Param("lambda", float, default=1.0, arg="scale"),
     ),
     numerics="device",
-    revision=1,
+    revision=2,
 )
 def pcb(deltas: Sequence[Tensor], *, density: float, scale: float) -> Tensor:
     """Average task vectors entry by entry, by scores: lambda sum of b_i d_i over the sum of b_i.

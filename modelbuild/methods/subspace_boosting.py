@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     ),
     numerics="device",
     scaled_by="lambda",
-    revision=1,
+    revision=2,
 )
 def subspace_boosting(deltas: Sequence[Tensor], *, weight: Sequence[float], beta: float, scale: float = 1.0) -> Tensor:
     """Sum w_i d_i, and raise the singular values of the sum to at least the one at which their running sum reaches the share beta.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     params=(Param("weight", float, per="input", default=1.0), Param("lambda", float, default=1.0, arg="scale")),
     numerics="device",
     scaled_by="lambda",
-    revision=1,
+    revision=2,
 )
 def tsv_m(deltas: Sequence[Tensor], *, weight: Sequence[float], scale: float = 1.0) -> Tensor:
     """Put the leading 1 / n of each task's singular vectors side by side, make them orthogonal, and multiply out.

@@ -27,7 +27,7 @@ from modelbuild.plan.model import Files, Model
 from modelbuild.plan.node import Planned
 from modelbuild.plan.vocabulary import ROWS
 
-FACTORS = ("factors", 1)
+FACTORS = ("factors", 2)
 PART = ("part", 1)
 BESIDE = ("beside", 1)
 """What the steps are called that find the factors of a matrix, take one of them, and set matrices side by side; and their revisions."""

@@ -15,8 +15,8 @@ from modelbuild.cache import Cache
 from modelbuild.cache.layout import prepare
 from modelbuild.checks.loading import Subject, from_tensors
 from modelbuild.engine.budget import share_out
+from modelbuild.engine.choosing import Devices, assign, identity
 from modelbuild.engine.crew import work
-from modelbuild.engine.devices import Devices, assign, identity
 from modelbuild.engine.drawing import draw
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.publish import Content, content_of, is_here

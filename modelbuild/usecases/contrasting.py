@@ -15,7 +15,7 @@ from modelbuild.checks.loading import Subject
 from modelbuild.checks.measured import Measured
 from modelbuild.checks.measures import Measure
 from modelbuild.checks.verdicts import is_higher_better, metric_of
-from modelbuild.engine.devices import choose
+from modelbuild.engine.choosing import choose
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Report
 from modelbuild.modelfile.evaluation import Check

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from modelbuild import files
 from modelbuild.cache import Cache
-from modelbuild.engine.devices import assign, identity
+from modelbuild.engine.choosing import assign, identity
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Noted, Report, Warned

@@ -145,19 +145,20 @@ def _file_system(path: Path) -> str:
 
 
 def _devices() -> Iterator[Finding]:
-    from modelbuild.engine import budget, devices
+    from modelbuild.engine import budget, choosing
 
     subject = "devices"
     cpu = f"{budget.cores()} cores, {human_bytes(budget.available())} of memory free"
     yield Finding(subject, "cpu", "good", f"{cpu}: builds take up to half of it")
     try:
-        chosen = devices.choose("auto")
+        chosen = choosing.choose("auto")
     except (ImportError, OSError) as error:
         yield Finding(subject, "auto", "bad", f"torch cannot be imported: {error}", "install torch again")
         return
-    for name, model, free, total in devices.seen() if chosen != "cpu" else ():
+    for name, model, free, total in choosing.seen() if chosen != "cpu" else ():
         yield Finding(subject, name, "good", f"{model}, {human_bytes(free)} of {human_bytes(total)} free")
-    yield Finding(subject, "auto", "good", f"is {chosen}")
+    auto = "is cpu" if chosen == "cpu" else f"is cpu, and {chosen} for what is not exact or needs whole tensors, and for checks"
+    yield Finding(subject, "auto", "good", auto)
 
 
 def _modelfile(where: Where) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from modelbuild.cache.outputs import OutputTable
 from modelbuild.cache.paces import PaceTable
 from modelbuild.cache.salvage import left_over
 from modelbuild.engine.budget import buffers, share_out
-from modelbuild.engine.devices import assign, identity
+from modelbuild.engine.choosing import assign, identity
 from modelbuild.engine.drawing import Drawing, draw
 from modelbuild.engine.publish import content_of, is_here
 from modelbuild.engine.sources import SourceFiles

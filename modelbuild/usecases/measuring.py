@@ -11,8 +11,8 @@ from threading import Lock, local
 from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures, FigureTable, figures_key
 from modelbuild.engine.budget import raise_file_limit, share_out
+from modelbuild.engine.choosing import Devices, open_device
 from modelbuild.engine.crew import at_work, work
-from modelbuild.engine.devices import Devices, open_device
 from modelbuild.engine.drawing import Drawing
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.measuring import CHUNK, Measured, measurable, measure, reading

@@ -14,7 +14,7 @@ from modelbuild.checks.measured import Measured, from_json
 from modelbuild.checks.measures import Measure, prepare
 from modelbuild.checks.verdicts import judge
 from modelbuild.digest import merkle_root
-from modelbuild.engine.devices import choose
+from modelbuild.engine.choosing import choose
 from modelbuild.engine.publish import read_manifest
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.errors import ModelbuildError

@@ -11,7 +11,7 @@ from modelbuild.cache import Cache
 from modelbuild.cache.figures import Figures
 from modelbuild.cache.timings import KEY_DIGITS, Timings
 from modelbuild.digest import merkle_root
-from modelbuild.engine.devices import assign, identity
+from modelbuild.engine.choosing import assign, identity
 from modelbuild.engine.measuring import measurable
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.events import Report

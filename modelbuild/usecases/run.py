@@ -13,8 +13,8 @@ from modelbuild.cache import Cache
 from modelbuild.cache.outputs import OutputTable, Stats
 from modelbuild.cache.paces import PaceTable, Ran
 from modelbuild.engine.budget import buffers, raise_file_limit, share_out
+from modelbuild.engine.choosing import assign, identity
 from modelbuild.engine.crew import at_work, work
-from modelbuild.engine.devices import assign, identity
 from modelbuild.engine.drawing import draw
 from modelbuild.engine.engine import Engine
 from modelbuild.engine.publish import Content, content_of, publish, refuse_foreign

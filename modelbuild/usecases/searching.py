@@ -16,7 +16,7 @@ from modelbuild.checks.measured import Measured
 from modelbuild.checks.measures import Measure
 from modelbuild.checks.verdicts import is_higher_better, shown
 from modelbuild.digest import KeyHasher
-from modelbuild.engine.devices import choose
+from modelbuild.engine.choosing import choose
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.events import Noted, Report
 from modelbuild.lockfile import LockedSearch, LockedTrial

@@ -109,7 +109,7 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
         plan: what was built.
         outcome: what came of it.
         made: the exports among it.
-        told: what keys say of the device; see `modelbuild.engine.devices.identity`.
+        told: what keys say of the device; see `modelbuild.engine.choosing.identity`.
 
     """
     read = [

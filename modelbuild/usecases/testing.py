@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from modelbuild.checks.loading import Subject
 from modelbuild.checks.measures import Measure
 from modelbuild.checks.verdicts import Verdict, judge
-from modelbuild.engine.devices import choose
+from modelbuild.engine.choosing import choose
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.events import Report
 from modelbuild.modelfile.evaluation import Check

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from modelbuild.engine.choosing import choose
 from modelbuild.engine.compute import compute
-from modelbuild.engine.devices import Cpu, Torch, choose
+from modelbuild.engine.devices import Cpu, Torch
 from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK

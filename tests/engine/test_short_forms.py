@@ -12,8 +12,9 @@ from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK
 from modelbuild.method import Param, method
 from modelbuild.methods.dare import dare_linear
+from modelbuild.methods.iso import iso_c
 from tests.engine.jobs import DTYPES, Case
-from tests.methods.values import WAYS, called, family, of_tensors, uniform
+from tests.methods.values import WAYS, called, family, of_deltas, of_tensors, uniform
 
 bothdevices = pytest.mark.parametrize("device", [Cpu(), Torch("cpu:0")], ids=["cpu", "torch"])
 """Torch's CPU by its number: the engine takes what is called "cpu" for the one with compiled kernels."""
@@ -143,3 +144,17 @@ def test_a_method_that_fails_is_named_with_the_tensor(device):
     assert "error: the method `broken` failed on `" in str(caught.value)
     assert "KeyError: 'no such thing'" in str(caught.value)
     assert Exit.ACTION_FAILED == caught.value.exit_code
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_of_torch_change_no_bit_of_a_decomposition(threads):
+    """They would: LAPACK shares its sums between them.  Afterwards torch has as many as before."""
+    case = of_deltas(iso_c, *(uniform(i, 320, 200) for i in range(2)))
+    assert 1 == torch.get_num_threads()
+    expected = case.compute()
+    torch.set_num_threads(threads)
+    try:
+        assert expected == case.compute()
+        assert threads == torch.get_num_threads()
+    finally:
+        torch.set_num_threads(1)

@@ -1,0 +1,176 @@
+"""Whole builds, and what computes them: the CPU, a GPU, or both; with the same bytes, whoever works beside whom."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from modelbuild import usecases as use_cases
+from modelbuild.engine import budget, choosing, engine
+from modelbuild.engine.compute import Computed
+from modelbuild.engine.workspace import Job, Workspace
+from modelbuild.errors import Exit
+from modelbuild.usecases import stamp
+from tests.support.projects import DIAMOND, Project
+
+on_a_gpu = pytest.mark.gpu
+
+MIXED = """\
+[source]
+base.from = "base"
+code.from = "code"
+math.from = "math"
+[merge.dropped]
+method = "della"
+base = "base"
+inputs = [{ model = "code", density = 0.5 }, { model = "math", density = 0.4 }]
+dtype = "float16"
+[merge.crumbs]
+method = "breadcrumbs_ties"
+base = "base"
+inputs = [{ model = "code", density = 0.5 }, { model = "math", density = 0.7 }]
+keep = false
+[merge.release]
+method = "model_stock"
+base = "base"
+inputs = ["dropped", "crumbs"]
+dtype = "float32"
+"""
+"""Random masks, ranks and selections, in three types; one intermediate goes on in memory."""
+
+
+WHOLE = f"""{DIAMOND}
+[merge.even]
+method = "iso_c"
+base = "base"
+inputs = ["code", "math"]
+"""
+"""Beside the graph, a merge by singular values."""
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """A machine that seems to have a GPU, which torch's CPU stands in for: nodes by the device that computed them."""
+    merged: dict[str, list[str]] = {}
+
+    def compute(job: Job, workspace: Workspace) -> Computed:
+        merged.setdefault(workspace.device.name, []).append(job.action.node)
+        return computed(job, workspace)
+
+    computed = engine.compute
+    monkeypatch.setattr(engine, "compute", compute)
+    monkeypatch.setattr(choosing, "_has_nvidia", lambda: True)
+    monkeypatch.setattr(choosing, "choose", lambda name: {"auto": "cpu:1", "cuda": "cpu:1"}.get(name, name))
+    monkeypatch.setattr(budget, "room", lambda name: 0)
+    return merged
+
+
+def test_auto_takes_a_gpu_for_what_is_not_exact_and_the_cpu_for_all_else(project: Project, opened: dict[str, list[str]]):
+    project.family()
+    project.write(WHOLE)
+    project.build()
+
+    exact = {"skills", "talk", "blend", "even"}
+    assert {"cpu": exact, "cpu:1": {"even (task vector)"}} == {device: set(nodes) for device, nodes in opened.items()}
+    assert "cpu, cpu:1" == use_cases.log(project.where)[0].device
+
+
+def test_without_anything_to_decompose_auto_looks_for_no_gpu(project: Project, opened: dict[str, list[str]], monkeypatch):
+    def never(name: str) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(choosing, "choose", never)
+    project.family()
+    project.write(DIAMOND)
+    project.build()
+
+    assert {"cpu"} == opened.keys()
+
+
+def test_a_device_that_is_named_computes_everything(project: Project, opened: dict[str, list[str]]):
+    project.family()
+    project.write(WHOLE)
+    project.build(device="cuda")
+
+    assert {"cpu:1"} == opened.keys()
+
+
+def test_another_device_than_what_is_not_exact_was_built_on_builds_it_again(project: Project, opened: dict[str, list[str]], monkeypatch):
+    """That it stands there is no answer; for auto it is."""
+    monkeypatch.setattr(stamp, "_RACY_NS", 0)
+    project.family()
+    project.write(WHOLE)
+    ran = [project.build(device=device).actions.run for device in ("cuda", "cuda", "auto", "cpu", "cpu", "auto", "cuda")]
+
+    matrices = opened["cpu"].count("even (task vector)")
+    assert [0, 0, matrices, 0, 0, 0] == ran[1:]
+    assert {"even (task vector)"} == set(opened["cpu"])
+
+
+@pytest.fixture
+def gpu() -> None:
+    """A real one."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
+@on_a_gpu
+@pytest.mark.parametrize("text", [DIAMOND, MIXED], ids=["diamond", "mixed"])
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_a_build_has_the_bytes_of_the_cpu(gpu, project: Project, text: str, jobs: int):
+    """And its records serve the other: what one device built, no other builds again."""
+    project.family(layers=6)
+    project.write(text)
+    project.build(device="cuda", jobs=jobs)
+    built = project.hashes()
+
+    assert 0 == project.build(device="cpu").actions.run
+    assert project.build(device="cpu", force=True).actions.run
+    assert built == project.hashes()
+
+
+@on_a_gpu
+def test_a_method_that_is_not_exact_repeats_itself_on_the_device(gpu, project: Project):
+    """Its records are those of the device: the CPU builds its own."""
+    project.family()
+    project.write(MIXED.replace('"model_stock"', '"iso_c"'))
+    first = project.build(device="cuda", jobs=4)
+    built = project.hashes()
+    project.build(device="cuda", jobs=2, force=True)
+
+    assert built == project.hashes()
+    assert first.actions.run > project.build(device="cpu").actions.run > 0
+
+
+@on_a_gpu
+def test_a_refusal_leaves_the_device_usable(gpu, project: Project):
+    """What is beyond float16 is found on the device as on the CPU, and the next build is whole."""
+    project.family()
+    project.write(MIXED)
+    project.edit('"float16"', '"float16"\nlambda = 1e30')
+    assert Exit.ACTION_FAILED == project.build(device="cuda", jobs=4).exit_code
+
+    project.edit("lambda = 1e30", "")
+    project.build(device="cuda", jobs=4)
+    built = project.hashes()
+    project.build(device="cpu", force=True)
+    assert built == project.hashes()
+
+
+@on_a_gpu
+def test_two_builds_at_once_share_a_device(gpu, project: Project, tmp_path):
+    """In one process, as notebooks do."""
+    others = [Project(tmp_path / str(i)) for i in range(2)]
+    for other in others:
+        other.root.mkdir()
+        other.family()
+        other.write(DIAMOND)
+    threads = [threading.Thread(target=other.build, kwargs={"device": "cuda", "jobs": 3}) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert others[0].hashes() == others[1].hashes()
