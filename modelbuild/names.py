@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 LIMIT = 60
@@ -73,6 +74,7 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+@lru_cache(maxsize=1 << 16)
 def natural(name: str) -> tuple[int | str, ...]:
     """Order names so that layers.2 comes before layers.10.
 

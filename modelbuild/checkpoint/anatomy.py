@@ -169,13 +169,7 @@ def dissect(names: Iterable[str], config: Mapping[str, Any]) -> Anatomy:
     The main one reads and writes text, is a decoder where there are both, and has as many layers as config.json says; of
     several it is that of the most tensors.
     """
-    indices: dict[str, set[int]] = defaultdict(set)
-    counts: dict[str, int] = defaultdict(int)
-    for name in names:
-        if found := _FIRST_NUMBER.match(name):
-            prefix = found[1]
-            indices[prefix].add(int(found[2]))
-            counts[prefix] += 1
+    indices, counts = _numbered(tuple(names))
     sound = [prefix for prefix, layers in indices.items() if layers == set(range(len(layers)))]
     depths = depths_of(config)
 
@@ -191,6 +185,19 @@ def dissect(names: Iterable[str], config: Mapping[str, Any]) -> Anatomy:
     ranked = sorted(sound, key=rank, reverse=True)
     prefixes = [prefix for i, prefix in enumerate(ranked) if i == 0 or counts[prefix] >= _FEWEST * len(indices[prefix])]
     return Anatomy(tuple(Stack(prefix, len(indices[prefix]), _tower(prefix, prefixes)) for prefix in prefixes))
+
+
+@lru_cache(maxsize=8)
+def _numbered(names: tuple[str, ...]) -> tuple[Mapping[str, set[int]], Mapping[str, int]]:
+    """Return the first numbers in names by what stands before them, and how many names there are of each."""
+    indices: dict[str, set[int]] = defaultdict(set)
+    counts: dict[str, int] = defaultdict(int)
+    for name in names:
+        if found := _FIRST_NUMBER.match(name):
+            prefix = found[1]
+            indices[prefix].add(int(found[2]))
+            counts[prefix] += 1
+    return indices, counts
 
 
 def _tower(prefix: str, prefixes: Collection[str]) -> str:

@@ -15,7 +15,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, field
+from msgspec.json import Decoder
 
 from modelbuild.checkpoint.dtypes import SIZES, nbytes
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -87,8 +88,56 @@ def parse_header(path: Path, size: int, start: bytes) -> tuple[TensorInfo, ...]:
     raw = start[8 : 8 + length]
     if raw.count(b"{") > MAX_TENSORS or raw.count(b"[") > 2 * MAX_TENSORS or raw.count(b",") > 20 * MAX_TENSORS:  # before it takes memory
         raise _malformed(path, f"its header has more than {MAX_TENSORS} entries")
+    tensors = _plain(path, raw, 8 + length, size) or _explained(path, raw, 8 + length, size)
+    tensors.sort(key=attrgetter("offset", "nbytes"))
+    for before, after in pairwise(tensors):
+        if before.offset + before.nbytes > after.offset:
+            raise _malformed(path, f"`{before.name}` and `{after.name}` overlap")
+    return tuple(tensors)
+
+
+class _Entry(Struct, gc=False):
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    data_offsets: tuple[int, int] = (0, 0)
+
+
+class _Noted(Struct):
+    metadata: dict[str, str] = field(name="__metadata__", default_factory=dict)
+
+
+_ENTRIES, _NOTES = Decoder(dict[str, _Entry]), Decoder(_Noted)
+_TYPES = {dtype: (dtype, size) for dtype, size in SIZES.items()}
+"""One string for all tensors of a type, and its bytes."""
+
+
+def _plain(path: Path, raw: bytes, data: int, size: int) -> list[TensorInfo]:
+    """Read a header in which nothing is odd, as most are: none of any other, which `_explained` reads again.
+
+    Some models have a hundred thousand tensors.  That no key stands twice is told by the colons: there is one for each that was read.
+    """
     try:
-        header = _loaded(raw.decode())
+        entries = _ENTRIES.decode(raw)
+        noted = _NOTES.decode(raw).metadata if entries.pop("__metadata__", None) else None
+    except (MsgspecError, ValueError, RecursionError):
+        return []
+    if raw.count(b":") != 4 * len(entries) + (0 if noted is None else 1 + len(noted)):
+        return []
+    tensors, room = [], size - data
+    for name, entry in entries.items():
+        (start, stop), shape = entry.data_offsets, entry.shape
+        dtype, width = _TYPES.get(entry.dtype, ("", 0))
+        sound = 0 <= start < stop <= room and stop - start == width * prod(shape) and (not shape or min(shape) > 0)
+        if not sound or len(shape) > MAX_DIMENSIONS or len(name) > MAX_NAME or not name.isprintable():
+            return []
+        tensors.append(TensorInfo(name, dtype, shape, path, data + start, stop - start))
+    return tensors
+
+
+def _explained(path: Path, raw: bytes, data: int, size: int) -> list[TensorInfo]:
+    """Read any header, and say what is wrong with it."""
+    try:
+        header = json.loads(raw.decode(), object_pairs_hook=_no_duplicates)
     except RecursionError:
         raise _malformed(path, "its header is nested too deep") from None
     except ValueError as error:
@@ -96,15 +145,10 @@ def parse_header(path: Path, size: int, start: bytes) -> tuple[TensorInfo, ...]:
     if not isinstance(header, dict):
         raise _malformed(path, "its header is not a JSON object")
     header.pop("__metadata__", None)
-    tensors = sorted((_tensor(path, name, entry, 8 + length, size) for name, entry in header.items()), key=attrgetter("offset", "nbytes"))
-    for before, after in pairwise(tensors):
-        if before.offset + before.nbytes > after.offset:
-            raise _malformed(path, f"`{before.name}` and `{after.name}` overlap")
-    return tuple(tensors)
+    return [_tensor(path, name, entry, data, size) for name, entry in header.items()]
 
 
 def _tensor(path: Path, name: str, entry: Any, data: int, size: int) -> TensorInfo:
-    # No `match`: its patterns take longer than all that follows, and some models have a hundred thousand tensors.
     fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
     dtype, dims, span = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     if len(name) > MAX_NAME or not name.isprintable():
@@ -129,14 +173,6 @@ def _tensor(path: Path, name: str, entry: Any, data: int, size: int) -> TensorIn
     if not stop > start and prod(filter(None, shape)) >= _MAX_SIZE:
         raise _malformed(path, f"`{name}` has the shape {dims}")
     return TensorInfo(name, dtype, shape, path, data + start, stop - start)
-
-
-def _loaded(text: str) -> Any:
-    """Read JSON in which no key stands twice: as a rule there is a colon for each key that was read, and no other."""
-    header = json.loads(text)
-    if isinstance(header, dict) and text.count(":") == sum(len(one) for one in (header, *header.values()) if isinstance(one, dict)):
-        return header
-    return json.loads(text, object_pairs_hook=_no_duplicates)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

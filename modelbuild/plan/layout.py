@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
 
 from modelbuild.checkpoint.anatomy import Anatomy, Part
 from modelbuild.checkpoint.config import json_text
@@ -39,11 +41,19 @@ def shards(sizes: Sizes, anatomy: Anatomy, limit: int) -> tuple[tuple[str, ...],
 
 
 def _by_layer(sizes: Sizes, anatomy: Anatomy) -> list[tuple[str, ...]]:
-    parts: dict[tuple[int, int], list[str]] = {}
+    """Group tensors in the order embedding, layers, head; within each group by natural names.
+
+    What is within a layer has the same names in all of them, whose order is found once.
+    """
+    parts: dict[tuple[int, int], list[tuple[Any, Any, str]]] = {}
     order = {Part.EMBEDDING: 0, Part.LAYERS: 1, Part.HEAD: 2}
-    for name in sorted(sizes, key=natural):
-        parts.setdefault((order[anatomy.part_of(name)], anatomy.layer_of(name)), []).append(name)
-    return [tuple(names) for _, names in sorted(parts.items())]
+    for name in sizes:
+        stack, layer = anatomy.place_of(name)
+        part = anatomy.part_of(name) if stack < 0 else Part.LAYERS
+        before = anatomy.stacks[stack].prefix + "." if stack >= 0 else ""
+        rest = name[len(before) :].partition(".")[2] if stack >= 0 else name
+        parts.setdefault((order[part], layer), []).append((natural(before), natural(rest), name))
+    return [tuple(name for *_, name in sorted(group, key=itemgetter(0, 1))) for _, group in sorted(parts.items(), key=itemgetter(0))]
 
 
 def _filled(groups: Iterable[tuple[str, ...]], sizes: Sizes, full: Callable[[int, int], bool]) -> list[tuple[str, ...]]:

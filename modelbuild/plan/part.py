@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from modelbuild.graph import BoundSlice, Chain
 from modelbuild.method import Param
 from modelbuild.plan.model import Model
-from modelbuild.plan.resolve import Spot, Unset, constant, value_at
+from modelbuild.plan.resolve import Spot, Unset, constant, rule_at, value_of
 
 
 class SlicePart:
@@ -21,6 +22,8 @@ class SlicePart:
         self.lead = self.models[0]
         self.spots: list[Spot] = []
         self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
+        self._resolved: dict[tuple[Any, ...], tuple[dict[str, Any], tuple[tuple[str, Any], ...]]] = {}
+        """By what decides: part, layer, slice, and the rules that match."""
         params = [param for param in bound.method.params if not param.inert]
         settled = {param: _settled(param, self._chains_of(param)) for param in params}
         self._settled = {param.python_name: value for param, value in settled.items()}
@@ -56,15 +59,21 @@ class SlicePart:
         """
         if not self._varying:
             return self._settled, self._key
-        by_name, key = {**self._settled}, [*self._key]
-        for i, param, chains in self._varying:
+        rules = []
+        for _, param, chains in self._varying:
             try:
-                value = _shaped(param, tuple([value_at(chain, spot) for chain in chains]))
+                rules += [rule_at(chain, spot) for chain in chains]
             except Unset:
                 raise Unset(param.name) from None
-            by_name[param.python_name] = value
-            key[i] = (param.name, value)
-        return by_name, tuple(key)
+        alike = (id(spot.part), spot.layer, spot.span, *map(id, rules))
+        known = self._resolved.get(alike)
+        if known is None:
+            by_name, key, values = {**self._settled}, [*self._key], iter([value_of(rule, spot) for rule in rules])
+            for i, param, chains in self._varying:
+                by_name[param.python_name] = value = _shaped(param, tuple(islice(values, len(chains))))
+                key[i] = (param.name, value)
+            known = self._resolved[alike] = by_name, tuple(key)
+        return known
 
     def wrong(self, key: tuple[tuple[str, Any], ...], params: Mapping[str, Any]) -> str:
         """Return what the method has against these parameters, asked once for each set of them."""

@@ -34,8 +34,8 @@ class Unset(Exception):
     """A parameter has no value for a tensor: every rule looks at others."""
 
 
-def value_at(chain: Chain, spot: Spot) -> Scalar:
-    """Return the value that a parameter has for the tensor at `spot`.
+def rule_at(chain: Chain, spot: Spot) -> Rule:
+    """Return the rule that a parameter's value for the tensor at `spot` comes from.
 
     Raises:
         Unset: if no rule matches and there is no default.
@@ -44,8 +44,13 @@ def value_at(chain: Chain, spot: Spot) -> Scalar:
     for setting in chain:
         for rule in setting:
             if matches(rule, spot):
-                return _interpolated(rule, rule.value, spot) if isinstance(rule.value, tuple) else rule.value
+                return rule
     raise Unset
+
+
+def value_of(rule: Rule, spot: Spot) -> Scalar:
+    """Return the value that a rule gives a tensor: by its part and layer, whatever its name."""
+    return _interpolated(rule, rule.value, spot) if isinstance(rule.value, tuple) else rule.value
 
 
 def constant(chain: Chain) -> Scalar | None:

@@ -7,7 +7,7 @@ from typing import Any
 from modelbuild.checkpoint.anatomy import Part
 from modelbuild.graph import BoundSlice, Chain, Graph
 from modelbuild.modelfile.model import Modelfile
-from modelbuild.plan.resolve import Spot, Unset, value_at
+from modelbuild.plan.resolve import Spot, Unset, rule_at, value_of
 
 DEPTH = 4
 INNER = (
@@ -70,6 +70,6 @@ def values(chains: Any, first: int, last: int) -> Any:
 
 def value(chain: Chain, spot: Spot) -> Any:
     try:
-        return value_at(chain, spot)
+        return value_of(rule_at(chain, spot), spot)
     except Unset:
         return None

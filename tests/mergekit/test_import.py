@@ -402,15 +402,15 @@ def test_recipes_build_load_and_generate(tmp_path: Path):
 def test_gradients_mean_for_norm_and_head_what_they_mean_to_mergekit(tmp_path: Path, values: list[float]):
     """The first value for all that is outside the layers."""
     from modelbuild.checkpoint.anatomy import Part
-    from modelbuild.plan.resolve import Spot, value_at
+    from modelbuild.plan.resolve import Spot, rule_at, value_of
 
     found = imported(tmp_path, f"merge_method: linear\nmodels:\n  - model: lab/a\n    parameters: {{weight: {values}}}\n")
     node = bind(parse(Path("M"), import_mergekit([tmp_path / "one.yml"])[0])).nodes["one"]
     chain = node.slices[0].inputs[0].chains["weight"]
     assert found
-    assert values[0] == value_at(chain, Spot("lm_head.weight", Part.HEAD, -1, (0, 5)))
-    assert values[0] == value_at(chain, Spot("model.embed_tokens.weight", Part.EMBEDDING, -1, (0, 5)))
+    for spot in (Spot("lm_head.weight", Part.HEAD, -1, (0, 5)), Spot("model.embed_tokens.weight", Part.EMBEDDING, -1, (0, 5))):
+        assert values[0] == value_of(rule_at(chain, spot), spot)
     expected = np.interp(np.linspace(0, len(values) - 1, 5), range(len(values)), values)
     for layer in range(5):
         spot = Spot(f"model.layers.{layer}.mlp.up_proj.weight", Part.LAYERS, layer, (0, 5))
-        assert value_at(chain, spot) == pytest.approx(expected[layer])
+        assert value_of(rule_at(chain, spot), spot) == pytest.approx(expected[layer])
