@@ -127,8 +127,9 @@ def _plain(path: Path, raw: bytes, data: int, size: int) -> list[TensorInfo]:
     for name, entry in entries.items():
         (start, stop), shape = entry.data_offsets, entry.shape
         dtype, width = _TYPES.get(entry.dtype, ("", 0))
-        sound = 0 <= start < stop <= room and stop - start == width * prod(shape) and (not shape or min(shape) > 0)
-        if not sound or len(shape) > MAX_DIMENSIONS or len(name) > MAX_NAME or not name.isprintable():
+        if len(shape) > MAX_DIMENSIONS or len(name) > MAX_NAME or not name.isprintable():
+            return []
+        if not 0 <= start < stop <= room or (shape and min(shape) <= 0) or stop - start != width * prod(shape):
             return []
         tensors.append(TensorInfo(name, dtype, shape, path, data + start, stop - start))
     return tensors

@@ -40,3 +40,20 @@ def test_colons_in_names_and_notes_are_none_of_a_key(text: str):
     (info,) = parsed(text)
 
     assert ("a:b", "F32", (1,), 4) == (info.name, info.dtype, info.shape, info.nbytes)
+
+
+@pytest.mark.parametrize(
+    ("entry", "shape"),
+    [('{"dtype":"F32","shape":[1],"data_offsets":[0,4],"by":"us"}', (1,)), ('{"dtype":"F32","shape":[3,0],"data_offsets":[4,4]}', (3, 0))],
+    ids=["another key", "no element"],
+)
+def test_what_is_seldom_is_read_as_well(entry: str, shape: tuple[int, ...]):
+    (info,) = parsed(f'{{"a":{entry}}}')
+
+    assert ("a", "F32", shape) == (info.name, info.dtype, info.shape)
+
+
+def test_sizes_are_not_multiplied_before_they_are_counted():
+    """A product of a hundred thousand large numbers takes minutes."""
+    with pytest.raises(ModelbuildError, match="a shape of 100000 dimensions"):
+        parsed(f'{{"a":{{"dtype":"F32","shape":{[2**62] * 100_000},"data_offsets":[0,4]}}}}')
