@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := $(BIN)/modelbuild build -f Modelfile.example.toml
 
-.PHONY: install demo test fuzz test-slow test-parity test-torches torture torture-mergekit parity check docs site bench bench-memory bench-check startup quality exactness clean
+.PHONY: install demo test fuzz test-slow test-parity test-gpu test-torches torture torture-mergekit parity check docs site bench bench-memory bench-devices bench-check startup quality exactness clean
 
 install: $(VENV)/installed
 
@@ -41,6 +41,9 @@ fuzz: install  ## bad input by the ten thousand, and 100 random graphs: FUZZ_SEE
 
 test-parity: install  ## against mergekit, which is installed into .venv-mergekit
 	$(BIN)/python -m pytest -n auto -m parity tests/parity
+
+test-gpu: install  ## on a CUDA device, with a torch that sees it: the same bytes, full memory, transfers beside kernels
+	$(BIN)/python -m pytest -n auto -m gpu
 
 test-torches: install  ## the same lock and bytes with the oldest torch that is supported, which is downloaded: gigabytes
 	$(PYTHON) -m venv .venv-torch
@@ -82,6 +85,9 @@ bench: install  ## measure against mergekit and against copying the same bytes; 
 bench-memory: install  ## the same with all files in memory: with mergekit's own, 15 GB of it
 	$(BIN)/python benchmarks/run.py --place /dev/shm/modelbuild-bench
 	rm -rf /dev/shm/modelbuild-bench
+
+bench-devices: install  ## build on the CPU and on a CUDA device in turn
+	$(BIN)/python benchmarks/devices.py
 
 quality: install  ## merge the example family by every method, score the merges, write examples/README.md
 	$(BIN)/python benchmarks/quality.py --write

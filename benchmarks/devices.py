@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 from statistics import median
 
 import checkpoints
 import measure
+from measure import Run
 from shapes import DEFAULT, SHAPES
 from workloads import WORKLOADS
 
@@ -31,33 +33,36 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="builds on each device; default 3")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="NAME", help=f"of: {', '.join(WORKLOADS)}")
     parser.add_argument("--place", type=Path, default=checkpoints.PLACE, metavar="DIR", help="for models and outputs")
-    parser.add_argument("--jobs", default="0", metavar="N", help="workers; default one for each core")
+    parser.add_argument("--jobs", metavar="N", help="workers; default the program's own")
     arguments = parser.parse_args()
-    shape, work = SHAPES[arguments.shape], arguments.place.resolve() / "work" / "modelbuild"
-    models = checkpoints.make(shape, arguments.place.resolve())
-    wrong = 0
+    shape, place = SHAPES[arguments.shape], arguments.place.resolve()
+    models, work = checkpoints.make(shape, place), place / "devices"
+    jobs = ("--jobs", arguments.jobs) if arguments.jobs else ()
     print("| merge | cpu, s | cuda, s | cpu / cuda | cpu: CPU, s | cuda: CPU, s | cuda: peak RSS, MB | bytes |\n|" + " --- |" * 8)
+    alike = True
     for workload in (WORKLOADS[name] for name in arguments.only):
-        runs: dict[str, list[measure.Run]] = {device: [] for device in DEVICES}
+        runs: dict[str, list[Run]] = {device: [] for device in DEVICES}
         found = set()
-        for number in range(arguments.repeat + 1):
-            for device in DEVICES:
-                measure.settle((work,), (models / model / "model.safetensors" for model in workload.reads))
-                measure.touch(workload.copied_bytes(shape) + HOLDS)
-                (work / "Modelfile.toml").write_text(workload.modelfile_text(shape, models))
-                jobs = () if arguments.jobs == "0" else ("--jobs", arguments.jobs)
-                command = (sys.executable, "-m", "modelbuild", "build", workload.name, "--device", device, *jobs)
-                done = measure.run(command, work.parent / "log.txt", work)
-                runs[device] += [done] if number else []
-                found.add(_digest(work / "out" / workload.name))
-        wall = {device: median(run.wall for run in runs[device]) for device in DEVICES}
-        cpu = {device: median(run.cpu for run in runs[device]) for device in DEVICES}
-        rss = max(run.rss for run in runs["cuda"]) / 1e6
-        wrong += len(found) > 1
-        said = "differ" if len(found) > 1 else "equal"
-        row = [f"{wall[d]:.2f}" for d in DEVICES] + [f"{wall['cpu'] / wall['cuda']:.2f}"] + [f"{cpu[d]:.1f}" for d in DEVICES]
-        print(f"| {workload.title} | {' | '.join(row)} | {rss:.0f} | {said} |", flush=True)
-    return int(wrong > 0)
+        for device in DEVICES * (arguments.repeat + 1):
+            measure.settle((work,), (models / model / "model.safetensors" for model in workload.reads))
+            measure.touch(workload.copied_bytes(shape) + HOLDS)
+            (work / "Modelfile.toml").write_text(workload.modelfile_text(shape, models))
+            command = (sys.executable, "-m", "modelbuild", "build", workload.name, "--device", device, *jobs)
+            runs[device].append(measure.run(command, work / "log.txt", work))
+            found.add(_digest(work / "out" / workload.name))
+        print(_row(workload.title, runs, equal=len(found) == 1), flush=True)
+        alike = alike and len(found) == 1
+    shutil.rmtree(work)
+    return int(not alike)
+
+
+def _row(title: str, runs: dict[str, list[Run]], *, equal: bool) -> str:
+    """Say what the runs took, but for the first on each device."""
+    counted = {device: some[1:] for device, some in runs.items()}
+    cpu, cuda = (median(run.wall for run in counted[device]) for device in DEVICES)
+    times = [f"{cpu:.2f}", f"{cuda:.2f}", f"{cpu / cuda:.2f}", *(f"{median(run.cpu for run in counted[device]):.1f}" for device in DEVICES)]
+    rss = max(run.rss for run in counted["cuda"])
+    return f"| {title} | {' | '.join(times)} | {rss / 1e6:.0f} | {'equal' if equal else 'differ'} |"
 
 
 def _digest(output: Path) -> str:
