@@ -23,9 +23,18 @@ class Change(Struct, frozen=True):
 
 
 class Fresh(Struct, frozen=True):
-    """Its record is there: the result is known without computing it."""
+    """Its record is there: the result is known without computing it.
+
+    Args:
+        digest: of the result.
+        key: of the record.
+        needs: the digests of what it reads, which the key holds.
+
+    """
 
     digest: str
+    key: str
+    needs: tuple[str, ...]
 
 
 class Stale(Struct, frozen=True):
@@ -161,10 +170,14 @@ def judge(
         if unknown:
             judged[action] = Pending(unknown)
             continue
-        known = "" if force else record(key_of(action, tuple(map(digest, action.needs)), device))
-        if known:
+        if force:
+            judged[action] = Stale("forced")
+            continue
+        needs = tuple(map(digest, action.needs))
+        key = key_of(action, needs, device)
+        if known := record(key):
             digests[action] = known
-            judged[action] = Fresh(known)
+            judged[action] = Fresh(known, key, needs)
         else:
-            judged[action] = Stale("forced" if force else "not built before")
+            judged[action] = Stale("not built before")
     return judged

@@ -84,12 +84,15 @@ class Index:
             self._failed(failure)
             return False
 
-    def scan(self, prefix: str) -> dict[str, Json]:
-        """Return everything whose key starts with `prefix`, in order of keys."""
+    def scan(self, prefix: str, most: int = -1) -> dict[str, Json]:
+        """Return everything whose key starts with `prefix`, in order of keys; the first `most`, where that is not negative."""
         database = self._open()
         memory = sorted((self._memory or {}).items())
         try:
-            return _decode({key: text for key, text in memory if key.startswith(prefix)} if database is None else database.scan(prefix))
+            if database is not None:
+                return _decode(database.scan(prefix, most))
+            held = [(key, text) for key, text in memory if key.startswith(prefix)]
+            return _decode(dict(held[:most] if most >= 0 else held))
         except DatabaseFailed as failure:
             self._failed(failure)
             return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -12,6 +12,9 @@ from modelbuild.digest import Value
 
 Description = tuple[tuple[str, Value], ...]
 """The ingredients of a key, by name and in order."""
+
+_AT_ONCE = 4096
+"""Records that are read together, before the first is asked for: in a tenth of the time that asking for each takes."""
 
 _DIGEST = "r:"
 _DESCRIPTION = "e:"
@@ -38,6 +41,8 @@ class Records:
     def __init__(self, index: Index) -> None:
         """Keep records in `index`, under `r:` their digests and under `e:` what explains them."""
         self._index = index
+        self._known: dict[str, str] | None = None
+        """What was seen of them: it holds, whatever becomes of the index."""
 
     def any(self) -> bool:
         """Tell whether there are any."""
@@ -45,12 +50,16 @@ class Records:
 
     def digest(self, key: str) -> str | None:
         """Return the digest of what the action gave, or None where nobody has run it."""
-        return _digest(self._index.get(_DIGEST + key))
+        if self._known is None:
+            self._known = _digests(self._index.scan(_DIGEST, _AT_ONCE))
+        digest = self._known.get(key) or _digest(self._index.get(_DIGEST + key))
+        if digest:
+            self._known[key] = digest
+        return digest
 
     def digests(self, keys: Iterable[str]) -> dict[str, str]:
         """Return the digests that are known, by key; twice as fast as asking for each."""
-        found = self._index.get_many(_DIGEST + key for key in keys)
-        return {key.removeprefix(_DIGEST): digest for key, value in found.items() if (digest := _digest(value))}
+        return _digests(self._index.get_many(_DIGEST + key for key in keys))
 
     def get(self, key: str) -> Record | None:
         """Return a whole record, description included."""
@@ -59,6 +68,9 @@ class Records:
 
     def put_many(self, records: Iterable[Record]) -> None:
         """Store records in one transaction; a later one replaces an earlier one with its key."""
+        records = tuple(records)
+        if self._known is not None:
+            self._known |= {record.key: record.digest for record in records}
         self._index.put_many(pairs(records))
 
 
@@ -70,6 +82,10 @@ def pairs(records: Iterable[Record]) -> dict[str, Json]:
         if record.description:
             stored[_DESCRIPTION + record.key] = [[name, _thaw(value)] for name, value in record.description]
     return stored
+
+
+def _digests(found: Mapping[str, Json]) -> dict[str, str]:
+    return {key.removeprefix(_DIGEST): digest for key, value in found.items() if (digest := _digest(value))}
 
 
 def _digest(value: Json) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
@@ -27,7 +27,7 @@ from modelbuild.engine.workspace import Interrupted, Job, Workspace, Write
 from modelbuild.events import Began, Hashed, Merged, Report, Spared, Warned
 from modelbuild.plan import Action, Leaf, Plan, Ref
 from modelbuild.schedule import uses
-from modelbuild.stale import description_of, key_of
+from modelbuild.stale import Fresh, Judgement, description_of, key_of
 
 
 class _State(Struct):
@@ -51,7 +51,7 @@ class Engine:
         sources: the source files of the build.
         devices: what computes; opened when something is to be computed.
         told: what keys say of it; see `choosing.identity`.
-        stale: the actions that may have to run because their results are not known.
+        judged: what is known of actions before they are settled: of those that are fresh the key, and which may have to run.
         budget: chunk size, and memory for intermediates that are not kept.
         force: take nothing from records.
         report: told of what happens.
@@ -66,7 +66,7 @@ class Engine:
         sources: SourceFiles,
         devices: Devices,
         told: str,
-        stale: Collection[Action],
+        judged: Mapping[Action, Judgement],
         budget: Budget,
         report: Report,
         *,
@@ -77,7 +77,7 @@ class Engine:
         self._cache, self._shelves, self._sources, self._devices, self._report = cache, shelves, sources, devices, report
         self._chunk, self._scratch, self._force = budget.chunk, budget.scratch, force
         self._plan, self._uses = plan, uses(plan)
-        self._told, self._stale = told, stale
+        self._told, self._judged = told, judged
         self._opened: dict[str, Device] = {}
         self._opening = threading.Lock()
         self._states: dict[Action, _State] = {}
@@ -193,11 +193,13 @@ class Engine:
                 self._run(action, state, known, "forced" if self._force else "not built before")
                 return
         digests = tuple(map(self.digest, action.needs))
-        state.key = key_of(action, digests, self._told)
+        judged = self._judged.get(action)
+        known_key = judged.key if isinstance(judged, Fresh) and judged.needs == digests else ""
+        state.key = known_key or key_of(action, digests, self._told)
         recorded = "" if self._force else self._cache.records.digest(state.key) or ""
         if recorded or (not self._force and self._salvaged(action, state, digests)):
             state.digest = state.digest or recorded
-            if action in self._stale:
+            if judged and not isinstance(judged, Fresh):
                 self._report(Spared(action.node, action.tensor, action.nbytes))
             self._release(action)
         else:

@@ -104,7 +104,7 @@ class Candidate(Struct, frozen=True, dict=True):
         budget = share_out(running, options.memory, options.jobs, devices)
         sealer = Sealer(self.cache.close)
         shelves = Shelves(self.cache, draw(unwritten, running, ()), sealer)
-        engine = Engine(self.plan, self.cache, shelves, sources, devices, told, judged.stale, budget, lambda event: None, force=False)
+        engine = Engine(self.plan, self.cache, shelves, sources, devices, told, judged.judgements, budget, lambda event: None, force=False)
         found: dict[str, tuple[str, Sequence[int], bytearray]] = {}
         complete = False
         try:

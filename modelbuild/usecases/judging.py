@@ -32,11 +32,6 @@ class Judged(Struct, frozen=True):
     writing: frozenset[tuple[str, str]]
     exact: bool
 
-    @property
-    def stale(self) -> frozenset[Action]:
-        """The actions whose results are not known."""
-        return frozenset(action for action, judgement in self.judgements.items() if not isinstance(judgement, Fresh))
-
     def digest(self, ref: Ref, sources: SourceFiles) -> str:
         """Return a tensor's digest if it is known without computing, else ""."""
         if isinstance(ref, Leaf):

@@ -76,7 +76,7 @@ class Measurements:
         raise_file_limit()
         budget = share_out(self._computed_again(missing), 0, 0, self._devices)
         shelves = Shelves(self._cache, Drawing({}, (), {}), Sealer(self._cache.close))
-        engine = Engine(self._plan, self._cache, shelves, self._sources, self._devices, self._told, (), budget, report, force=False)
+        engine = Engine(self._plan, self._cache, shelves, self._sources, self._devices, self._told, {}, budget, report, force=False)
         found: dict[str, Figures] = {}
         left = Counter(ref for what in missing for ref in _read(what))
         lock, own = Lock(), local()

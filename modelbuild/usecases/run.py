@@ -84,7 +84,7 @@ class Run:
         self._shelves = Shelves(cache, drawn, self._sealer)
         self._buffers = buffers(running, self._budget)
         self._engine = Engine(
-            plan, cache, self._shelves, self._sources, devices, self.told, judged.stale, self._budget, report, force=options.force
+            plan, cache, self._shelves, self._sources, devices, self.told, judged.judgements, self._budget, report, force=options.force
         )
         self._left = {(target.name, file): len(names) for target in plan.targets.values() for file, names in target.files.items()}
         self._lock = threading.Lock()
