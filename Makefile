@@ -43,7 +43,7 @@ test-parity: install  ## against mergekit, which is installed into .venv-mergeki
 	$(BIN)/python -m pytest -n auto -m parity tests/parity
 
 test-gpu: install  ## on a CUDA device, with a torch that sees it: the same bytes, full memory, transfers beside kernels
-	$(BIN)/python -m pytest -n auto -m gpu
+	$(BIN)/python -m pytest -n 4 -m gpu
 
 test-torches: install  ## the same lock and bytes with the oldest torch that is supported, which is downloaded: gigabytes
 	$(PYTHON) -m venv .venv-torch

@@ -197,7 +197,7 @@ def _numbered(names: tuple[str, ...]) -> tuple[Mapping[str, set[int]], Mapping[s
             prefix = found[1]
             indices[prefix].add(int(found[2]))
             counts[prefix] += 1
-    return indices, counts
+    return dict(indices), dict(counts)
 
 
 def _tower(prefix: str, prefixes: Collection[str]) -> str:

@@ -97,8 +97,10 @@ def parse_header(path: Path, size: int, start: bytes) -> tuple[TensorInfo, ...]:
 
 
 class _Entry(Struct, gc=False):
+    """What each key holds; where one is missing, what no tensor has."""
+
     dtype: str = ""
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] = (0,)
     data_offsets: tuple[int, int] = (0, 0)
 
 

@@ -68,7 +68,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Device
     Args:
         actions: what may run.
         memory: bytes for buffers and intermediates; 0 for half of what is available.
-        jobs: workers wanted; 0 for one per core, or as many as a GPU takes.
+        jobs: workers wanted; 0 for one per core, or as many as a GPU takes that computes everything.
         devices: what computes.
 
     Raises:
@@ -77,7 +77,11 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Device
     """
     memory, jobs = memory or available() // 2, jobs or min(cores(), class_of(devices.chunks).most_jobs)
     actions = tuple(actions)
-    per_element = max((bytes_per_element(action) * class_of(devices.of(action)).depth for action in actions), default=16)
+    held = dict.fromkeys(devices, 0)  # a worker keeps buffers on each device that it works with
+    for action in actions:
+        name = devices.of(action)
+        held[name] = max(held[name], bytes_per_element(action) * class_of(name).depth)
+    per_element = sum(held.values()) or 16
     whole = max(
         (((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.streaming), default=(0, "")
     )

@@ -14,13 +14,15 @@ from modelbuild.plan import Action
 
 
 def choose(name: str) -> str:
-    """Turn `--device` into a device: "cpu" or "cuda:N"; "auto" is CUDA where there is a usable one.
+    """Turn `--device` into one device: "cpu" or "cuda:N"; "auto" is CUDA where there is a usable one.
+
+    That is where models are loaded.  What computes merges is told by `assign`.
 
     Raises:
         ModelbuildError: exit 2 if the name is no device or the device is not there.
 
     """
-    if name == "cpu" or (name == "auto" and not _has_nvidia()):
+    if name == "cpu" or (name == "auto" and not has_nvidia()):
         return "cpu"
     kind, _, number = name.partition(":")
     if name != "auto" and (kind != "cuda" or not (number == "" or number.isdecimal())):
@@ -50,7 +52,7 @@ class Devices(NamedTuple):
 
     def of(self, action: Action) -> str:
         """Return what computes an action."""
-        return self.chunks if self.chunks == self.whole or (action.method.numerics == "exact" and action.streaming) else self.whole
+        return self.chunks if self.chunks == self.whole or _by_chunks(action) else self.whole
 
     @property
     def name(self) -> str:
@@ -69,9 +71,14 @@ def assign(name: str, actions: Iterable[Action]) -> Devices:
 
     """
     if name != "auto":
-        return Devices(choose(name), choose(name))
-    asked = Devices("cpu", name)
-    return Devices("cpu", choose(name) if _has_nvidia() and any(asked.of(action) == name for action in actions) else "cpu")
+        chosen = choose(name)
+        return Devices(chosen, chosen)
+    return Devices("cpu", "cpu" if not has_nvidia() or all(map(_by_chunks, actions)) else choose(name))
+
+
+def _by_chunks(action: Action) -> bool:
+    """Tell whether an action is exact and goes by chunks: whatever computes it, it is the same bytes."""
+    return action.method.numerics == "exact" and action.streaming
 
 
 def seen() -> Iterator[tuple[str, str, int, int]]:
@@ -108,7 +115,7 @@ def open_device(name: str) -> Device:
     return Cpu() if name == "cpu" else Torch(name)
 
 
-def _has_nvidia() -> bool:
+def has_nvidia() -> bool:
     """Tell whether it is worth importing torch to look for a GPU: a driver is there, and is not hidden."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     return not hidden and any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.devices import Torch
 from modelbuild.engine.serial import serial
-from modelbuild.engine.steps import Setting, pieces
+from modelbuild.engine.steps import pieces
 from modelbuild.engine.streams import Out, Reader
 from modelbuild.engine.windows import faults
 from modelbuild.engine.workspace import Job, Workspace
@@ -76,7 +76,8 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     if action.streaming:
         _streamed(action, reader, out, params)
     else:
-        _whole(job, reader, out, params)
+        with serial():
+            _whole(job, reader, out, params)
     if not action.lenient:
         reader.complain()
     digest = out.digest()
@@ -98,7 +99,7 @@ def _surveyed(action: Survey, job: Job, workspace: Workspace) -> Computed:
 
 def _stepped(action: Step, job: Job, workspace: Workspace) -> Computed:
     out, kernels, at = Out(job, workspace), workspace.device.kernels, 0
-    for piece in pieces(action, job.regions, Setting(workspace.chunk, workspace.device.name)):
+    for piece in pieces(action, job.regions, workspace.chunk):
         job.check()
         out.fill(at, piece, kernels)
         at += len(piece)
@@ -138,8 +139,7 @@ def _whole(job: Job, reader: Reader, out: Out, params: dict[str, Any]) -> None:
     more |= {"survey": reader.survey} if action.survey else {}
     device = reader.workspace.device
     try:
-        with serial():
-            result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params, **more)
+        result = action.method.short([tensor.reshape(action.shape) for tensor in whole], **params, **more)
     except device.exhausted:
         raise
     except (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:  # a stranger's

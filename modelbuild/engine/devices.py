@@ -137,7 +137,7 @@ class Torch:
         self._torch, self._cuda = torch, cast("Any", torch.cuda)
         self._device = torch.device(name)
         self._is_cuda = self._device.type == "cuda"
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, _Line] = {}  # torch has 32 streams, which many workers share: what is shared overlaps less
 
     def line(self) -> AbstractContextManager[object]:
         """Open streams."""

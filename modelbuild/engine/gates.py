@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from modelbuild.checkpoint.config import without_code
 from modelbuild.engine.budget import available
+from modelbuild.engine.serial import serial
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.names import human_bytes, plain
 from modelbuild.plan.mixture import Prompted
 from modelbuild.quiet import quiet
 
 if TYPE_CHECKING:
-    from modelbuild.engine.steps import Held, Setting
+    from modelbuild.engine.steps import Held
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -32,9 +33,9 @@ _UNIFORMS = 12
 """Numbers between 0 and 1 whose sum, less half as many, is nearly normal."""
 
 
-def find_gates(prompted: Prompted, inputs: Sequence[Held], setting: Setting) -> Iterator[Floats]:
+def find_gates(prompted: Prompted, inputs: Sequence[Held], chunk: int) -> Iterator[Floats]:
     """Yield the gates of all layers, (layers, experts, hidden size)."""
-    del setting
+    del chunk
     if prompted.gate == "random":
         yield _random(prompted)
         return
@@ -82,6 +83,11 @@ def _embedded(prompted: Prompted, embedding: Held, split: Any) -> Doubles:
 def _hidden(prompted: Prompted, inputs: Sequence[Held], split: Any) -> Doubles:
     """Average what reaches the experts of each layer when the base reads the prompts."""
     _refuse_too_large(prompted, inputs)
+    with serial():
+        return _seen(prompted, inputs, split)
+
+
+def _seen(prompted: Prompted, inputs: Sequence[Held], split: Any) -> Doubles:
     import torch
 
     model, layers = _base(prompted, inputs)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from modelbuild.kernels.rows import MEAN, Rows
 
 if TYPE_CHECKING:
-    from modelbuild.engine.steps import Held, Setting
+    from modelbuild.engine.steps import Held
 
 
-def take_rows(rows: Rows, inputs: Sequence[Held], setting: Setting) -> Iterator[NDArray[np.float32]]:
+def take_rows(rows: Rows, inputs: Sequence[Held], chunk: int) -> Iterator[NDArray[np.float32]]:
     """Yield rows of the result in order; those of one tensor that follow each other are read at once."""
     width = inputs[0].width
-    step = max(1, setting.chunk // max(1, width))
+    step = max(1, chunk // max(1, width))
     mean = np.cumsum(rows.source == MEAN) - 1
     for first in range(0, len(rows.source), step):
         source, row = rows.source[first : first + step], rows.row[first : first + step]

@@ -17,7 +17,11 @@ _before = 0
 
 @contextmanager
 def serial() -> Iterator[None]:
-    """Let torch use one thread; when nobody is inside any more, as many as before."""
+    """Let torch use one thread in this thread, and as many as before when it is over.
+
+    What torch is told counts for the thread that tells it, and for threads that come to torch later.  So each takes it back by
+    itself, and what is taken back to is looked up while nobody is inside.
+    """
     import torch
 
     global _inside, _before  # noqa: PLW0603 - torch's own is one for the process
@@ -31,5 +35,4 @@ def serial() -> Iterator[None]:
     finally:
         with _lock:
             _inside -= 1
-            if not _inside:
-                torch.set_num_threads(_before)
+            torch.set_num_threads(_before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -47,21 +47,8 @@ def widened(raw: bytearray, dtype: str) -> Floats:
         return np.frombuffer(raw, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).astype(np.float32)
 
 
-class Setting(NamedTuple):
-    """What a step is computed with.
-
-    Args:
-        chunk: elements to yield at a time, about.
-        device: for singular values; all else is done on the host.
-
-    """
-
-    chunk: int
-    device: str
-
-
-Compute = Callable[[Any, Sequence[Held], Setting], Iterator[Floats]]
-"""compute(payload, inputs, setting) -> the elements of the result in order."""
+Compute = Callable[[Any, Sequence[Held], int], Iterator[Floats]]
+"""compute(payload, inputs, chunk) -> the elements of the result in order, in pieces of about `chunk`."""
 
 STEPS: dict[str, Compute] = {
     "rows": take_rows,
@@ -74,14 +61,14 @@ STEPS: dict[str, Compute] = {
 """What computes a step, by what the plan calls it."""
 
 
-def pieces(step: Step, regions: Sequence[Region], setting: Setting) -> Iterator[Floats]:
-    """Compute a step: yield its elements in order, flat, at most `setting.chunk` at a time."""
+def pieces(step: Step, regions: Sequence[Region], chunk: int) -> Iterator[Floats]:
+    """Compute a step: yield its elements in order, flat, at most `chunk` at a time."""
     inputs = [Held(region, need.dtype, need.shape) for region, need in zip(regions, step.needs, strict=True)]
     left = step.numel
-    for piece in STEPS[step.method.name](step.payload, inputs, setting):
+    for piece in STEPS[step.method.name](step.payload, inputs, chunk):
         flat = np.ascontiguousarray(piece, np.float32).reshape(-1)[:left]
         left -= flat.size
-        for start in range(0, flat.size, setting.chunk):
-            yield flat[start : start + setting.chunk]
+        for start in range(0, flat.size, chunk):
+            yield flat[start : start + chunk]
         if not left:
             return

@@ -155,10 +155,10 @@ class Torch:
             total += torch.sign(product) if count else product
         positive = total >= 0
         mixed, divisor = torch.zeros_like(total), torch.zeros_like(total)
-        for product, weight in zip(products, map(single, weights), strict=True):
+        for product, weight in zip(products, map(self._on_device, weights), strict=True):
             agree = torch.where(positive, product > 0, product < 0)
             mixed += torch.where(agree, product, 0.0)
-            divisor += torch.where(agree, weight, 0.0)
+            divisor += torch.where(agree, weight, 0.0)  # of two numbers of the host the type would be torch's default
         if normalize:
             mixed /= torch.where(divisor == 0, 1.0, divisor)
         self.copy(mixed * single(scale), out)

@@ -49,9 +49,12 @@ def _by_layer(sizes: Sizes, anatomy: Anatomy) -> list[tuple[str, ...]]:
     order = {Part.EMBEDDING: 0, Part.LAYERS: 1, Part.HEAD: 2}
     for name in sizes:
         stack, layer = anatomy.place_of(name)
-        part = anatomy.part_of(name) if stack < 0 else Part.LAYERS
-        before = anatomy.stacks[stack].prefix + "." if stack >= 0 else ""
-        rest = name[len(before) :].partition(".")[2] if stack >= 0 else name
+        part, before, rest = Part.LAYERS, "", name
+        if stack < 0:
+            part = anatomy.part_of(name)
+        else:
+            before = anatomy.stacks[stack].prefix + "."
+            rest = name[len(before) :].partition(".")[2]
         parts.setdefault((order[part], layer), []).append((natural(before), natural(rest), name))
     return [tuple(name for *_, name in sorted(group, key=itemgetter(0, 1))) for _, group in sorted(parts.items(), key=itemgetter(0))]
 

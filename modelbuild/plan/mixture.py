@@ -29,7 +29,7 @@ from modelbuild.plan.node import Planned
 from modelbuild.plan.templates import with_template
 from modelbuild.plan.vocabulary import ROWS
 
-GATES = ("gates", 1)
+GATES = ("gates", 2)
 """What the step is called that finds gates, and its revision."""
 
 _MLP = re.compile(r"mlp\.(gate_proj|up_proj|down_proj)\.weight")

@@ -23,7 +23,7 @@ class SlicePart:
         self.spots: list[Spot] = []
         self._wrong: dict[tuple[tuple[str, Any], ...], str] = {}
         self._resolved: dict[tuple[Any, ...], tuple[dict[str, Any], tuple[tuple[str, Any], ...]]] = {}
-        """By what decides: part, layer, slice, and the rules that match."""
+        """By what decides: part, layer, slice, and the rules that match, of which `bound` holds the only ones."""
         params = [param for param in bound.method.params if not param.inert]
         settled = {param: _settled(param, self._chains_of(param)) for param in params}
         self._settled = {param.python_name: value for param, value in settled.items()}

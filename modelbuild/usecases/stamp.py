@@ -69,7 +69,7 @@ def standing(path: Path, text: bytes, lock: bytes, device: str = "auto") -> dict
         path: the stamp.
         text: the Modelfile.
         lock: the lock, or b"".
-        device: auto, cpu, cuda or cuda:N; what is not exact was computed on no other, or on any for auto.
+        device: auto, cpu, cuda or cuda:N; what is not exact was computed on no other.
 
     Returns:
         At least `outcome`, and `rests_on`: how many actions each target rests on.
@@ -171,8 +171,11 @@ def _serves(told: str, device: str) -> bool:
         return True
     from importlib import metadata
 
+    from modelbuild.engine.choosing import has_nvidia
+
     name, _, version = told.partition(" torch ")
-    return version == metadata.version("torch") and device in ("auto", name, name.removesuffix(":0"))
+    asked = {name, name.removesuffix(":0")} | ({"auto"} if (name != "cpu") == has_nvidia() else set())
+    return version == metadata.version("torch") and device in asked
 
 
 def _maker(form: str) -> str:

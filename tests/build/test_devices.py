@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import torch
 
 from modelbuild import usecases as use_cases
 from modelbuild.engine import budget, choosing, engine
@@ -13,6 +12,7 @@ from modelbuild.engine.compute import Computed
 from modelbuild.engine.workspace import Job, Workspace
 from modelbuild.errors import Exit
 from modelbuild.usecases import stamp
+from modelbuild.usecases.project import Project as Opened
 from tests.support.projects import DIAMOND, Project
 
 on_a_gpu = pytest.mark.gpu
@@ -61,7 +61,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
     computed = engine.compute
     monkeypatch.setattr(engine, "compute", compute)
-    monkeypatch.setattr(choosing, "_has_nvidia", lambda: True)
+    monkeypatch.setattr(choosing, "has_nvidia", lambda: True)
     monkeypatch.setattr(choosing, "choose", lambda name: {"auto": "cpu:1", "cuda": "cpu:1"}.get(name, name))
     monkeypatch.setattr(budget, "room", lambda name: 0)
     return merged
@@ -98,28 +98,21 @@ def test_a_device_that_is_named_computes_everything(project: Project, opened: di
 
 
 def test_another_device_than_what_is_not_exact_was_built_on_builds_it_again(project: Project, opened: dict[str, list[str]], monkeypatch):
-    """That it stands there is no answer; for auto it is."""
+    """That something stands there is no answer, whether or not a stamp says so."""
     monkeypatch.setattr(stamp, "_RACY_NS", 0)
     project.family()
     project.write(WHOLE)
-    ran = [project.build(device=device).actions.run for device in ("cuda", "cuda", "auto", "cpu", "cpu", "auto", "cuda")]
+    ran = [project.build(device=device).actions.run for device in ("cuda", "cuda", "auto", "cpu", "cpu", "auto", "cpu")]
 
     matrices = opened["cpu"].count("even (task vector)")
     assert [0, 0, matrices, 0, 0, 0] == ran[1:]
     assert {"even (task vector)"} == set(opened["cpu"])
 
 
-@pytest.fixture
-def gpu() -> None:
-    """A real one."""
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-
-
 @on_a_gpu
 @pytest.mark.parametrize("text", [DIAMOND, MIXED], ids=["diamond", "mixed"])
 @pytest.mark.parametrize("jobs", [1, 8])
-def test_a_build_has_the_bytes_of_the_cpu(gpu, project: Project, text: str, jobs: int):
+def test_a_build_has_the_bytes_of_the_cpu(cuda, project: Project, text: str, jobs: int):
     """And its records serve the other: what one device built, no other builds again."""
     project.family(layers=6)
     project.write(text)
@@ -132,7 +125,7 @@ def test_a_build_has_the_bytes_of_the_cpu(gpu, project: Project, text: str, jobs
 
 
 @on_a_gpu
-def test_a_method_that_is_not_exact_repeats_itself_on_the_device(gpu, project: Project):
+def test_a_method_that_is_not_exact_repeats_itself_on_the_device(cuda, project: Project):
     """Its records are those of the device: the CPU builds its own."""
     project.family()
     project.write(MIXED.replace('"model_stock"', '"iso_c"'))
@@ -145,7 +138,7 @@ def test_a_method_that_is_not_exact_repeats_itself_on_the_device(gpu, project: P
 
 
 @on_a_gpu
-def test_a_refusal_leaves_the_device_usable(gpu, project: Project):
+def test_a_refusal_leaves_the_device_usable(cuda, project: Project):
     """What is beyond float16 is found on the device as on the CPU, and the next build is whole."""
     project.family()
     project.write(MIXED)
@@ -160,17 +153,45 @@ def test_a_refusal_leaves_the_device_usable(gpu, project: Project):
 
 
 @on_a_gpu
-def test_two_builds_at_once_share_a_device(gpu, project: Project, tmp_path):
+def test_two_builds_at_once_share_a_device(cuda, project: Project, tmp_path):
     """In one process, as notebooks do."""
     others = [Project(tmp_path / str(i)) for i in range(2)]
     for other in others:
         other.root.mkdir()
         other.family()
         other.write(DIAMOND)
-    threads = [threading.Thread(target=other.build, kwargs={"device": "cuda", "jobs": 3}) for other in others]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        built = list(pool.map(lambda other: other.build(device="cuda", jobs=3).exit_code, others))
+    project.family()
+    project.write(DIAMOND)
+    project.build(device="cpu")
 
-    assert others[0].hashes() == others[1].hashes()
+    assert [Exit.DONE] * 2 == built
+    assert [project.hashes()] * 2 == [other.hashes() for other in others]
+
+
+def test_buffers_on_both_devices_fit_into_memory_together(project: Project, opened: dict[str, list[str]]):
+    """Each worker keeps both; half of what is allowed is for them."""
+    project.family()
+    project.write(WHOLE)
+    plan = Opened.open(project.where).plan(("release", "even"))
+    devices = choosing.assign("auto", plan.actions)
+
+    both, alone = (budget.share_out(plan.actions, 64 << 20, 2, one) for one in (devices, choosing.Devices("cpu", "cpu")))
+    held = sum(
+        max(budget.bytes_per_element(action) * (2 if name == "cpu:1" else 1) for action in plan.actions if devices.of(action) == name)
+        for name in devices
+    )
+    assert 2 * both.jobs * both.chunk * held <= 64 << 20
+    assert both.chunk < alone.chunk
+
+
+def test_whole_tensors_take_half_of_what_is_free_on_a_gpu(project: Project, opened: dict[str, list[str]], monkeypatch):
+    """As many workers as fit in there."""
+    project.family()
+    project.write(WHOLE)
+    plan = Opened.open(project.where).plan(("even",))
+    largest = max(4 * (len(action.inputs) + 2) * action.numel for action in plan.actions if not action.streaming)
+    monkeypatch.setattr(budget, "room", lambda name: 3 * largest)
+
+    assert 3 == budget.share_out(plan.actions, 1 << 30, 8, choosing.assign("auto", plan.actions)).jobs

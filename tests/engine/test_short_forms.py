@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
 import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
 
 from modelbuild.engine.devices import Cpu, Torch
+from modelbuild.engine.lora import factorise
+from modelbuild.engine.serial import serial
+from modelbuild.engine.steps import Held
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK
 from modelbuild.method import Param, method
 from modelbuild.methods.dare import dare_linear
 from modelbuild.methods.iso import iso_c
-from tests.engine.jobs import DTYPES, Case
+from tests.engine.jobs import DTYPES, Case, region
 from tests.methods.values import WAYS, called, family, of_deltas, of_tensors, uniform
 
 bothdevices = pytest.mark.parametrize("device", [Cpu(), Torch("cpu:0")], ids=["cpu", "torch"])
@@ -158,3 +164,40 @@ def test_threads_of_torch_change_no_bit_of_a_decomposition(threads):
         assert threads == torch.get_num_threads()
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_threads_have_theirs_back_whoever_leaves_first(first):
+    """And so has one that comes to torch afterwards."""
+    torch.set_num_threads(3)
+    inside, leave = Barrier(3), [Event(), Event()]
+
+    def work(i: int) -> int:
+        with serial():
+            inside.wait()
+            leave[i].wait()
+        return torch.get_num_threads()
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            found = [pool.submit(work, i) for i in range(2)]
+            inside.wait()
+            for i in (first, 1 - first):
+                leave[i].set()
+                assert 3 == found[i].result()
+        with ThreadPoolExecutor(1) as pool:
+            assert 3 == pool.submit(torch.get_num_threads).result()
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_threads_of_torch_change_no_bit_of_low_rank_factors():
+    matrix = uniform(0, 320, 200)
+    held = [Held(region(one, "F32"), "F32", one.shape) for one in (matrix, np.zeros_like(matrix))]
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append([factor.tobytes() for factor in factorise((("difference", False), 8), held, 0)])
+    torch.set_num_threads(1)
+
+    assert found[:1] * 3 == found

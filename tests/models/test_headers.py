@@ -57,3 +57,16 @@ def test_sizes_are_not_multiplied_before_they_are_counted():
     """A product of a hundred thousand large numbers takes minutes."""
     with pytest.raises(ModelbuildError, match="a shape of 100000 dimensions"):
         parsed(f'{{"a":{{"dtype":"F32","shape":{[2**62] * 100_000},"data_offsets":[0,4]}}}}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a:b":{"dtype":"F32","data_offsets":[0,4]}}',
+        '{"a":{"dtype":"F32","data_offsets":[0,2]},"b":{"dtype":"F16","dtype":"F16","shape":[1],"data_offsets":[2,4]}}',
+    ],
+    ids=["in a name", "of a key that stands twice"],
+)
+def test_a_colon_elsewhere_stands_for_no_key_that_is_missing(text: str):
+    with pytest.raises(ModelbuildError):
+        parsed(text)
