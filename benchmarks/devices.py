@@ -18,12 +18,11 @@ from statistics import median
 import checkpoints
 import measure
 from measure import Run
+from rounds import OURS_HOLDS
 from shapes import DEFAULT, SHAPES
 from workloads import WORKLOADS
 
 DEVICES = ("cpu", "cuda")
-HOLDS = 1 << 30
-"""Bytes of memory that a run takes beside what it writes, roughly."""
 
 
 def main() -> int:
@@ -45,7 +44,7 @@ def main() -> int:
         found = set()
         for device in DEVICES * (arguments.repeat + 1):
             measure.settle((work,), (models / model / "model.safetensors" for model in workload.reads))
-            measure.touch(workload.copied_bytes(shape) + HOLDS)
+            measure.touch(workload.copied_bytes(shape) + OURS_HOLDS)
             (work / "Modelfile.toml").write_text(workload.modelfile_text(shape, models))
             command = (sys.executable, "-m", "modelbuild", "build", workload.name, "--device", device, *jobs)
             runs[device].append(measure.run(command, work / "log.txt", work))

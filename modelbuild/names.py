@@ -23,6 +23,7 @@ SHORT = 12
 _DIGEST = re.compile("[0-9a-f]{64}")
 _WILD = frozenset("*?[")
 _NUMBERS = re.compile(r"(\d+)")
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,9})?")
 _NODE = re.compile(r"[A-Za-z0-9_.-]+")
 LONGEST_NODE = 200
 """Characters of the name of a source, a merge or a variant."""
@@ -60,6 +61,11 @@ def is_file_name(text: str) -> bool:
 def short(text: str) -> str:
     """Return a text with what people are shown of the digests and keys in it; JSON documents have all."""
     return _DIGEST.sub(lambda found: found[0][:SHORT], text)
+
+
+def is_device(name: str) -> bool:
+    """Tell whether `--device` may say so, wherever it is."""
+    return _DEVICE.fullmatch(name) is not None
 
 
 def dotted(path: KeyPath) -> str:

@@ -13,9 +13,9 @@ from itertools import pairwise
 from math import prod
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import MsgspecError, Struct, field
+from msgspec import Meta, MsgspecError, Struct, field
 from msgspec.json import Decoder
 
 from modelbuild.checkpoint.dtypes import SIZES, nbytes
@@ -100,7 +100,7 @@ class _Entry(Struct, gc=False):
     """What each key holds; where one is missing, what no tensor has."""
 
     dtype: str = ""
-    shape: tuple[int, ...] = (0,)
+    shape: tuple[Annotated[int, Meta(ge=1, lt=1 << 62)], ...] = (0,)
     data_offsets: tuple[int, int] = (0, 0)
 
 
@@ -131,7 +131,7 @@ def _plain(path: Path, raw: bytes, data: int, size: int) -> list[TensorInfo]:
         dtype, width = _TYPES.get(entry.dtype, ("", 0))
         if len(shape) > MAX_DIMENSIONS or len(name) > MAX_NAME or not name.isprintable():
             return []
-        if not 0 <= start < stop <= room or (shape and min(shape) <= 0) or stop - start != width * prod(shape):
+        if not 0 <= start < stop <= room or stop - start != width * prod(shape):
             return []
         tensors.append(TensorInfo(name, dtype, shape, path, data + start, stop - start))
     return tensors

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild.engine.devices import Cpu, Device, Torch
 from modelbuild.errors import Exit, ModelbuildError, Problem
-from modelbuild.plan import Action
+from modelbuild.names import is_device, plain
+
+if TYPE_CHECKING:
+    from modelbuild.plan import Action
 
 
 def choose(name: str) -> str:
@@ -24,12 +27,11 @@ def choose(name: str) -> str:
     """
     if name == "cpu" or (name == "auto" and not has_nvidia()):
         return "cpu"
-    kind, _, number = name.partition(":")
-    if name != "auto" and (kind != "cuda" or not (number == "" or number.isdecimal())):
-        raise ModelbuildError(Problem(f"`{name}` is no device", hint="use auto, cpu, cuda or cuda:N"))
+    if not is_device(name):
+        raise ModelbuildError(Problem(f"`{plain(name)}` is no device", hint="use auto, cpu, cuda or cuda:N"))
     import torch
 
-    index, count = int(number or 0), torch.cuda.device_count()
+    index, count = int(name.partition(":")[2] or 0), torch.cuda.device_count()
     if index < count:
         return f"cuda:{index}"
     if name == "auto":

@@ -16,14 +16,13 @@ from msgspec import Struct, field
 from modelbuild.cache import Cache
 from modelbuild.cache.records import Record
 from modelbuild.engine.budget import Budget
-from modelbuild.engine.choosing import Devices, open_device
+from modelbuild.engine.choosing import Devices
 from modelbuild.engine.compute import compute, masks
-from modelbuild.engine.devices import Device
 from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import Tally, cost_of, telling
-from modelbuild.engine.workspace import Interrupted, Job, Workspace, Write
+from modelbuild.engine.workspace import Interrupted, Job, Workspaces, Write
 from modelbuild.events import Began, Hashed, Merged, Report, Spared, Warned
 from modelbuild.plan import Action, Leaf, Plan, Ref
 from modelbuild.schedule import uses
@@ -74,15 +73,13 @@ class Engine:
     ) -> None:
         self.counts = Tally()
         self.ran: set[Action] = set()
-        self._cache, self._shelves, self._sources, self._devices, self._report = cache, shelves, sources, devices, report
-        self._chunk, self._scratch, self._force = budget.chunk, budget.scratch, force
+        self._cache, self._shelves, self._sources, self._report = cache, shelves, sources, report
+        self._workspaces = Workspaces(devices, budget.chunk)
+        self._scratch, self._force = budget.scratch, force
         self._plan, self._uses = plan, uses(plan)
         self._told, self._judged = told, judged
-        self._opened: dict[str, Device] = {}
-        self._opening = threading.Lock()
         self._states: dict[Action, _State] = {}
         self._lock = threading.Lock()
-        self._local = threading.local()
         self._stopped = False
         self._handles = Handles()
         self._records: list[Record] = []
@@ -187,7 +184,7 @@ class Engine:
             return self._states[action]
 
     def _settle(self, action: Action, state: _State) -> None:
-        if self._blank and action.learns and self._is_ready(action):
+        if self._blank and action.learns and self._workspaces.are_ready(action):
             known = tuple(self._sources.known(need) if isinstance(need, Leaf) else self.digest(need) for need in action.needs)
             if not all(known):  # nothing can be found, so that sources are digested as they are merged
                 self._run(action, state, known, "forced" if self._force else "not built before")
@@ -226,7 +223,7 @@ class Engine:
     def _run(self, action: Action, state: _State, digests: tuple[str, ...], reason: str) -> None:
         self.check()
         regions = tuple(map(self.region, action.needs))
-        workspace = self._workspace(action)
+        workspace = self._workspaces.of(action)
         self._report(Began("merging", action.node, action.tensor, action.nbytes, action.method.name))
         started = time.perf_counter()
         first = 0 if action.base is None else 1
@@ -291,27 +288,3 @@ class Engine:
                 return region
             self._shelves.distrust(location)
         return None
-
-    def _is_ready(self, action: Action) -> bool:
-        """Tell whether kernels are at hand, and load them if nobody else is about to: a worker that would wait can digest."""
-        name = self._devices.of(action)
-        if name not in self._opened and self._opening.acquire(blocking=False):
-            try:
-                self._open(name)
-            finally:
-                self._opening.release()
-        return name in self._opened
-
-    def _open(self, name: str) -> Device:
-        if name not in self._opened:
-            self._opened[name] = open_device(name)
-        return self._opened[name]
-
-    def _workspace(self, action: Action) -> Workspace:
-        """Return this worker's workspace on what computes an action."""
-        name, own = self._devices.of(action), vars(self._local)
-        if name not in own:
-            with self._opening:
-                own[name] = Workspace(self._open(name), self._chunk)
-        workspace: Workspace = own[name]
-        return workspace

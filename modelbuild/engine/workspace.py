@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
 
+from modelbuild.engine.choosing import Devices, open_device
 from modelbuild.engine.devices import Device, Staged
 from modelbuild.engine.regions import Region
 from modelbuild.engine.windows import Window
@@ -98,3 +100,44 @@ class Workspace:
         self._staged.clear()
         self.device.tidy()
         return True
+
+
+class Workspaces:
+    """Those of all workers: each has one on every device that it works with.
+
+    Args:
+        devices: what computes; opened when something is to be computed.
+        chunk: elements per chunk.
+
+    """
+
+    def __init__(self, devices: Devices, chunk: int) -> None:
+        """Open nothing yet."""
+        self._devices, self._chunk = devices, chunk
+        self._opened: dict[str, Device] = {}
+        self._opening = threading.Lock()
+        self._local = threading.local()
+
+    def of(self, action: Action) -> Workspace:
+        """Return this worker's workspace on what computes an action."""
+        name, own = self._devices.of(action), vars(self._local)
+        if name not in own:
+            with self._opening:
+                own[name] = Workspace(self._open(name), self._chunk)
+        workspace: Workspace = own[name]
+        return workspace
+
+    def are_ready(self, action: Action) -> bool:
+        """Tell whether an action's kernels are at hand, and load them if nobody else is about to: who would wait can digest."""
+        name = self._devices.of(action)
+        if name not in self._opened and self._opening.acquire(blocking=False):
+            try:
+                self._open(name)
+            finally:
+                self._opening.release()
+        return name in self._opened
+
+    def _open(self, name: str) -> Device:
+        if name not in self._opened:
+            self._opened[name] = open_device(name)
+        return self._opened[name]

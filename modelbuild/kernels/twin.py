@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from modelbuild.kernels.select import Cut
 
 STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-QUIET = {
-    torch.float64: (torch.int64, 0x7FF8 << 48),
-    torch.float32: (torch.int32, 0x7FC00000),
-    torch.float16: (torch.int16, 0x7E00),
-    torch.bfloat16: (torch.int16, 0x7FC0),
+BITS = {
+    torch.float64: (torch.int64, 0x7FF8 << 48, 0x7FF0 << 48),
+    torch.float32: (torch.int32, 0x7FC00000, 0x7F800000),
+    torch.float16: (torch.int16, 0x7E00, 0x7C00),
+    torch.bfloat16: (torch.int16, 0x7FC0, 0x7F80),
 }
-"""The integer type of a storage type's bits, and its NaN."""
-INFINITE = {torch.float32: 0x7F800000, torch.float16: 0x7C00, torch.bfloat16: 0x7F80}
-"""The bits of infinity.  What is not finite has all of them, and what is has not."""
+"""Of a storage type: the integer type of its bits, its NaN, and its infinity, all of whose bits what is not finite has."""
 
 
 class Torch:
@@ -56,9 +54,9 @@ class Torch:
         """Count NaN and infinity."""
         found = []
         for x in arrays:
-            values = x if x.dtype in INFINITE else x.float()
-            infinite = INFINITE[values.dtype]
-            found.append(torch.count_nonzero(values.view(QUIET[values.dtype][0]) & infinite == infinite))
+            values = x.float() if x.dtype == torch.float64 else x
+            integer, _, infinite = BITS[values.dtype]
+            found.append(torch.count_nonzero(values.view(integer) & infinite == infinite))
         return tuple(found)
 
     def trimmed(self, x: Operand, cut: Cut, offset: int) -> Operand:
@@ -125,7 +123,7 @@ class Torch:
         if isinstance(out, Plus):
             values, out = self.floats(out.base) + values, out.raw
         out.copy_(values)
-        integer, quiet = QUIET[out.dtype]
+        integer, quiet, _ = BITS[out.dtype]
         out.view(integer).masked_fill_(torch.isnan(values), quiet)
 
     def weighted_sum(self, inputs: Sequence[Operand], weights: Sequence[float], divisor: float, scale: float, out: Operand) -> None:

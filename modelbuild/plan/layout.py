@@ -54,7 +54,7 @@ def _by_layer(sizes: Sizes, anatomy: Anatomy) -> list[tuple[str, ...]]:
             part = anatomy.part_of(name)
         else:
             before = anatomy.stacks[stack].prefix + "."
-            rest = name[len(before) :].partition(".")[2]
+            rest = name[len(before) :].lstrip("0123456789")
         parts.setdefault((order[part], layer), []).append((natural(before), natural(rest), name))
     return [tuple(name for *_, name in sorted(group, key=itemgetter(0, 1))) for _, group in sorted(parts.items(), key=itemgetter(0))]
 

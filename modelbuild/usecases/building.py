@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.errors import Exit
+from modelbuild.names import is_device
 from modelbuild.usecases import stamp
 from modelbuild.usecases.outcome import Options, Outcome, from_stamp, peak_rss
 from modelbuild.usecases.where import Where
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def _fresh(stamps: tuple[Path, Path], where: Where, text: bytes, lock: bytes, options: Options) -> dict[str, Any] | None:
     """Return the outcome in a stamp that still holds; that of a build which asked no checks is for another such."""
-    if options.force or (options.locked and (not lock or where.overrides)):
+    if options.force or (options.locked and (not lock or where.overrides)) or not is_device(options.device):
         return None
     outcomes = (stamp.fresh(path, text, lock, options.device) for path in (stamps if options.no_check else stamps[:1]))
     return next((one for one in outcomes if one is not None), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 
 import pytest
 
@@ -10,7 +11,7 @@ from modelbuild import usecases as use_cases
 from modelbuild.engine import budget, choosing, engine
 from modelbuild.engine.compute import Computed
 from modelbuild.engine.workspace import Job, Workspace
-from modelbuild.errors import Exit
+from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.usecases import stamp
 from modelbuild.usecases.project import Project as Opened
 from tests.support.projects import DIAMOND, Project
@@ -107,6 +108,37 @@ def test_another_device_than_what_is_not_exact_was_built_on_builds_it_again(proj
     matrices = opened["cpu"].count("even (task vector)")
     assert [0, 0, matrices, 0, 0, 0] == ran[1:]
     assert {"even (task vector)"} == set(opened["cpu"])
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cuda:\u0663", f"cuda:{'1' * 5000}"])
+@pytest.mark.parametrize("built", [False, True], ids=["before a build", "where all is fresh"])
+def test_what_is_no_device_is_refused(project: Project, name: str, built: bool, monkeypatch):
+    """Though nothing is to be computed."""
+    monkeypatch.setattr(stamp, "_RACY_NS", 0)
+    project.family()
+    project.write(DIAMOND)
+    if built:
+        project.build()
+
+    with pytest.raises(ModelbuildError, match="is no device") as caught:
+        project.build(device=name)
+    assert Exit.USAGE == caught.value.exit_code
+
+
+@pytest.mark.parametrize("has_nvidia", [False, True])
+def test_what_stands_there_serves_those_who_ask_for_its_device(monkeypatch: pytest.MonkeyPatch, has_nvidia: bool):
+    monkeypatch.setattr(choosing, "has_nvidia", lambda: has_nvidia)
+    asked = ("auto", "cpu", "cuda", "cuda:0", "cuda:1")
+
+    def served(told: str) -> set[str]:
+        return {device for device in asked if stamp._serves(told, device)}
+
+    torch = f"torch {metadata.version('torch')}"
+    auto = {"auto"}
+    assert set(asked) == served("")
+    assert {"cpu"} | (set() if has_nvidia else auto) == served(f"cpu {torch}")
+    assert {"cuda", "cuda:0"} | (auto if has_nvidia else set()) == served(f"cuda:0 {torch}")
+    assert set() == served("cpu torch 2.0.0")
 
 
 @on_a_gpu

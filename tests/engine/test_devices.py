@@ -167,7 +167,9 @@ def test_transfers_overlap_with_kernels(cuda):
         case.compute(device, 16 * BLOCK)
         torch.cuda.synchronize()
 
-    spans = [(event.name.startswith("Memcpy"), event.time_range.start, event.time_range.end) for event in profiled.events()]
+    spans = [
+        (event.name.startswith(("Memcpy HtoD", "Memcpy DtoH")), event.time_range.start, event.time_range.end) for event in profiled.events()
+    ]
     copies, kernels = ([(start, end) for is_copy, start, end in spans if is_copy is wanted] for wanted in (True, False))
     assert copies
     assert any(start < until and since < end for start, end in copies for since, until in kernels)

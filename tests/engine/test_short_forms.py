@@ -195,9 +195,11 @@ def test_threads_of_torch_change_no_bit_of_low_rank_factors():
     matrix = uniform(0, 320, 200)
     held = [Held(region(one, "F32"), "F32", one.shape) for one in (matrix, np.zeros_like(matrix))]
     found = []
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        found.append([factor.tobytes() for factor in factorise((("difference", False), 8), held, 0)])
-    torch.set_num_threads(1)
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append([factor.tobytes() for factor in factorise((("difference", False), 8), held, 0)])
+    finally:
+        torch.set_num_threads(1)
 
     assert found[:1] * 3 == found

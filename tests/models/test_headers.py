@@ -1,4 +1,4 @@
-"""Headers in which a key stands twice: which tensor is meant nobody can tell."""
+"""Headers that are odd: keys that stand twice or are missing, colons elsewhere, sizes that nothing has."""
 
 from __future__ import annotations
 

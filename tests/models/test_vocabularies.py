@@ -337,7 +337,7 @@ def test_a_template_that_is_edited_is_seen(project: Project):
 @pytest.mark.slow
 def test_steps_have_the_same_bytes_by_torch(project: Project, monkeypatch: pytest.MonkeyPatch):
     """Rows are taken on the host whatever computes the rest; what rounds them is the device's."""
-    from modelbuild.engine import engine
+    from modelbuild.engine import workspace
     from modelbuild.engine.devices import Torch
 
     model(project, "a", tokenizer(), 1)
@@ -346,7 +346,7 @@ def test_steps_have_the_same_bytes_by_torch(project: Project, monkeypatch: pytes
     settings = 'tokenizer.source = "union"\ndtype = "bfloat16"'
     merged(project, settings, method='method = "linear"\ninputs = ["a", "b", "c"]')
     before = project.hashes("out")
-    monkeypatch.setattr(engine, "open_device", lambda _: Torch("cpu"))
+    monkeypatch.setattr(workspace, "open_device", lambda _: Torch("cpu"))
 
     assert project.build(force=True).actions.run
 
