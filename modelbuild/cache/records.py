@@ -14,7 +14,7 @@ Description = tuple[tuple[str, Value], ...]
 """The ingredients of a key, by name and in order."""
 
 _AT_ONCE = 4096
-"""Records that are read together, before the first is asked for: in a tenth of the time that asking for each takes."""
+"""Records that are read together, before the first is asked for: a thousand in a quarter of the time that asking for each takes."""
 
 _DIGEST = "r:"
 _DESCRIPTION = "e:"
