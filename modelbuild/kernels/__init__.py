@@ -145,22 +145,24 @@ class Kernels(Protocol):
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Array:
         """Draw a mask: each element is kept with `probability`.
 
-        The draw is a function of (stream, index in the tensor) alone.  Philox4x32-10 (Salmon et al., "Parallel
-        Random Numbers: As Easy as 1, 2, 3", 2011) with key (low, high 32 bits of `stream`) and counter (low, high 32
-        bits of index // 4, 0, 0) gives four 32-bit words; element i takes word i % 4 and is kept where that
-        word < floor(probability * 2^32), compared as integers, so that 1.0 keeps all.
+        The draw is a function of (stream, index in the tensor) alone: of a number of 32 bits, which keeps the element where it is
+        < floor(probability * 2^32), compared as integers, so that 1.0 keeps all.  Philox4x32-10 (Salmon et al., "Parallel Random
+        Numbers: As Easy as 1, 2, 3", 2011) with key (low, high 32 bits of `stream`) gives four words of 32 bits for each counter.
+        The first byte of the number of element i, its upper one, is byte i % 16 of the words of counter (low, high 32 bits of
+        i // 16, 0, 0), the lowest byte of each word first; the other three are the lower 24 bits of word i % 4 of counter
+        (low, high 32 bits of i // 4, 1, 0).
 
         Args:
             stream: 64 bits; what makes two masks different.
             probability: share that is kept, in [0, 1].
-            offset: index in the tensor of the first element, a multiple of 4.
+            offset: index in the tensor of the first element, a multiple of 16.
             count: elements.
 
         """
         ...
 
     def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Array, offset: int) -> Array:
-        """Draw a mask by rank: an element is kept where its word, as `mask` draws it, is below the limit of its rank.
+        """Draw a mask by rank: an element is kept where its number, as `mask` draws it, is below the limit of its rank.
 
         Magnitudes of a row stand in places 0 to columns - 1, the smallest first.  The rank of an element is the sum of the
         first and the last place of magnitudes equal to its own, 0 to 2 columns - 2: equals rank alike.
@@ -169,7 +171,7 @@ class Kernels(Protocol):
             x: rows of `columns` elements, one after another.
             columns: 1 or more.
             stream: 64 bits; what makes two masks different.
-            limits: uint64 on the host: for each rank, of 2^32 words how many keep an element; none less than the one before.
+            limits: uint64 on the host: for each rank, of 2^32 numbers how many keep an element; none less than the one before.
             offset: index in the tensor of the first element.
 
         """

@@ -10,7 +10,7 @@ from modelbuild.kernels import BLOCK, LANES, NEAREST, total
 from modelbuild.kernels.machine import Loop
 from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
-from modelbuild.kernels.stream import counter, key, limit
+from modelbuild.kernels.stream import aligned, key, limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ not_finite = {
     np.dtype(stored): Loop(f"convert.not_finite_{name}")
     for stored, name in ((np.float64, "float"), (np.float32, "float"), (np.int16, "half"), (np.uint16, "bf16"))
 }
-mask, draw, by_rank = Loop("philox.mask"), Loop("philox.draw"), Loop("ranked.by_rank")
+mask, by_rank = Loop("philox.mask"), Loop("ranked.by_rank")
 magnitudes, brackets, magnitude_histogram, refine_histogram, count_equal, nth_equal = (
     Loop(f"rank.{name}") for name in ("magnitudes", "brackets", "magnitude_histogram", "refine_histogram", "count_equal", "nth_equal")
 )
@@ -84,19 +84,23 @@ class Cpu:
 
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Bools:
         """Draw a mask."""
-        kept = np.empty(count, np.bool_)
-        words = np.empty(TILE, np.uint32)
+        kept, words = np.empty(count, np.bool_), np.empty(TILE // 4, np.uint32)
+        equal, rests = np.empty((2, TILE + 1), np.uint32)
         k0, k1 = map(np.uint64, key(stream))
-        mask(k0, k1, np.uint64(limit(probability)), np.uint64(counter(offset)), words, kept)
+        most, first = np.uint64(limit(probability)), np.uint64(aligned(offset))
+        mask(k0, k1, most, first, words, words.view(np.uint8), equal, rests, kept)
         return kept
 
     def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Bools:
         """Draw a mask by rank."""
-        kept, words, undecided = np.empty(length(x), np.bool_), np.empty(columns + 6, np.uint32), np.empty(columns + 1, np.uint32)
-        shift = 23 - min(max((columns // OF_AN_OCTAVE).bit_length(), 3), 9)
-        counts, lows, highs = (np.empty(1 << 31 - shift, kind) for kind in (np.uint32, np.uint64, np.uint64))
-        k0, k1 = map(np.uint64, key(stream))
-        by_rank(x, np.uint64(offset), k0, k1, limits, columns, np.uint32(shift), words, counts, lows, highs, undecided, kept)
+        kept, shift = np.empty(length(x), np.bool_), 23 - min(max((columns // OF_AN_OCTAVE).bit_length(), 3), 9)
+        uppers = (1 << 31 - shift) + 1
+        words, patterns, places, undecided, ranks = (
+            np.empty(size, np.uint32) for size in ((columns + 33) // 4, columns, uppers, columns + 1, uppers)
+        )
+        ranked, firsts = np.full(uppers, -1, np.int32).view(np.uint32), words.view(np.uint8)
+        at, k0, k1 = map(np.uint64, (offset, *key(stream)))
+        by_rank(x, at, k0, k1, limits, columns, np.uint32(shift), words, firsts, patterns, places, undecided, ranked, ranks, kept)
         return kept
 
     def room(self, count: int) -> F32s:

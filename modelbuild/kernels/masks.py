@@ -57,7 +57,7 @@ def columns_of(shape: Sequence[int]) -> int:
 
 
 def limits(columns: int, density: float, epsilon: float) -> NDArray[np.uint64]:
-    """Return, for each rank in a row, of 2^32 words how many keep an element: from density - epsilon to density + epsilon.
+    """Return, for each rank in a row, of 2^32 numbers how many keep an element: from density - epsilon to density + epsilon.
 
     Epsilon is at most what keeps both in [0, 1]; a row of one has the density.
     """
@@ -87,14 +87,15 @@ class RankedMasks:
         self._stream, self._columns = stream, columns_of(stream.shape)
         self._limits = [limits(self._columns, *both) for both in zip(densities, epsilons, strict=True)]
         self._kept: dict[tuple[int, int], Array] = {}
+        self._room = stream.kernels.room(min(stream.chunk + 2 * self._columns, stream.numel))
 
     def draw(self, i: int, offset: int) -> tuple[Array, Array]:
-        """Return a chunk of input `i` and its mask, and keep that for `again`."""
+        """Return a chunk of input `i`, until the next is drawn, and its mask, and keep that for `again`."""
         stream, kernels = self._stream, self._stream.kernels
         count = min(stream.chunk, stream.numel - offset)
         first = offset // self._columns * self._columns
         stop = min(-(-(offset + count) // self._columns) * self._columns, stream.numel)
-        rows = kernels.room(stop - first)
+        rows = self._room[: stop - first]
         for start in range(first, stop, stream.chunk):
             (piece,) = stream.read(start, min(stream.chunk, stop - start), i)
             kernels.copy(piece, rows[start - first : start - first + length(piece)])

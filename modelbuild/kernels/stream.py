@@ -1,4 +1,4 @@
-"""The random stream of a tensor, as numbers both implementations share: see `Kernels.drop`."""
+"""The random stream of a tensor, as numbers both implementations share: see `Kernels.mask`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 """The constants of Philox4x32-10: Salmon et al. 2011, section 3.3."""
 
 WORD = 0xFFFFFFFF
+REST = 0xFFFFFF
+"""What of an element's number is not its first byte."""
 
 
 def key(stream: int) -> tuple[int, int]:
@@ -18,17 +20,17 @@ def key(stream: int) -> tuple[int, int]:
 
 
 def limit(probability: float) -> int:
-    """Return how many of the 2^32 words keep an element."""
+    """Return how many of the 2^32 numbers keep an element."""
     return min(max(floor(probability * 2.0**32), 0), 1 << 32)
 
 
-def counter(offset: int) -> int:
-    """Return the counter whose first word belongs to the element at `offset`.
+def aligned(offset: int) -> int:
+    """Return the index of an element whose number starts with the first byte of a counter.
 
     Raises:
-        ValueError: if that element's word is not a first one.
+        ValueError: if it does not.
 
     """
-    if offset % 4:
-        raise ValueError(f"a chunk starts at element {offset}, not at a multiple of 4")
-    return offset // 4
+    if offset % 16:
+        raise ValueError(f"a chunk starts at element {offset}, not at a multiple of 16")
+    return offset

@@ -16,7 +16,7 @@ import torch
 from modelbuild.kernels import BLOCK, LANES, NEAREST, total
 from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
-from modelbuild.kernels.stream import MULTIPLIERS, ROUNDS, WEYL, WORD, counter, key, limit
+from modelbuild.kernels.stream import MULTIPLIERS, REST, ROUNDS, WEYL, WORD, aligned, key, limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,22 +69,40 @@ class Torch:
 
     def mask(self, stream: int, probability: float, offset: int, count: int) -> Tensor:
         """Draw a mask."""
-        return self._words(stream, counter(offset), count) < limit(probability)
+        most, firsts = limit(probability), self._firsts(stream, aligned(offset), count)
+        kept = firsts < most >> 24
+        if most & REST:
+            equal = (firsts == most >> 24).nonzero()[:, 0]
+            kept[equal] = self._rests(stream, offset + equal) < (most & REST)
+        return kept
 
     def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
         """Draw a mask by rank."""
         rows = patterns(self.floats(x)).reshape(-1, columns)
         ordered = rows.sort(dim=1).values
         ranks = torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True) - 1
-        words = self._words(stream, offset // 4, offset % 4 + rows.numel())[offset % 4 :]
-        return words < torch.tensor(limits.astype(np.int64), device=self.device)[ranks.reshape(-1)]
+        return self.numbers(stream, offset, rows.numel()) < torch.tensor(limits.astype(np.int64), device=self.device)[ranks.reshape(-1)]
 
-    def _words(self, stream: int, first: int, count: int) -> Tensor:
-        """Return so many random words, from the first of a counter on."""
-        counters = torch.arange(first, first + -(-count // 4), device=self.device)
-        none = torch.zeros_like(counters)
-        words = torch.stack(philox((counters & WORD, counters >> 32, none, none), key(stream)), dim=1)  # (n / 4, 4)
-        return words.reshape(-1)[:count]
+    def numbers(self, stream: int, offset: int, count: int) -> Tensor:
+        """Return the numbers that masks of so many elements are drawn by, as int64."""
+        elements = torch.arange(offset, offset + count, device=self.device)
+        return self._firsts(stream, offset, count) << 24 | self._rests(stream, elements)
+
+    def _firsts(self, stream: int, offset: int, count: int) -> Tensor:
+        """Return the first byte of the number of each of so many elements."""
+        words = self._words(stream, torch.arange(offset // 16, -(-(offset + count) // 16), device=self.device), 0)
+        every = torch.stack([words >> shift & 0xFF for shift in (0, 8, 16, 24)], dim=2)  # (counters, words, bytes)
+        return every.reshape(-1)[offset % 16 :][:count]
+
+    def _rests(self, stream: int, elements: Tensor) -> Tensor:
+        """Return the other 24 bits of the numbers of some elements."""
+        words = self._words(stream, elements >> 2, 1)
+        return words.gather(1, (elements & 3)[:, None])[:, 0] & REST
+
+    def _words(self, stream: int, counters: Tensor, third: int) -> Tensor:
+        """Return the four words of each counter."""
+        words = philox((counters & WORD, counters >> 32, torch.full_like(counters, third), torch.zeros_like(counters)), key(stream))
+        return torch.stack(words, dim=1)
 
     def room(self, count: int) -> Tensor:
         """Allocate."""

@@ -31,7 +31,7 @@ PARAMS = (
 )
 
 
-@method(space="delta", params=PARAMS, random=True, revision=1)
+@method(space="delta", params=PARAMS, random=True, revision=2)
 def dare_linear(
     deltas: Sequence[Tensor],
     *,
@@ -62,7 +62,7 @@ def dare_linear(
     return out.reshape(deltas[0].shape)
 
 
-@method(space="delta", params=PARAMS, random=True, revision=1)
+@method(space="delta", params=PARAMS, random=True, revision=2)
 def dare_ties(
     deltas: Sequence[Tensor],
     *,

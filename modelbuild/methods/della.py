@@ -39,7 +39,7 @@ def _params(*, normalize: bool) -> tuple[Param, ...]:
     )
 
 
-@method(space="delta", params=_params(normalize=True), random=True, revision=1)
+@method(space="delta", params=_params(normalize=True), random=True, revision=2)
 def della(
     deltas: Sequence[Tensor], *, density: Sequence[float], epsilon: Sequence[float], weight: Sequence[float],
     rescale: str, normalize: bool, scale: float, streams: Sequence[int],
@@ -66,7 +66,7 @@ def della(
     return out.reshape(deltas[0].shape)
 
 
-@method(space="delta", params=_params(normalize=False), random=True, revision=1)
+@method(space="delta", params=_params(normalize=False), random=True, revision=2)
 def della_linear(
     deltas: Sequence[Tensor], *, density: Sequence[float], epsilon: Sequence[float], weight: Sequence[float],
     rescale: str, normalize: bool, scale: float, streams: Sequence[int],

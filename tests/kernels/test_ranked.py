@@ -41,7 +41,7 @@ def test_both_implementations_draw_the_same(cpu, twin, columns, rows, offset, da
 
 @pytest.mark.parametrize("columns", [1, 7, 1000, 70_001])
 def test_rows_are_drawn_alike_however_many_come_together(cpu, twin, columns):
-    """Across tiles, and from offsets that are no multiple of the generator's four words."""
+    """Across tiles, and from offsets that are no multiple of the sixteen of a counter."""
     x = np.round(np.random.default_rng(3).standard_normal(140_002 // columns * columns) * 8).astype(np.float32)
     table = limits(columns, 0.6, 0.3)
     whole = cpu.ranked_mask(x, columns, 5, table, 0)

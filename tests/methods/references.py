@@ -172,15 +172,15 @@ def crumbs(case, ds, p):
 
 
 def sampled(case, ds, p):
-    """DELLA's first half: words are the project's, probabilities from ranks, factors from sums in float64."""
+    """DELLA's first half: random numbers are the project's, probabilities from ranks, factors from sums in float64."""
     twin = kernels.load("torch:cpu")
     for d, density, spread, stream in zip(ds, p["density"], p["epsilon"], case.streams, strict=True):
         rows = np.abs(d.astype(np.float32)).reshape(-1, d.shape[-1])
         ranks = np.array([[((row < one).sum() + (row <= one).sum() - 1) / 2 for one in row] for row in rows])
         epsilon = min(spread, density, 1 - density)
         probability = density - epsilon + 2 * epsilon * (ranks / (rows.shape[1] - 1))
-        words = twin._words(stream, 0, d.size).numpy().reshape(rows.shape)
-        mask = (words < np.floor(probability * 2.0**32)).reshape(d.shape)
+        numbers = twin.numbers(stream, 0, d.size).numpy().reshape(rows.shape)
+        mask = (numbers < np.floor(probability * 2.0**32)).reshape(d.shape)
         yield np.where(mask, d * (np.abs(d).sum() / np.abs(d)[mask].sum() if p["rescale"] == "l1" else 1.0), 0.0)
 
 

@@ -29,6 +29,7 @@ Scalar = Any
 
 binding.set_option("modelbuild", "--runtime-memory-check-threshold=64")
 
+u8: Scalar = np.uint8
 u16: Scalar = np.uint16
 u32: Scalar = np.uint32
 i32: Scalar = np.int32
