@@ -158,7 +158,7 @@ def named(name: Kind, entry: Kind) -> Kind:
         made = {}
         for key, one in value.items():
             at = (*path, key)
-            name.read(key, (*at, "[key]") if isinstance(one, dict) else at, reading)
+            name.read(key, at, reading)
             made[key] = entry.read(one, at, reading)
         return made
 

@@ -59,6 +59,9 @@ REST = "rest"
 """In `Annotated[dict[str, T], REST]`: the field takes all keys that are not ours."""
 
 
+_SIMPLE = {bool: TRUTH, str: STRING, Any: ANYTHING}
+
+
 @cache
 def shape_of(table: type[Table]) -> Shape:
     """Return what a table may hold; nothing is made of the annotations of one that no Modelfile has used."""
@@ -91,7 +94,7 @@ def kind_of(annotation: Any) -> Kind:
         return named(kind_of(words[0]), kind_of(words[1]))
     if origin in (Union, UnionType) and words[1:] == (NoneType,):
         return maybe(kind_of(words[0]))
-    return {bool: TRUTH, str: STRING, Any: ANYTHING}.get(annotation) or table_kind(annotation)
+    return _SIMPLE.get(annotation) or table_kind(annotation)
 
 
 def table_kind(table: type[Table]) -> Kind:

@@ -20,7 +20,7 @@ _EXPECTED: Mapping[Reason, str] = {
     "truth": "true or false",
     "integer": "an integer",
     "text": "a string",
-    "unicode": "string_unicode",
+    "unicode": "text, of which a surrogate by itself is none",
     "list": "a list",
     "table": "a table",
     "number": "a number",
@@ -159,7 +159,7 @@ def _word(report: Report, refusal: Refusal, path: KeyPath) -> None:
             report.add(path, f"unknown key `{name}`", key=True, facts=facts, hint=hint)
         case "name":
             report.add(
-                path[:-1],
+                path,
                 f'"{plain(str(value))}" cannot be a name',
                 key=True,
                 hint="names are made of letters, digits, `-`, `_` and `.`" + (", at most 200 of them" if len(str(value)) > LIMIT else ""),
