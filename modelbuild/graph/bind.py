@@ -20,7 +20,7 @@ from modelbuild.methods import installed, load
 from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable
-from modelbuild.modelfile.values import keys_of
+from modelbuild.modelfile.tables import keys_of
 from modelbuild.names import KeyPath
 
 _MOST_TOLD = 1_000

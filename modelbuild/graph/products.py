@@ -11,7 +11,7 @@ from modelbuild.graph.model import Node
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE, SOUP
 from modelbuild.modelfile.model import Merge
 from modelbuild.modelfile.schema import MergeTable
-from modelbuild.modelfile.values import keys_of
+from modelbuild.modelfile.tables import keys_of
 
 if TYPE_CHECKING:
     from modelbuild.graph.bind import Binder

@@ -1,26 +1,13 @@
-"""The keys of what comes after a merge, as pydantic models: exports, checks, searches.  What spans several: `checks`, `check_keys`."""
-
-from __future__ import annotations
+"""The keys of what comes after a merge: exports, checks, searches.  What spans several: `checks`, `check_keys`."""
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
-
 from modelbuild.modelfile.schema import GraphTable
-from modelbuild.modelfile.values import Bound, Count, Names, NodeName, Number, PathText, Row, Seed, Share, Table, Text, Value
+from modelbuild.modelfile.tables import Table, at_least_one, bare
+from modelbuild.modelfile.values import Bound, Count, Names, NodeName, Number, PathText, Row, Seed, Share, Text, Value
 
 
-def _told(value: object) -> object:
-    """Read a bare prompt as { text = PROMPT }."""
-    return {"text": value} if isinstance(value, str) else value
-
-
-def _values(value: object) -> object:
-    """Read a list as { values = LIST }."""
-    return {"values": value} if isinstance(value, list) else value
-
-
-class ExportTable(Table):
+class ExportTable(Table, frozen=True):
     """A target in another form."""
 
     of: Text
@@ -28,11 +15,11 @@ class ExportTable(Table):
     type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "mxfp4", "tq2_0", "tq1_0"] | None = None
     pre_tokenizer: Text | None = None
     scales: Literal["channel", "tensor"] | None = None
-    converter: Annotated[list[Text], Field(min_length=1)] | None = None
+    converter: Annotated[list[Text], at_least_one] | None = None
     path: PathText | None = None
 
 
-class PromptTable(Table):
+class PromptTable(Table, frozen=True):
     """A prompt, with patterns that its answer alone is held against."""
 
     text: Text
@@ -40,7 +27,7 @@ class PromptTable(Table):
     forbid: list[Text] = []
 
 
-class CheckTable(Table):
+class CheckTable(Table, frozen=True):
     """What is measured of models, and the bounds; which keys go with which kind is in `check_keys`."""
 
     kind: Literal["loads", "finite", "generate", "perplexity", "lm_eval", "command"]
@@ -51,13 +38,7 @@ class CheckTable(Table):
     retention: Bound | None = None
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     metric: Text | None = None
-    prompts: (
-        Annotated[
-            list[Annotated[PromptTable, BeforeValidator(_told, json_schema_input_type=str | PromptTable)]],
-            Field(min_length=1),
-        ]
-        | None
-    ) = None
+    prompts: Annotated[list[Annotated[PromptTable, bare("text", schema={"type": "string"})]], at_least_one] | None = None
     require: list[Text] = []
     forbid: list[Text] = []
     max_repetition: Share | None = None
@@ -78,28 +59,28 @@ class CheckTable(Table):
     better: Literal["higher", "lower"] = "higher"
 
 
-class RangeTable(Table):
+class RangeTable(Table, frozen=True):
     """What a search may set a key to: one of `values`, or what lies between `low` and `high`."""
 
-    values: Annotated[list[Value], Field(min_length=1)] | None = None
+    values: Annotated[list[Value], at_least_one] | None = None
     low: Number | None = None
     high: Number | None = None
     step: Number | None = None
     log: bool = False
 
 
-class SearchTable(Table):
+class SearchTable(Table, frozen=True):
     """A search for the values of a merge's keys that some checks like best."""
 
     of: Text
     objective: Names
-    space: Annotated[dict[Text, Annotated[RangeTable, BeforeValidator(_values)]], Field(min_length=1)]
+    space: Annotated[dict[Text, Annotated[RangeTable, bare("values", list)]], at_least_one]
     sampler: Literal["grid", "random", "tpe", "nsga2"] = "random"
     trials: Count = 30
     seed: Seed = 0
 
 
-class ModelfileTable(GraphTable):
+class ModelfileTable(GraphTable, frozen=True):
     """The whole Modelfile."""
 
     check: dict[NodeName, CheckTable] = {}

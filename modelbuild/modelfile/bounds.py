@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from math import inf, isfinite, nan
-from statistics import fmean
 
 from msgspec import Struct
 
@@ -238,6 +237,8 @@ class _Worked:
 
 
 def _mean(values: Sequence[float]) -> float:
+    from statistics import fmean
+
     try:
         return fmean(values)
     except OverflowError:  # their sum has no float

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from modelbuild.method import REQUIRED, Method, Param
 from modelbuild.methods import installed, load
 from modelbuild.modelfile.after import ModelfileTable
 from modelbuild.modelfile.checks import COMBINATION, EXTRACTION, MIXTURE, SOUP
+from modelbuild.modelfile.kinds import Schema
 from modelbuild.modelfile.schema import ExpertTable
 from modelbuild.modelfile.sweep import EXCLUDE, INCLUDE
-
-Schema = dict[str, Any]
+from modelbuild.modelfile.tables import described
 
 _VARIABLE = {"$ref": "#/$defs/Variable"}
 _NAME = r"^(?=.*[A-Za-z0-9_-])[A-Za-z0-9_.-]+$"
@@ -33,8 +32,9 @@ _OF_MERGES = (*_OF_ALL, "inputs", "slices", "embed", "head", "scope", "vocabular
 
 def json_schema() -> Schema:
     """Return the JSON Schema of a Modelfile, with the methods that are installed."""
-    schema: Schema = _plain(ModelfileTable.model_json_schema())
-    definitions: Schema = schema["$defs"]
+    definitions: Schema = {}
+    schema = described(ModelfileTable, definitions)
+    definitions = dict(sorted(definitions.items()))
     merge = definitions.pop("MergeTable")["properties"]
     for unused in ("InputTable", "SliceInputTable", "SliceTable", "RuleTable"):
         definitions.pop(unused)
@@ -70,26 +70,9 @@ def json_schema() -> Schema:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Modelfile",
         "description": "A graph of model merges, built by `modelbuild build`.",
-        **{key: value for key, value in schema.items() if key not in ("title", "description")},
+        "$defs": definitions,
+        **{key: value for key, value in schema.items() if key != "description"},
     }
-
-
-def _plain(node: Any) -> Any:
-    """Return a schema as TOML needs it: without null; anyOf for oneOf, for an integer is also a number; without titles of keys."""
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    if not isinstance(node, dict):
-        return node
-    listed = node.get("anyOf") or node.get("oneOf") or ()
-    choices = [one for one in listed if one != {"type": "null"}]
-    kept = {key: _plain(value) for key, value in node.items() if key not in ("anyOf", "oneOf", "discriminator")}
-    if isinstance(kept.get("title"), str):
-        del kept["title"]
-    if kept.get("default", 0) is None:
-        del kept["default"]
-    if not choices:
-        return kept
-    return {**_plain(choices[0]), **kept} if len(choices) == 1 else {**kept, "anyOf": [_plain(one) for one in choices]}
 
 
 def _let_variables_stand(table: Schema) -> None:

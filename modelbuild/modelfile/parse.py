@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import tomli
 from msgspec.structs import replace
-from pydantic import ValidationError
 
 from modelbuild.errors import Exit, ModelbuildError, Place, Problem
 from modelbuild.modelfile.checks import check
 from modelbuild.modelfile.convert import convert
 from modelbuild.modelfile.edits import edit
+from modelbuild.modelfile.kinds import Reading
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.model import Modelfile
 from modelbuild.modelfile.schema import GraphTable
 from modelbuild.modelfile.syntax import syntax_problem
+from modelbuild.modelfile.tables import table_kind
 from modelbuild.modelfile.variables import substitute
 from modelbuild.modelfile.wording import refusals
 from modelbuild.names import KeyPath
@@ -130,11 +131,9 @@ def validated(
             (*notes, *expanded.notes),
         )
     problems = check(document, locator) | {**problems}
-    try:
-        table = _table_of(document).model_validate(document, context=variants)
-    except ValidationError as error:
-        problems = refusals(error.errors(include_url=False)[:_MOST_TOLD], document, locator) | problems
-        table = None
+    reading = Reading(variants, _MOST_TOLD)
+    table: GraphTable | None = table_kind(_table_of(document)).read(document, (), reading)
+    problems = refusals(reading.refusals, locator) | {**problems}
     if table is None or problems or edit_problems:
         raise ModelbuildError(dict.fromkeys([*_in_file_order(problems.values()), *edit_problems]))  # an edit can be given twice
     return replace(convert(table, path, locator, notes, variants), document=document)

@@ -1,17 +1,17 @@
-"""The Modelfile's keys, as pydantic models: what each may hold.  What spans several keys is in `checks`."""
-
-from __future__ import annotations
+"""The Modelfile's keys: what each may hold.  What spans several keys is in `checks`."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from msgspec import field
 
+from modelbuild.modelfile.kinds import Kind, either, judged, listed
+from modelbuild.modelfile.tables import REST, Table, at_least_one, bare, table_kind
 from modelbuild.modelfile.values import (
+    INTEGER,
+    VALUES,
     AnyValue,
     Count,
     HubText,
-    Integer,
     NodeName,
     Number,
     PathText,
@@ -19,7 +19,6 @@ from modelbuild.modelfile.values import (
     Seed,
     Size,
     Span,
-    Table,
     Text,
     Value,
     value_kind,
@@ -28,28 +27,12 @@ from modelbuild.modelfile.values import (
 FORMAT_VERSION = 1
 """The version of the format that this program reads."""
 
-
-def _version(version: int) -> int:
-    if version != FORMAT_VERSION:
-        raise PydanticCustomError("version", "another version")
-    return version
-
-
-def _named(value: object) -> object:
-    """Read a bare name as { model = NAME }."""
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _setting_kind(value: object) -> str | None:
-    if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
-        return "rules"
-    return value_kind(value)
-
+_VERSION = judged(INTEGER, lambda version: None if version == FORMAT_VERSION else "version", lambda definitions: {"const": FORMAT_VERSION})
 
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 
-class RuleTable(Table):
+class RuleTable(Table, frozen=True):
     """One rule of a parameter: where it holds, and the value there."""
 
     value: Value
@@ -58,46 +41,47 @@ class RuleTable(Table):
     outside: Number | None = None
 
 
-Setting = Annotated[
-    AnyValue | Annotated[list[RuleTable], Tag("rules")],
-    Discriminator(_setting_kind, custom_error_type="setting", custom_error_message="not a setting"),
-]
+_RULES = listed(table_kind(RuleTable))
 
 
-class ParameterTable(Table):
+def _setting(value: object) -> Kind | None:
+    if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        return _RULES
+    return value_kind(value)
+
+
+Setting = Annotated[AnyValue | list[RuleTable], either("setting", (*VALUES, _RULES), _setting)]
+
+
+class ParameterTable(Table, frozen=True, kw_only=True):
     """A table in which every key that is not ours is a parameter of the method."""
 
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Setting] = Field(init=False)
-
-    @property
-    def params(self) -> dict[str, Setting]:
-        """The method's parameters, in the order they were written."""
-        return self.__pydantic_extra__
+    params: Annotated[dict[str, Setting], REST] = {}
+    """The method's parameters, in the order they were written."""
 
 
-class InputTable(ParameterTable):
+class InputTable(ParameterTable, frozen=True):
     """A model that a merge reads."""
 
     model: Text
 
 
-class SliceInputTable(InputTable):
+class SliceInputTable(InputTable, frozen=True):
     """A model that a slice reads, and which of its layers."""
 
     layers: Span
 
 
-class SliceTable(ParameterTable):
+class SliceTable(ParameterTable, frozen=True):
     """Some layers of the output: `model` and `layers`, or `inputs`."""
 
     model: Text | None = None
     layers: Span | None = None
-    inputs: Annotated[list[SliceInputTable], Field(min_length=1)] | None = None
+    inputs: Annotated[list[SliceInputTable], at_least_one] | None = None
     base: Text | None = None
 
 
-class TokenTable(Table):
+class TokenTable(Table, frozen=True):
     """Where the rows of a token come from."""
 
     source: Text
@@ -106,7 +90,7 @@ class TokenTable(Table):
     force: bool = False
 
 
-class TokenizerTable(Table):
+class TokenizerTable(Table, frozen=True):
     """Which tokens the result has, and where their rows come from."""
 
     source: Text | None = None
@@ -115,7 +99,7 @@ class TokenizerTable(Table):
     chat_template: Text | None = None
 
 
-class ExpertTable(Table):
+class ExpertTable(Table, frozen=True):
     """A model whose layers become an expert, and the texts that are its to answer, or not."""
 
     model: Text
@@ -123,7 +107,7 @@ class ExpertTable(Table):
     negative_prompts: list[Text] = []
 
 
-class OutputTable(Table):
+class OutputTable(Table, frozen=True):
     """Where and how a target is written."""
 
     path: PathText | None = None
@@ -132,35 +116,29 @@ class OutputTable(Table):
     push: HubText | None = None
 
 
-class AdapterTable(Table):
+class AdapterTable(Table, frozen=True):
     """A LoRA adapter that a source is read with."""
 
-    location: PathText = Field(alias="from")
+    location: PathText = field(name="from")
     scale: Number = 1.0
 
 
-class SourceTable(Table):
+class SourceTable(Table, frozen=True):
     """A checkpoint that is read and never written."""
 
-    location: PathText = Field(alias="from")
+    location: PathText = field(name="from")
     adapters: list[AdapterTable] = []
     fetch: Literal["files", "ranges"] = "files"
     pickles: Literal["weights_only"] | None = None
 
 
-class MergeTable(ParameterTable):
+class MergeTable(ParameterTable, frozen=True):
     """A merge of models."""
 
     method: Text
     base: Text | None = None
-    inputs: (
-        Annotated[
-            list[Annotated[InputTable, BeforeValidator(_named, json_schema_input_type=str | InputTable)]],
-            Field(min_length=1),
-        ]
-        | None
-    ) = None
-    slices: Annotated[list[SliceTable], Field(min_length=1)] | None = None
+    inputs: Annotated[list[Annotated[InputTable, bare("model", schema={"type": "string"})]], at_least_one] | None = None
+    slices: Annotated[list[SliceTable], at_least_one] | None = None
     dtype: Dtype | None = None
     seed: Seed | None = None
     keep: bool = True
@@ -170,8 +148,8 @@ class MergeTable(ParameterTable):
     scope: Text | None = None
     tokenizer: TokenizerTable | None = None
     vocabulary: Literal["common"] | None = None
-    experts: Annotated[list[Annotated[ExpertTable, BeforeValidator(_named)]], Field(min_length=1)] | None = None
-    shared_experts: list[Annotated[ExpertTable, BeforeValidator(_named)]] = []
+    experts: Annotated[list[Annotated[ExpertTable, bare("model")]], at_least_one] | None = None
+    shared_experts: list[Annotated[ExpertTable, bare("model")]] = []
     gate: Literal["hidden", "cheap_embed", "random"] | None = None
     experts_per_token: Count | None = None
     output: OutputTable | None = None
@@ -179,21 +157,21 @@ class MergeTable(ParameterTable):
     """Never here when it is read: see `modelbuild.modelfile.matrix`."""
 
 
-class CacheTable(Table):
+class CacheTable(Table, frozen=True):
     """Where the cache is and how large it may grow."""
 
     path: PathText | None = None
     max_size: Size | None = None
 
 
-class GraphTable(Table):
+class GraphTable(Table, frozen=True):
     """A Modelfile that says nothing of what comes after merges: see `modelbuild.modelfile.after` for one that does."""
 
-    version: Annotated[Integer, AfterValidator(_version), WithJsonSchema({"const": FORMAT_VERSION})] = FORMAT_VERSION
-    default: Annotated[list[Text], Field(min_length=1)] | None = None
+    version: Annotated[int, _VERSION] = FORMAT_VERSION
+    default: Annotated[list[Text], at_least_one] | None = None
     seed: Seed = 0
     vars: dict[str, Any] = {}
     source: dict[NodeName, SourceTable] = {}
     merge: dict[NodeName, MergeTable] = {}
-    group: dict[NodeName, Annotated[list[Text], Field(min_length=1)]] = {}
+    group: dict[NodeName, Annotated[list[Text], at_least_one]] = {}
     cache: CacheTable | None = None

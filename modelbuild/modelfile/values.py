@@ -1,155 +1,124 @@
-"""What a key of the Modelfile may hold: the kinds of values, and the table that all tables are."""
-
-from __future__ import annotations
+"""What a key of the Modelfile may hold: the kinds of values."""
 
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    ValidationInfo,
-    WithJsonSchema,
-)
-from pydantic_core import PydanticCustomError
-
-from modelbuild.names import is_node_name, parse_size
+from modelbuild.modelfile.kinds import STRING, TRUTH, Kind, Reading, Reason, either, judged, listed, plain
+from modelbuild.names import KeyPath, is_node_name, parse_size
 from modelbuild.sources.hub import is_address
 
 
-def _fitting(value: int) -> int:
-    if not -(2**63) <= value < 2**64:
-        raise PydanticCustomError("integer_size", "beyond 64 bits")
-    return value
+def _text(text: str) -> Reason | None:
+    if not text:
+        return "empty text"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "unicode"
+    return None
 
 
-def _finite(value: float) -> float:
-    if not isfinite(value):
-        raise PydanticCustomError("finite", "not finite")
-    return value
+def _path(text: str) -> Reason | None:
+    return _text(text) or ("path" if "\0" in text else None)
 
 
-def _node_name(name: str, info: ValidationInfo) -> str:
-    made = name in (info.context or ())
-    if not made and not is_node_name(name):
-        raise PydanticCustomError("node_name", "not a name")
-    return name
+def _hub(text: str) -> Reason | None:
+    return _text(text) or (None if is_address(text) else "hub")
 
 
-def _path(text: str) -> str:
-    if "\0" in text:
-        raise PydanticCustomError("path_nul", "not a path")
-    return text
+def _integer(value: int) -> Reason | None:
+    return None if -(2**63) <= value < 2**64 else "integer size"
 
 
-def _hub(text: str) -> str:
-    if not is_address(text):
-        raise PydanticCustomError("hub", "no place on the hub")
-    return text
+def _positive(value: int) -> Reason | None:
+    return _integer(value) or (None if value > 0 else "positive")
 
 
-def _span(layers: list[int]) -> list[int]:
+def _finite(value: float) -> Reason | None:
+    return None if isfinite(value) else "finite"
+
+
+def _layers(layers: list[int]) -> Reason | None:
     if len(layers) != 2:
-        raise PydanticCustomError("span_length", "not two integers")
-    first, stop = layers
-    if first < 0 or stop < 0:
-        raise PydanticCustomError("span_negative", "negative")
-    if first >= stop:
-        raise PydanticCustomError("span_empty", "holds no layer")
-    return layers
+        return "two layers"
+    if min(layers) < 0:
+        return "layer"
+    return "no layer" if layers[0] >= layers[1] else None
 
 
-def _size(text: object) -> int:
+def _share(number: float) -> Reason | None:
+    return None if 0 <= number <= 1 else "share"
+
+
+def _read_size(text: Any, path: KeyPath, reading: Reading) -> Any:
     try:
         if isinstance(text, str):
             return parse_size(text)
     except (ValueError, OverflowError):
-        pass  # worded below, as what is no text at all
-    raise PydanticCustomError("size", "not a size")
+        pass  # worded as what is no text at all
+    return reading.refuse("size", path, text)
 
 
-def _share(number: float) -> float:
-    if not 0 <= number <= 1:
-        raise PydanticCustomError("share", "not a share")
-    return number
+def _read_name(name: Any, path: KeyPath, reading: Reading) -> Any:
+    return name if name in reading.made or is_node_name(name) else reading.refuse("name", path, name)
 
 
-def _listed(value: object) -> object:
+def _read_names(value: Any, path: KeyPath, reading: Reading) -> Any:
     """Read a single name as a list of it."""
-    return [value] if isinstance(value, str) else value
+    return [TEXT.read(value, path, reading)] if isinstance(value, str) else _NAMES.read(value, path, reading)
 
 
-def _number_kind(value: object) -> str | None:
+def _number(value: object) -> Kind | None:
     if isinstance(value, bool):
         return None
-    return "int" if isinstance(value, int) else "float" if isinstance(value, float) else None
+    return INTEGER if isinstance(value, int) else FLOAT if isinstance(value, float) else None
 
 
-def _bound_kind(value: object) -> str | None:
-    return "str" if isinstance(value, str) else _number_kind(value)
+def _bound(value: object) -> Kind | None:
+    return TEXT if isinstance(value, str) else _number(value)
 
 
-def value_kind(value: object) -> str | None:
-    """Return the tag of a value, None where it is none."""
+def value_kind(value: object) -> Kind | None:
+    """Return the kind that a value is meant to be of, None where it is none."""
     if isinstance(value, list):
-        return "gradient" if any(map(_number_kind, value)) else None
+        return GRADIENT if any(map(_number, value)) else None
     if isinstance(value, bool):
-        return "bool"
-    return "str" if isinstance(value, str) else _number_kind(value)
+        return TRUTH
+    return STRING if isinstance(value, str) else _number(value)
 
 
-Text = Annotated[str, Field(min_length=1)]
-PathText = Annotated[Text, AfterValidator(_path)]
-HubText = Annotated[Text, AfterValidator(_hub), WithJsonSchema({"type": "string", "pattern": "^hf://[^/@]+/[^/@]+(@.+)?$"})]
-Integer = Annotated[int, AfterValidator(_fitting)]
-Float = Annotated[float, AfterValidator(_finite)]
-Seed = Annotated[int, Field(ge=0, lt=2**64)]
-Count = Annotated[Integer, Field(gt=0), WithJsonSchema({"type": "integer", "minimum": 1})]
-Row = Annotated[int, Field(ge=0, lt=2**31)]
-Size = Annotated[
-    int,
-    PlainValidator(_size),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"}),
-]
-Span = Annotated[
-    list[Integer],
-    AfterValidator(_span),
-    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}),
-]
-NodeName = Annotated[str, AfterValidator(_node_name)]
+_PUSHED = r"^hf://[^/@]+/[^/@]+(@.+)?$"
+_SIZE = r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"
+_NAMED = {"anyOf": [{"type": "string"}, {"items": {"type": "string"}, "type": "array"}]}
+_SPAN = {"items": {"minimum": 0, "type": "integer"}, "maxItems": 2, "minItems": 2, "type": "array"}
 
-Number = Annotated[
-    Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")],
-    Discriminator(_number_kind, custom_error_type="number", custom_error_message="not a number"),
-]
-Share = Annotated[Number, AfterValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
-AnyValue = (
-    Annotated[bool, Tag("bool")]
-    | Annotated[Integer, Tag("int")]
-    | Annotated[Float, Tag("float")]
-    | Annotated[str, Tag("str")]
-    | Annotated[list[Number], Tag("gradient")]
-)
-Value = Annotated[AnyValue, Discriminator(value_kind, custom_error_type="value", custom_error_message="not a value")]
-Bound = Annotated[
-    Annotated[Integer, Tag("int")] | Annotated[Float, Tag("float")] | Annotated[Text, Tag("str")],
-    Discriminator(_bound_kind, custom_error_type="bound", custom_error_message="not a bound"),
-]
-Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+TEXT = plain(str, "text", {"minLength": 1, "type": "string"}, _text)
+INTEGER = plain(int, "integer", {"type": "integer"}, _integer)
+FLOAT = plain(float, "number", {"type": "number"}, _finite)
+NUMBER = either("number", (INTEGER, FLOAT), _number)
+GRADIENT = listed(NUMBER)
+VALUES = (TRUTH, INTEGER, FLOAT, STRING, GRADIENT)
+_NAMES = judged(listed(TEXT), lambda names: None if names else "empty list", lambda definitions: _NAMED)
 
 
-class Table(BaseModel):
-    """A table of the Modelfile: no value is converted to fit, no key is ignored."""
+def _natural(stop: int) -> Kind:
+    within: dict[str, Any] = {"exclusiveMaximum": stop, "minimum": 0, "type": "integer"}
+    return plain(int, "integer", within, lambda value: None if 0 <= value < stop else "natural")
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
-
-def keys_of(table: type[Table]) -> tuple[str, ...]:
-    """Return the keys of a table as the Modelfile spells them, in the order of the schema."""
-    return tuple(field.alias or name for name, field in table.model_fields.items())
+Text = Annotated[str, TEXT]
+PathText = Annotated[str, plain(str, "text", {"minLength": 1, "type": "string"}, _path)]
+HubText = Annotated[str, plain(str, "text", {"pattern": _PUSHED, "type": "string"}, _hub)]
+Integer = Annotated[int, INTEGER]
+Seed = Annotated[int, _natural(2**64)]
+Count = Annotated[int, plain(int, "integer", {"minimum": 1, "type": "integer"}, _positive)]
+Row = Annotated[int, _natural(2**31)]
+Size = Annotated[int, Kind(_read_size, lambda definitions: {"pattern": _SIZE, "type": "string"})]
+Span = Annotated[list[int], judged(listed(INTEGER), _layers, lambda definitions: _SPAN)]
+NodeName = Annotated[str, Kind(_read_name, lambda definitions: {"type": "string"})]
+Number = Annotated[int | float, NUMBER]
+Share = Annotated[int | float, judged(NUMBER, _share, lambda definitions: {"maximum": 1, "minimum": 0, "type": "number"})]
+AnyValue = bool | int | float | str | list[int | float]
+Value = Annotated[AnyValue, either("value", VALUES, value_kind)]
+Bound = Annotated[int | float | str, either("bound", (INTEGER, FLOAT, TEXT), _bound)]
+Names = Annotated[list[str], Kind(_read_names, lambda definitions: _NAMED)]

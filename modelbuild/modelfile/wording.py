@@ -7,30 +7,29 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from pydantic_core import ErrorDetails
-
 from modelbuild.errors import Problem
-from modelbuild.modelfile import schema, values
+from modelbuild.modelfile import schema
+from modelbuild.modelfile.kinds import Reason, Refusal
 from modelbuild.modelfile.locate import Locator
 from modelbuild.modelfile.shown import LIMIT, found, nearest, plain
+from modelbuild.modelfile.tables import Table, keys_of
 from modelbuild.names import KeyPath, dotted
 
-_EXPECTED = {
-    "path_nul": "a path, and paths hold no NUL character",
-    "bool_type": "true or false",
-    "int_type": "an integer",
-    "string_type": "a string",
-    "list_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
+_EXPECTED: Mapping[Reason, str] = {
+    "path": "a path, and paths hold no NUL character",
+    "truth": "true or false",
+    "integer": "an integer",
+    "text": "a string",
+    "unicode": "text, of which a surrogate by itself is none",
+    "list": "a list",
+    "table": "a table",
     "number": "a number",
     "finite": "a finite number",
-    "integer_size": "an integer of at most 64 bits",
-    "greater_than_equal": "from 0 to 2**64 - 1",
-    "less_than": "from 0 to 2**64 - 1",
-    "greater_than": "at least 1",
-    "span_length": "two integers: the first layer, and the last + 1",
-    "span_negative": "layers counted from 0",
+    "integer size": "an integer of at most 64 bits",
+    "natural": "from 0 to 2**64 - 1",
+    "positive": "at least 1",
+    "two layers": "two integers: the first layer, and the last + 1",
+    "layer": "layers counted from 0",
     "bound": 'a number, or an expression such as "1.05 * best(parents)"',
     "hub": "a place on the hub: hf://namespace/name, or hf://namespace/name@branch",
     "share": "a number from 0 to 1",
@@ -38,7 +37,7 @@ _EXPECTED = {
     "value": "a number, a string, true, false, or a list of numbers",
     "setting": "a number, a string, true, false, a list of numbers, or a list of rules",
 }
-"""What should stand there, by the type of pydantic's error."""
+"""What should stand there."""
 
 _MISSING = {
     "method": "add `method = NAME`; `modelbuild methods` lists them",
@@ -60,12 +59,12 @@ _MISSING = {
     "source": 'add `source = "base"` or the name of a source or merge',
 }
 
-_BARE = {
-    "bool_type": re.compile("true|false"),
-    "int_type": re.compile(r"-?[0-9]+"),
+_BARE: Mapping[Reason, re.Pattern[str]] = {
+    "truth": re.compile("true|false"),
+    "integer": re.compile(r"-?[0-9]+"),
     "number": re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"),
 }
-"""What a string must look like to be right without its quotes, by the type of pydantic's error."""
+"""What a string must look like to be right without its quotes."""
 
 
 class Report:
@@ -82,13 +81,11 @@ class Report:
         self.problems.setdefault(path, self.locator.problem(what, path, key=key, facts=facts, hint=hint))
 
 
-def refusals(errors: Sequence[ErrorDetails], document: Mapping[str, Any], locator: Locator) -> dict[KeyPath, Problem]:
-    """Word what the schema refused in `document`, by path."""
+def refusals(refused: Sequence[Refusal], locator: Locator) -> dict[KeyPath, Problem]:
+    """Word what the schema refused, by path."""
     report = Report(locator)
-    for error in errors:
-        path, parent = _path(error["loc"], document)
-        path = locator.written(path)
-        _word(report, error, path, parent)
+    for one in refused:
+        _word(report, one, locator.written(one.path))
     return report.problems
 
 
@@ -105,25 +102,6 @@ def missing_key(report: Report, path: KeyPath, parent: Mapping[str, Any], what: 
         report.add((*owner, misspelt), what, key=True, facts=(f"it has `{plain(misspelt)}`",), hint=meant)
 
 
-def _path(loc: Sequence[str | int], document: Mapping[str, Any]) -> tuple[KeyPath, Any]:
-    """Turn pydantic's location into a path of the document and the value of the table or list that holds it.
-
-    The location also names the members of unions, which stand where no table is, and keeps its last key when it is missing.
-    """
-    path: KeyPath = ()
-    here: Any = document
-    parent: Any = document
-    for part in loc:
-        if isinstance(here, dict):
-            parent, here = here, here.get(str(part))
-        elif isinstance(here, list) and isinstance(part, int):
-            parent, here = here, here[part]
-        else:
-            continue
-        path = (*path, part)
-    return path, parent
-
-
 def short(path: KeyPath) -> str:
     """Name a key without all that it stands in: `layers[0]`; a table of a section with it: `merge.skills`."""
     if len(path) == 2 and path[0] in ("source", "merge", "group", "export", "check", "search"):
@@ -133,7 +111,7 @@ def short(path: KeyPath) -> str:
 
 
 @cache
-def _tables() -> tuple[tuple[tuple[str, ...], type[values.Table]], ...]:
+def _tables() -> tuple[tuple[tuple[str, ...], type[Table]], ...]:
     """Return the tables of the format by where they stand; any other is a rule of a parameter."""
     from modelbuild.modelfile import after
 
@@ -166,22 +144,22 @@ def _keys(path: KeyPath) -> tuple[str, ...]:
         for known, table in _tables()
         if len(known) == len(path) and all(word in ("*", key) for word, key in zip(known, path, strict=True))
     )
-    return values.keys_of(next(found, schema.RuleTable))
+    return keys_of(next(found, schema.RuleTable))
 
 
-def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) -> None:
-    value, name = error["input"], short(path)
-    match error["type"]:
+def _word(report: Report, refusal: Refusal, path: KeyPath) -> None:
+    value, name = refusal.value, short(path)
+    match refusal.reason:
         case "missing":
-            missing_key(report, path, parent if isinstance(parent, dict) else {})
-        case "extra_forbidden":
+            missing_key(report, path, value)
+        case "unknown":
             known = _keys(path[:-1])
             facts = (f"known here: {', '.join(known)}",)
             hint = nearest(str(path[-1]), known) or _unquoted_name(path, value)
             report.add(path, f"unknown key `{name}`", key=True, facts=facts, hint=hint)
-        case "node_name":
+        case "name":
             report.add(
-                path[:-1],
+                path,
                 f'"{plain(str(value))}" cannot be a name',
                 key=True,
                 hint="names are made of letters, digits, `-`, `_` and `.`" + (", at most 200 of them" if len(str(value)) > LIMIT else ""),
@@ -192,21 +170,19 @@ def _word(report: Report, error: ErrorDetails, path: KeyPath, parent: object) ->
                 f"this Modelfile is of version {plain(str(value))}, and only version {schema.FORMAT_VERSION} is known",
                 hint=f"write `version = {schema.FORMAT_VERSION}`, or use a modelbuild that knows it",
             )
-        case "string_too_short":
+        case "empty text":
             report.add(path, f"`{name}` is empty", hint="leave it out, or write what it should be")
-        case "too_short":
+        case "empty list":
             report.add(path, f"`{name}` is empty", hint=_empty_list(name))
-        case "span_empty":
+        case "no layer":
             _word_span(report, path, name, value)
-        case "literal_error":
-            known = tuple(re.findall(r"'(\w+)'", error["ctx"]["expected"]))
+        case "choice":
+            known = refusal.choices
             hint = nearest(value, known) if isinstance(value, str) else ""
             report.add(path, f"`{name}` must be one of {', '.join(known)}", facts=(found(value),), hint=hint)
-        case other:
-            expected = _EXPECTED.get(other, other)
-            if other == "model_type":
-                expected = _entry_of_models(path) or expected
-            report.add(path, f"`{name}` must be {expected}", facts=(found(value),), hint=_way_out(other, path, value))
+        case reason:
+            expected = (_entry_of_models(path) if reason == "table" else "") or _EXPECTED[reason]
+            report.add(path, f"`{name}` must be {expected}", facts=(found(value),), hint=_way_out(reason, path, value))
 
 
 def _word_span(report: Report, path: KeyPath, name: str, layers: Sequence[int]) -> None:
@@ -246,15 +222,15 @@ def _entry_of_models(path: KeyPath) -> str:
     return ""
 
 
-def _way_out(kind: str, path: KeyPath, value: object) -> str:
+def _way_out(reason: Reason, path: KeyPath, value: object) -> str:
     """Return the hint for a value of the wrong kind."""
-    if kind == "setting":
+    if reason == "setting":
         rule = f"a rule stands in a list: `{short(path)} = [{{ value = … }}]`" if isinstance(value, dict) else ""
         return nearest(str(path[-1]), _keys(path[:-1])) or _unquoted_name(path, value) or rule
-    if kind == "list_type":
+    if reason == "list":
         return f"write `{short(path)} = [ … ]`"
-    if isinstance(value, str) and kind == "model_type" and _entry_of_models(path):
+    if isinstance(value, str) and reason == "table" and _entry_of_models(path):
         return f'write `{{ model = "{plain(value)}", layers = [first, last + 1] }}`'
-    if isinstance(value, str) and (bare := _BARE.get(kind)) and bare.fullmatch(value):
+    if isinstance(value, str) and (bare := _BARE.get(reason)) and bare.fullmatch(value):
         return f"write it without quotes: {plain(value)}"
     return ""

@@ -31,7 +31,6 @@ _PACKAGES = (
     "blake3",
     "diskcache",
     "msgspec",
-    "pydantic",
 )
 _MOUNTS = Path("/proc/self/mounts")
 

@@ -88,3 +88,8 @@ def test_a_null_build_with_a_lock_and_sources_on_a_hub_imports_nothing_heavy_and
 
 def test_a_build_without_stamp_imports_neither_torch_nor_transformers(diamond: Project):
     assert set() == imported("build", "-C", str(diamond.root)) & {"torch", "transformers", "huggingface_hub"}
+
+
+@pytest.mark.parametrize("words", ["build --dry-run", "explain release", "lock", "schema"])
+def test_a_modelfile_is_read_without_a_library_for_validation(diamond: Project, words: str):
+    assert set() == imported(*words.split(), "-C", str(diamond.root)) & {"pydantic", "pydantic_core"}

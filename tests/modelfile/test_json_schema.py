@@ -34,7 +34,7 @@ from modelbuild.modelfile.schema import (
     TokenizerTable,
     TokenTable,
 )
-from modelbuild.modelfile.values import keys_of
+from modelbuild.modelfile.tables import keys_of
 from modelbuild.usecases.starter import starter
 from modelbuild.usecases.templates import TEMPLATES
 from tests.cli.conftest import Program, program

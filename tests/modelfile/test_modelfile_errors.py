@@ -159,6 +159,20 @@ error: "a b" cannot be a name
   --> Modelfile.toml:1:9, at `source."a b"`
 hint: names are made of letters, digits, `-`, `_` and `.`""",
     ),
+    "name of a group that is none": (
+        '[group]\nsome = ["a"]\n"a b" = ["a"]\n',
+        """\
+error: "a b" cannot be a name
+  --> Modelfile.toml:3:1, at `group."a b"`
+hint: names are made of letters, digits, `-`, `_` and `.`""",
+    ),
+    "empty name of a token": (
+        WITH_INPUTS + 'tokenizer = { tokens = { "" = { source = "a" } } }\n',
+        """\
+error: `""` is empty
+  --> Modelfile.toml:4:31, at `merge.x.tokenizer.tokens.""`
+hint: leave it out, or write what it should be""",
+    ),
     "name with a dot and without quotes": (
         '[source.llama-3.1-8b.v0.1]\nfrom = "a"\n',
         """\
