@@ -47,7 +47,7 @@ def check_checks(checks: Mapping[str, dict[str, Any]], sources: Collection[str],
         if kind in _NEEDED and _NEEDED[kind] not in check:
             missing_key(report, (*path, _NEEDED[kind]), check)
         for key in (key for key in _BOUNDS if key in check):
-            _bound(check[key], (*path, key), {*sources, *merges}, report)
+            _bound(check[key], (*path, key), (*sources, *merges), report)
         _names(check, path, sources, merges, report)
         _patterns(check, path, report)
         _of_texts(check, path, report)

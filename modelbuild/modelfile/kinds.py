@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 Reason = Literal[
     "missing", "unknown", "name", "version", "empty text", "empty list", "no layer", "choice",
-    "truth", "integer", "text", "list", "table", "number", "finite", "integer size", "natural", "positive", "path", "unicode",
+    "truth", "integer", "text", "list", "table", "number", "finite", "integer size", "natural", "row", "positive", "path", "unicode",
     "two layers", "layer", "bound", "hub", "share", "size", "value", "setting",
 ]  # fmt: skip
 """Why something is refused; `wording` has the words for it."""

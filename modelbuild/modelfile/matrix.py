@@ -185,7 +185,7 @@ def _is_total(setting: object) -> bool:
 
 def _is_needed(path: KeyPath) -> bool:
     """Tell whether the file would be no Modelfile without what stands at a path: an entry of a list, or the key that makes it one."""
-    return isinstance(path[-1], int) or (path[-1] in _MAKERS and isinstance(path[-2], int))
+    return isinstance(path[-1], int) or (path[-1] in _MAKERS and len(path) > 1 and isinstance(path[-2], int))
 
 
 def _stands(value: object, path: KeyPath) -> bool:

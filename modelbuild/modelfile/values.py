@@ -101,18 +101,18 @@ VALUES = (TRUTH, INTEGER, FLOAT, STRING, GRADIENT)
 _NAMES = judged(listed(TEXT), lambda names: None if names else "empty list", lambda definitions: _NAMED)
 
 
-def _natural(stop: int) -> Kind:
+def _natural(stop: int, reason: Reason) -> Kind:
     within: dict[str, Any] = {"exclusiveMaximum": stop, "minimum": 0, "type": "integer"}
-    return plain(int, "integer", within, lambda value: None if 0 <= value < stop else "natural")
+    return plain(int, "integer", within, lambda value: None if 0 <= value < stop else reason)
 
 
 Text = Annotated[str, TEXT]
 PathText = Annotated[str, plain(str, "text", {"minLength": 1, "type": "string"}, _path)]
 HubText = Annotated[str, plain(str, "text", {"pattern": _PUSHED, "type": "string"}, _hub)]
 Integer = Annotated[int, INTEGER]
-Seed = Annotated[int, _natural(2**64)]
+Seed = Annotated[int, _natural(2**64, "natural")]
 Count = Annotated[int, plain(int, "integer", {"minimum": 1, "type": "integer"}, _positive)]
-Row = Annotated[int, _natural(2**31)]
+Row = Annotated[int, _natural(2**31, "row")]
 Size = Annotated[int, Kind(_read_size, lambda definitions: {"pattern": _SIZE, "type": "string"})]
 Span = Annotated[list[int], judged(listed(INTEGER), _layers, lambda definitions: _SPAN)]
 NodeName = Annotated[str, Kind(_read_name, lambda definitions: {"type": "string"})]

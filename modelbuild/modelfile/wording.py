@@ -27,6 +27,7 @@ _EXPECTED: Mapping[Reason, str] = {
     "finite": "a finite number",
     "integer size": "an integer of at most 64 bits",
     "natural": "from 0 to 2**64 - 1",
+    "row": "from 0 to 2**31 - 1",
     "positive": "at least 1",
     "two layers": "two integers: the first layer, and the last + 1",
     "layer": "layers counted from 0",

@@ -96,7 +96,7 @@ def test_a_refusal_knows_the_value_the_words_it_could_have_been_and_of_a_missing
     [
         (Text, ["a", "\0"], [("", "empty text"), (1, "text"), (["a"], "text"), ("\ud800", "unicode")]),
         (Seed, [0, 2**64 - 1], [(-1, "natural"), (2**64, "natural"), (True, "integer"), (1.0, "integer"), ("1", "integer")]),
-        (Row, [0, 2**31 - 1], [(2**31, "natural"), (False, "integer")]),
+        (Row, [0, 2**31 - 1], [(2**31, "row"), (False, "integer")]),
         (Count, [1, 2**64 - 1], [(0, "positive"), (2**64, "integer size"), (-(2**70), "integer size"), (True, "integer")]),
         (Number, [0, -(2**63), 0.5, -0.0], [(True, "number"), ("1", "number"), (float("nan"), "finite"), (2**64, "integer size")]),
         (Share, [0, 1, 0.5], [(1.5, "share"), (-1, "share"), (float("inf"), "finite"), (True, "number")]),

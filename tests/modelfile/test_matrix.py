@@ -218,6 +218,12 @@ def test_what_is_wrong_with_a_matrix_is_said_once_and_in_its_place(matrix: str, 
     assert words == said(f"{SOURCES}{MERGE}[merge.x.matrix]\n{matrix}\n")
 
 
+@pytest.mark.parametrize("key", ["model", "value", "layers"])
+def test_keys_of_entries_beside_a_matrix_of_them_are_no_keys_of_a_merge(key: str):
+    """They stand where no entry of a list is, so that none is made by them."""
+    assert f"error: unknown key `{key}`" in said(f"{SOURCES}{MERGE}{key} = 1\n[merge.x.matrix]\n{key} = [1, 2]\n")
+
+
 def test_what_reads_a_merge_with_a_matrix_has_to_name_a_variant():
     reads = '[merge.y]\nmethod = "linear"\ninputs = ["base", "{}"]\n'.replace("{}", "x")
     text = f"{SOURCES}{MERGE}matrix = {{ density = [0.3, 0.5] }}\n{reads}"

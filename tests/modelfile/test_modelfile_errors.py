@@ -166,6 +166,13 @@ error: "a b" cannot be a name
   --> Modelfile.toml:3:1, at `group."a b"`
 hint: names are made of letters, digits, `-`, `_` and `.`""",
     ),
+    "id of a token beyond all rows": (
+        WITH_INPUTS + 'tokenizer = { tokens = { "<x>" = { source = "a", id = 2147483648 } } }\n',
+        """\
+error: `id` must be from 0 to 2**31 - 1
+  --> Modelfile.toml:4:55, at `merge.x.tokenizer.tokens."<x>".id`
+  found: 2147483648, an integer""",
+    ),
     "empty name of a token": (
         WITH_INPUTS + 'tokenizer = { tokens = { "" = { source = "a" } } }\n',
         """\
