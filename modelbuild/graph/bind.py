@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph.exports import unbound
-from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of, is_staged
+from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.graph.targets import knots, meaning, unknown
 from modelbuild.method import REQUIRED, Method, Param
@@ -41,13 +41,13 @@ def bind(modelfile: Modelfile) -> Graph:
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD)) + list(_knots(modelfile))
     problems += list(islice(unbound(modelfile), _MOST_TOLD))
-    staged = is_staged(modelfile, nodes)
-    if staged and not problems:
+    ordered = not problems and _are_ordered(modelfile, nodes)
+    if not ordered and not problems:
         problems += _cycles(modelfile, nodes)
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
-    ordered = _ordered(modelfile, nodes) if staged else nodes
-    return Graph(modelfile, {node.name: node for node in ordered}, tuple(dict.fromkeys((*modelfile.notes, *binder.notes))))
+    nodes = nodes if ordered else _ordered(modelfile, nodes)
+    return Graph(modelfile, {node.name: node for node in nodes}, tuple(dict.fromkeys((*modelfile.notes, *binder.notes))))
 
 
 class Binder:
@@ -286,6 +286,16 @@ def _knots(modelfile: Modelfile) -> Iterator[Problem]:
         yield modelfile.locator.problem(
             f"the group `{knot[0]}` is a member of itself", ("group", knot[0]), key=True, facts=(path,), hint="leave one of them out"
         )
+
+
+def _are_ordered(modelfile: Modelfile, nodes: list[Node]) -> bool:
+    """Tell whether each merge stands behind all that it reads: networkx, a fifth of a start, has then nothing to find."""
+    behind = {*modelfile.sources}
+    for node in nodes:
+        if not behind.issuperset(node.models):
+            return False
+        behind.add(node.name)
+    return True
 
 
 def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:

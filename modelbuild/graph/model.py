@@ -112,30 +112,19 @@ class Graph(Struct, frozen=True, dict=True):
         """Models as nodes (attribute `kind`: source or merge), an edge from each model to the merge that reads it."""
         return digraph_of(self.modelfile, self.nodes.values())
 
-    @cached_property
-    def staged(self) -> bool:
-        """Whether a merge reads a merge."""
-        return is_staged(self.modelfile, self.nodes.values())
-
     @property
     def default(self) -> tuple[str, ...]:
         """The targets of a build that names none: `default`, else every merge that nobody reads."""
-        free = (name for name in self.nodes if not (self.staged and self.digraph.out_degree(name)))
-        return select(self.modelfile, self.modelfile.default) or tuple(free)
+        read = {model for node in self.nodes.values() for model in node.models}
+        return select(self.modelfile, self.modelfile.default) or tuple(name for name in self.nodes if name not in read)
 
     def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Return the merges that `targets` need, themselves included, in building order."""
         needed = set(targets)
-        if self.staged:
-            import networkx
-
-            needed = needed.union(*(networkx.ancestors(self.digraph, target) for target in needed))
+        for node in reversed(self.nodes.values()):
+            if node.name in needed:
+                needed.update(node.models)
         return tuple(name for name in self.nodes if name in needed)
-
-
-def is_staged(modelfile: Modelfile, nodes: Iterable[Node]) -> bool:
-    """Tell whether a merge reads a merge: if not there is no order to find, and networkx, a fifth of a start, is not imported."""
-    return any(model in modelfile.merges for node in nodes for model in node.models)
 
 
 def digraph_of(modelfile: Modelfile, nodes: Iterable[Node]) -> networkx.DiGraph[str]:

@@ -65,7 +65,16 @@ def test_the_status_of_what_is_fresh_imports_nothing_heavy(diamond: Project):
 
     assert set() == imported("-C", str(diamond.root), "status") & {*HEAVY}
     assert set() == imported("-C", str(diamond.root), "status", "release", "--json") & {*HEAVY}
-    assert {"networkx"} <= imported("-C", str(diamond.root), "status", "skills")
+    assert "modelbuild.plan.plan" not in modules("-C", str(diamond.root), "status", "release")
+    assert "modelbuild.plan.plan" in modules("-C", str(diamond.root), "status", "skills")
+
+
+def test_networkx_finds_the_order_where_merges_do_not_stand_in_one(diamond: Project):
+    """Where each stands behind what it reads there is nothing to find."""
+    assert "networkx" not in imported("-C", str(diamond.root), "graph")
+    sources, *merges = DIAMOND.split("[merge.")
+    diamond.write("[merge.".join((sources, *reversed(merges))))
+    assert "networkx" in imported("-C", str(diamond.root), "graph")
 
 
 def test_methods_are_shown_without_the_libraries_that_planning_and_computing_need(project: Project):
