@@ -121,7 +121,7 @@ class Graph(Struct, frozen=True, dict=True):
     def upstream(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Return the merges that `targets` need, themselves included, in building order."""
         needed = set(targets)
-        for node in reversed(self.nodes.values()):
+        for node in reversed(tuple(self.nodes.values())):
             if node.name in needed:
                 needed.update(node.models)
         return tuple(name for name in self.nodes if name in needed)
