@@ -88,14 +88,10 @@ class Reader:
                 if address(raw) % width == 0:
                     self._passing[i].see(start, lying)
                     return self.kernels.stored(raw, dtype)
-        staged, filled, region = self.workspace.staging(i, width), 0, self._job.regions[i]
-        whole = region.lying(self.workspace.window(i, width), 0, region.nbytes) if len(runs) > 1 and self.workspace.in_place else None
+        staged, filled = self.workspace.staging(i, width), 0
         for offset, count in runs:
             part = staged.view[filled : filled + count * width]
-            if whole is None:
-                region.read_into(part, offset * width)
-            else:
-                part[:] = whole[offset * width : offset * width + len(part)]
+            self._job.regions[i].read_into(part, offset * width)
             self._passing[i].see(offset * width, part)
             filled += len(part)
         if self._job.action.lenient and self._dtypes[i] in ARITHMETIC:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from modelbuild.errors import ModelbuildError, Problem, among, did_you_mean
 from modelbuild.graph.exports import unbound
-from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node, digraph_of
+from modelbuild.graph.model import BoundInput, BoundSlice, Chain, Graph, Node
+from modelbuild.graph.order import are_ordered, cycles, ordered
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.graph.targets import knots, meaning, unknown
 from modelbuild.method import REQUIRED, Method, Param
@@ -26,9 +27,6 @@ from modelbuild.names import KeyPath
 _MOST_TOLD = 1_000
 """Problems after which no more are looked for: nobody reads more, and each takes time to be placed and worded."""
 
-_LONGEST_CYCLE = 20
-"""Merges of a cycle that are named."""
-
 
 def bind(modelfile: Modelfile) -> Graph:
     """Bind a Modelfile.
@@ -41,12 +39,12 @@ def bind(modelfile: Modelfile) -> Graph:
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD)) + list(_knots(modelfile))
     problems += list(islice(unbound(modelfile), _MOST_TOLD))
-    ordered = not problems and _are_ordered(modelfile, nodes)
-    if not ordered and not problems:
-        problems += _cycles(modelfile, nodes)
+    stand = not problems and are_ordered(modelfile, nodes)
+    if not (stand or problems):
+        problems += cycles(modelfile, nodes)
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
-    nodes = nodes if ordered else _ordered(modelfile, nodes)
+    nodes = nodes if stand else ordered(modelfile, nodes)
     return Graph(modelfile, {node.name: node for node in nodes}, tuple(dict.fromkeys((*modelfile.notes, *binder.notes))))
 
 
@@ -286,41 +284,3 @@ def _knots(modelfile: Modelfile) -> Iterator[Problem]:
         yield modelfile.locator.problem(
             f"the group `{knot[0]}` is a member of itself", ("group", knot[0]), key=True, facts=(path,), hint="leave one of them out"
         )
-
-
-def _are_ordered(modelfile: Modelfile, nodes: list[Node]) -> bool:
-    """Tell whether each merge stands behind all that it reads: networkx, a fifth of a start, has then nothing to find."""
-    behind = {*modelfile.sources}
-    for node in nodes:
-        if not behind.issuperset(node.models):
-            return False
-        behind.add(node.name)
-    return True
-
-
-def _cycles(modelfile: Modelfile, nodes: list[Node]) -> list[Problem]:
-    import networkx
-
-    problems = []
-    for knot in networkx.strongly_connected_components(digraph := digraph_of(modelfile, nodes)):
-        if len(knot) == 1 and not any(digraph.has_edge(one, one) for one in knot):
-            continue
-        start = next(name for name in digraph if name in knot)
-        cycle = [start] if len(knot) == 1 else [tail for tail, _ in networkx.find_cycle(digraph.subgraph(knot), start)]
-        shown = cycle if len(cycle) <= _LONGEST_CYCLE else [*cycle[:_LONGEST_CYCLE], "…"]
-        path = " -> ".join(f"`{name}`" for name in (*shown, cycle[0]))
-        problems.append(
-            modelfile.locator.problem(
-                "these merges need each other", ("merge", start), facts=(path,), hint="let one of them read something else"
-            )
-        )
-    return problems
-
-
-def _ordered(modelfile: Modelfile, nodes: list[Node]) -> list[Node]:
-    import networkx
-
-    position = {name: i for i, name in enumerate((*modelfile.sources, *modelfile.merges))}
-    by_name = {node.name: node for node in nodes}
-    order = networkx.lexicographical_topological_sort(digraph_of(modelfile, nodes), key=position.__getitem__)
-    return [by_name[name] for name in order if name in by_name]

@@ -93,6 +93,8 @@ class Cpu:
 
     def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Bools:
         """Draw a mask by rank."""
+        if length(x) % columns or len(limits) != 2 * columns - 1:
+            raise ValueError(f"{length(x)} elements and {len(limits)} limits for rows of {columns}")
         kept, shift = np.empty(length(x), np.bool_), 23 - min(max((columns // OF_AN_OCTAVE).bit_length(), 3), 9)
         uppers = (1 << 31 - shift) + 1
         words, patterns, places, undecided, ranks = (

@@ -87,7 +87,7 @@ class RankedMasks:
         self._stream, self._columns = stream, columns_of(stream.shape)
         self._limits = [limits(self._columns, *both) for both in zip(densities, epsilons, strict=True)]
         self._kept: dict[tuple[int, int], Array] = {}
-        self._room = stream.kernels.room(min(stream.chunk + 2 * self._columns, stream.numel))
+        self._rows: Array = stream.kernels.room(min(stream.chunk + 2 * self._columns, stream.numel))
 
     def draw(self, i: int, offset: int) -> tuple[Array, Array]:
         """Return a chunk of input `i`, until the next is drawn, and its mask, and keep that for `again`."""
@@ -95,7 +95,7 @@ class RankedMasks:
         count = min(stream.chunk, stream.numel - offset)
         first = offset // self._columns * self._columns
         stop = min(-(-(offset + count) // self._columns) * self._columns, stream.numel)
-        rows = self._room[: stop - first]
+        rows = self._rows[: stop - first]
         for start in range(first, stop, stream.chunk):
             (piece,) = stream.read(start, min(stream.chunk, stop - start), i)
             kernels.copy(piece, rows[start - first : start - first + length(piece)])
@@ -105,5 +105,6 @@ class RankedMasks:
         return rows[here], mask
 
     def again(self, i: int, offset: int, count: int) -> Array:
-        """Return a mask in the last pass."""
+        """Return a mask in the last pass, when no more are drawn."""
+        self._rows = None
         return self._stream.kernels.unpacked(self._kept.pop((i, offset)), count)

@@ -72,8 +72,9 @@ class Torch:
         most, firsts = limit(probability), self._firsts(stream, aligned(offset), count)
         kept = firsts < most >> 24
         if most & REST:
-            equal = (firsts == most >> 24).nonzero()[:, 0]
-            kept[equal] = self._rests(stream, offset + equal) < (most & REST)
+            equal = (firsts == most >> 24).nonzero()
+            words = self._words(stream, (offset + equal[:, 0]) >> 2, 1).gather(1, equal & 3)
+            kept[equal[:, 0]] = (words[:, 0] & REST) < (most & REST)
         return kept
 
     def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
@@ -85,19 +86,15 @@ class Torch:
 
     def numbers(self, stream: int, offset: int, count: int) -> Tensor:
         """Return the numbers that masks of so many elements are drawn by, as int64."""
-        elements = torch.arange(offset, offset + count, device=self.device)
-        return self._firsts(stream, offset, count) << 24 | self._rests(stream, elements)
+        words = self._words(stream, torch.arange(offset // 4, -(-(offset + count) // 4), device=self.device), 1)
+        return self._firsts(stream, offset, count) << 24 | words.reshape(-1)[offset % 4 :][:count] & REST
 
     def _firsts(self, stream: int, offset: int, count: int) -> Tensor:
         """Return the first byte of the number of each of so many elements."""
-        words = self._words(stream, torch.arange(offset // 16, -(-(offset + count) // 16), device=self.device), 0)
+        counters = torch.arange(offset // 16, -(-(offset + count) // 16), device=self.device)
+        words = self._words(stream, counters, 0)
         every = torch.stack([words >> shift & 0xFF for shift in (0, 8, 16, 24)], dim=2)  # (counters, words, bytes)
         return every.reshape(-1)[offset % 16 :][:count]
-
-    def _rests(self, stream: int, elements: Tensor) -> Tensor:
-        """Return the other 24 bits of the numbers of some elements."""
-        words = self._words(stream, elements >> 2, 1)
-        return words.gather(1, (elements & 3)[:, None])[:, 0] & REST
 
     def _words(self, stream: int, counters: Tensor, third: int) -> Tensor:
         """Return the four words of each counter."""

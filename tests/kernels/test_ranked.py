@@ -30,6 +30,13 @@ def test_ranks_are_of_magnitudes_and_equals_rank_alike(cpu, twin):
         assert [True, True, True, False, True, True] == on.ranked_mask(x, 3, 7, np.array([0, ALL, ALL, ALL, ALL], np.uint64), 0).tolist()
 
 
+def test_what_is_no_whole_rows_is_refused(cpu):
+    with pytest.raises(ValueError, match="10 elements and 13 limits for rows of 7"):
+        cpu.ranked_mask(np.ones(10, np.float32), 7, 1, limits(7, 0.5, 0.1), 0)
+    with pytest.raises(ValueError, match="14 elements and 1 limits for rows of 7"):
+        cpu.ranked_mask(np.ones(14, np.float32), 7, 1, limits(1, 0.5, 0.1), 0)
+
+
 @given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 40), st.data())
 @settings(deadline=None)
 def test_both_implementations_draw_the_same(cpu, twin, columns, rows, offset, data):
