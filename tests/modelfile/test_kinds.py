@@ -112,7 +112,7 @@ def test_a_refusal_knows_the_value_the_words_it_could_have_been_and_of_a_missing
         (Annotated[list[Text], at_least_one] | None, [["a"], None], [([], "empty list"), ({}, "list")]),
         (Literal["x"], ["x"], [("y", "choice"), (1, "choice"), ([], "choice")]),
     ],
-    ids=str,
+    ids=["Text", "Seed", "Row", "Count", "Number", "Share", "Bound", "Value", "Span", "dict", "dict, not empty", "list or none", "word"],
 )
 def test_nothing_is_converted_to_fit(annotation: Any, right: list[Any], wrong: list[tuple[Any, str]]):
     for value in right:
