@@ -39,12 +39,11 @@ def bind(modelfile: Modelfile) -> Graph:
     nodes = [node for merge in modelfile.merges.values() if (node := binder.node(merge))]
     problems = binder.problems + list(islice(_unknown_targets(modelfile), _MOST_TOLD)) + list(_knots(modelfile))
     problems += list(islice(unbound(modelfile), _MOST_TOLD))
-    stand = not problems and are_ordered(modelfile, nodes)
-    if not (stand or problems):
+    if not (problems or are_ordered(modelfile, nodes)):
         problems += cycles(modelfile, nodes)
+        nodes = nodes if problems else ordered(modelfile, nodes)
     if problems:
         raise ModelbuildError(sorted(problems, key=_place))
-    nodes = nodes if stand else ordered(modelfile, nodes)
     return Graph(modelfile, {node.name: node for node in nodes}, tuple(dict.fromkeys((*modelfile.notes, *binder.notes))))
 
 

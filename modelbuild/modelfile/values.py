@@ -91,8 +91,9 @@ _PUSHED = r"^hf://[^/@]+/[^/@]+(@.+)?$"
 _SIZE = r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?[Bb]|[KMGTkmgt][Ii][Bb])?\s*$"
 _NAMED = {"anyOf": [{"type": "string"}, {"items": {"type": "string"}, "type": "array"}]}
 _SPAN = {"items": {"minimum": 0, "type": "integer"}, "maxItems": 2, "minItems": 2, "type": "array"}
+_SOME = {"minLength": 1, "type": "string"}
 
-TEXT = plain(str, "text", {"minLength": 1, "type": "string"}, _text)
+TEXT = plain(str, "text", _SOME, _text)
 INTEGER = plain(int, "integer", {"type": "integer"}, _integer)
 FLOAT = plain(float, "number", {"type": "number"}, _finite)
 NUMBER = either("number", (INTEGER, FLOAT), _number)
@@ -107,9 +108,8 @@ def _natural(stop: int, reason: Reason) -> Kind:
 
 
 Text = Annotated[str, TEXT]
-PathText = Annotated[str, plain(str, "text", {"minLength": 1, "type": "string"}, _path)]
+PathText = Annotated[str, plain(str, "text", _SOME, _path)]
 HubText = Annotated[str, plain(str, "text", {"pattern": _PUSHED, "type": "string"}, _hub)]
-Integer = Annotated[int, INTEGER]
 Seed = Annotated[int, _natural(2**64, "natural")]
 Count = Annotated[int, plain(int, "integer", {"minimum": 1, "type": "integer"}, _positive)]
 Row = Annotated[int, _natural(2**31, "row")]
