@@ -158,6 +158,8 @@ class Method(Struct, frozen=True, dict=True):
         apply: of the streaming form; None if there is none.
         whole: which values need the short form all the same.
         survey: what it has to know of all tensors, or None; `stats` finds it in `stream.survey`.
+        carries: whether an element that is NaN or infinite in an input or in the base is so in what the streaming form writes, or
+            further elements with it: then inputs are looked through only where a result is not finite.
         scaled_by: the parameter that multiplies the merged task vector in the end, of a method that is dear to compute; "" for
             none.  The plan takes it out, so that its task vector is kept and another factor costs no other run.
 
@@ -178,6 +180,7 @@ class Method(Struct, frozen=True, dict=True):
     apply: Apply | None = None
     whole: Whole = field(default=lambda params: False)
     survey: Survey | None = None
+    carries: bool = False
     scaled_by: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -203,10 +206,16 @@ class Method(Struct, frozen=True, dict=True):
         return next((param for param in self.params if param.name == name), None)
 
     def streamed(
-        self, *, apply: Apply, stats: Stats | None = None, whole: Whole = lambda params: False, survey: Survey | None = None
+        self,
+        *,
+        apply: Apply,
+        stats: Stats | None = None,
+        whole: Whole = lambda params: False,
+        survey: Survey | None = None,
+        carries: bool = False,
     ) -> Method:
-        """Return the method with a streaming form as well."""
-        return replace(self, apply=apply, stats=stats, whole=whole, survey=survey)
+        """Return the method with a streaming form as well; see `Method` for the arguments."""
+        return replace(self, apply=apply, stats=stats, whole=whole, survey=survey, carries=carries)
 
     def surveyed(self, survey: Survey) -> Method:
         """Return a method of the short form that knows something of all tensors: its argument `survey`."""

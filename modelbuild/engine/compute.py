@@ -111,11 +111,16 @@ def _streamed(action: Action, reader: Reader, out: Out, params: dict[str, Any]) 
     assert method.apply is not None
     try:
         state = method.stats(reader, **params) if method.stats else None
-        for offset, inputs in reader.last_pass():
+        for offset, inputs in reader.chunks():
+            if not method.carries:
+                reader.look_through()
             raw = out.place(length(inputs[0]))
             place = Plus(raw, reader.base) if reader.delta and not action.bare else raw
             method.apply(kernels, inputs, place, state, offset, **params)
             out.put(offset, raw)
+        if method.carries and out.nonfinite:
+            for _ in reader.chunks():
+                reader.look_through()
     except (ArithmeticError, ValueError) as error:
         if not action.lenient:
             raise
@@ -130,7 +135,8 @@ def _whole(job: Job, reader: Reader, out: Out, params: dict[str, Any]) -> None:
     target = torch.device(reader.workspace.device.name)
     whole = [torch.empty(action.numel, dtype=torch.float32, device=target) for _ in action.inputs]
     base = torch.empty(action.numel, dtype=torch.float32, device=target) if reader.delta and not action.bare else None
-    for offset, inputs in reader.last_pass():
+    for offset, inputs in reader.chunks():
+        reader.look_through()
         for tensor, chunk in zip(whole, inputs, strict=True):
             tensor[offset : offset + length(chunk)] = torch.as_tensor(reader.kernels.floats(chunk))
         if base is not None:

@@ -17,7 +17,7 @@ from modelbuild.engine.regions import Region
 from modelbuild.engine.workspace import Job, Workspace
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import Operand, Place
-from modelbuild.kernels.machine import address
+from modelbuild.kernels.calling import address
 from modelbuild.kernels.operands import Delta
 from modelbuild.plan import Ref
 
@@ -39,7 +39,8 @@ class Reader:
         self._job = job
         self._dtypes = [need.dtype for need in action.needs]
         self._nonfinite: list[Any] = [0] * len(action.needs)
-        self._counting = False
+        self._in_hand: list[tuple[int, Operand]] = []
+        """What was read last: of which need, and as it is stored."""
         self._passing = [_Passing(need, known) for need, known in zip(action.needs, job.digests, strict=True)]
 
     def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
@@ -50,44 +51,44 @@ class Reader:
 
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return one operand per input."""
-        return self._read([(offset, count)], which)
+        read = self._needs(which)
+        return self._operands(read, [self._load(i, [(offset, count)]) for i in read])
 
-    def sample(self, runs: int, length: int, *which: int) -> tuple[Operand, ...]:
-        """Return one operand per input, of runs from all over it."""
-        return self._read([(run * (self.numel // runs), length) for run in range(runs)], which)
+    def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
+        """Return one operand per input: all of it where it lies in view, else the runs one after another."""
+        read, apart = self._needs(which), self.numel // runs
+        lying = [view for i in read if (view := self._lying(i, 0, self.numel)) is not None]
+        if len(lying) == len(read):
+            return apart, self._operands(read, [self._stored(i, view) for i, view in zip(read, lying, strict=True)])
+        return length, self._operands(read, [self._load(i, [(run * apart, length) for run in range(runs)]) for i in read])
 
-    def _read(self, runs: Sequence[Run], which: tuple[int, ...]) -> tuple[Operand, ...]:
+    def _needs(self, which: Sequence[int]) -> list[int]:
+        """Return which needs are read for some inputs; none of them means all."""
         first = 1 if self.delta else 0
-        chosen = [i + first for i in which] or range(first, first + len(self._job.action.inputs))
-        read = [*chosen, 0] if self.delta else chosen
-        arrays = [self._load(i, runs) for i in read]
-        if self._counting:
-            for i, count in zip(read, self.kernels.not_finite(*arrays), strict=True):
-                self._nonfinite[i] += count
+        chosen = [i + first for i in which or range(len(self._job.action.inputs))]
+        return [*chosen, 0] if self.delta else chosen
+
+    def _operands(self, read: Sequence[int], arrays: list[Operand]) -> tuple[Operand, ...]:
+        self._in_hand = list(zip(read, arrays, strict=True))
         if not self.delta:
             return tuple(arrays)
         self.base = arrays.pop()
         return tuple(Delta(array, self.base) for array in arrays)
 
-    def last_pass(self) -> Iterator[tuple[int, tuple[Operand, ...]]]:
-        """Yield all inputs once more, counting what is not finite."""
-        self._counting = True
-        return self.chunks()
+    def look_through(self) -> None:
+        """Count what is not finite in the chunk in hand."""
+        for (i, _), count in zip(self._in_hand, self.kernels.not_finite(*(array for _, array in self._in_hand)), strict=True):
+            self._nonfinite[i] += count
 
     def digests(self) -> tuple[str, ...]:
-        """Return the digests of what was read: of each need, once the last pass is over."""
+        """Return the digests of what was read: of each need, once a pass over all inputs is over."""
         return tuple(passing.digest for passing in self._passing)
 
     def _load(self, i: int, runs: Sequence[Run]) -> Operand:
-        width, dtype = SIZES[self._dtypes[i]], self._dtypes[i]
-        if len(runs) == 1 and self.workspace.in_place and not self._job.action.lenient:
-            start, nbytes = runs[0][0] * width, runs[0][1] * width
-            lying = self._job.regions[i].lying(self.workspace.window(i, width), start, nbytes)
-            if lying is not None:
-                raw = np.frombuffer(lying, np.uint8)
-                if address(raw) % width == 0:
-                    self._passing[i].see(start, lying)
-                    return self.kernels.stored(raw, dtype)
+        width = SIZES[self._dtypes[i]]
+        if len(runs) == 1 and (lying := self._lying(i, *runs[0])) is not None:
+            self._passing[i].see(runs[0][0] * width, lying)
+            return self._stored(i, lying)
         staged, filled = self.workspace.staging(i, width), 0
         for offset, count in runs:
             part = staged.view[filled : filled + count * width]
@@ -97,6 +98,17 @@ class Reader:
         if self._job.action.lenient and self._dtypes[i] in ARITHMETIC:
             quieten(staged.view[:filled], self._dtypes[i])
         return self.kernels.stored(self.workspace.device.upload(staged, filled), self._dtypes[i])
+
+    def _lying(self, i: int, offset: int, count: int) -> memoryview | None:
+        """Return bytes of a need where they lie; None where they have to be read."""
+        if not self.workspace.in_place or self._job.action.lenient:
+            return None
+        width = SIZES[self._dtypes[i]]
+        lying = self._job.regions[i].lying(self.workspace.window(i, width), offset * width, count * width)
+        return None if lying is None or address(np.frombuffer(lying, np.uint8)) % width else lying
+
+    def _stored(self, i: int, lying: memoryview) -> Operand:
+        return self.kernels.stored(np.frombuffer(lying, np.uint8), self._dtypes[i])
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
@@ -145,7 +157,8 @@ class Out:
     def __init__(self, job: Job, workspace: Workspace) -> None:
         self._job, self._workspace, self._device = job, workspace, workspace.device
         self._hasher: blake3 = tensor_hasher(job.action.dtype, job.action.shape)
-        self._nonfinite: Any = 0
+        self.nonfinite: Any = 0
+        """How many elements of what was written are NaN or infinite."""
         self._width = SIZES[job.action.dtype]
         self._raw: Any = None
         self._staged: Staged
@@ -170,7 +183,7 @@ class Out:
     def put(self, offset: int, written: Place) -> None:
         """Take what was written there."""
         (count,) = self._device.kernels.not_finite(written)
-        self._nonfinite += count
+        self.nonfinite += count
         self._device.landing(self._staged, self._raw)
         self._landing.append((offset * self._width, len(written) * self._width, self._staged))
         while len(self._landing) >= self._device.depth:
@@ -190,8 +203,8 @@ class Out:
         while self._landing:
             self._land()
         action = self._job.action
-        if self._nonfinite and not action.lenient:
-            facts = (f"{int(self._nonfinite)} of {action.numel} elements are, in {action.dtype}",)
+        if self.nonfinite and not action.lenient:
+            facts = (f"{int(self.nonfinite)} of {action.numel} elements are, in {action.dtype}",)
             hint = 'use smaller weights, a wider `dtype`, or allow it: `nonfinite = "allow"`'
             raise ModelbuildError(Problem(f"NaN or Inf in the result of `{action.label}`", facts=facts, hint=hint), Exit.ACTION_FAILED)
         return self._hasher.hexdigest()
@@ -199,5 +212,5 @@ class Out:
     def warnings(self) -> Iterator[str]:
         """Say what is not finite in the result of an action that allows it."""
         action = self._job.action
-        if self._nonfinite:
-            yield f"{int(self._nonfinite)} of {action.numel} elements of `{action.label}` are NaN or Inf, in {action.dtype}"
+        if self.nonfinite:
+            yield f"{int(self.nonfinite)} of {action.numel} elements of `{action.label}` are NaN or Inf, in {action.dtype}"

@@ -99,8 +99,13 @@ class Stream(Protocol):
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return elements from `offset` on, one operand per input; at most as many as a chunk has."""
 
-    def sample(self, runs: int, length: int, *which: int) -> tuple[Operand, ...]:
-        """Return `runs` runs of `length` elements one after another, spread evenly over the tensor; at most BLOCK elements."""
+    def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
+        """Return runs of elements, spread evenly over the tensor; at most BLOCK elements, at most one run for each element.
+
+        Returns:
+            How many elements after the first of a run the first of the next is, and one operand per input, which holds all runs.
+
+        """
 
 
 class Kernels(Protocol):
@@ -265,15 +270,28 @@ class Kernels(Protocol):
         """Write (w y) + ((1 - w) x), where w = t / |x - y| but at most 1, every operation rounded; |x - y| counts as 1e-6 at least."""
         ...
 
-    def magnitudes(self, x: Operand) -> Host:
-        """Return the magnitude patterns of x as int32 on the host.
+    def magnitudes(self, x: Operand, runs: int, length: int, apart: int) -> Host:
+        """Return the magnitude patterns of runs of x as int32 on the host, shape (runs, length).
 
         The pattern of x is its 32 bits without the sign.  Patterns order as magnitudes do, NaN above infinity.
+
+        Args:
+            x: at least apart * (runs - 1) + length elements.
+            runs: how many.
+            length: elements of each.
+            apart: elements from the first of a run to the first of the next.
+
         """
         ...
 
-    def brackets(self, x: Operand, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
-        """For each (low, high), low <= high: count the patterns above, at and between the two, and return those strictly between."""
+    def brackets(self, inputs: Sequence[Operand], ends: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[Between, ...], ...]:
+        """For each (low, high) of each input: count the patterns above, at and between the two, and return those strictly between.
+
+        Args:
+            inputs: one or more.
+            ends: as many sequences, of low <= high.
+
+        """
         ...
 
     def magnitude_histogram(self, x: Operand, counts: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,9 @@ ONE = np.float32(1)
 
 FUSED = 6
 """Inputs combined in one pass; bounds how many versions of a loop can get compiled."""
+
+GROUP = 32
+"""Elements that a bit each is kept of, in one number."""
 
 TILE = 4096
 """Elements whose random words are drawn, or whose patterns are found, at a time; they stay in the nearest cache."""
@@ -173,20 +177,27 @@ class Cpu:
         """Approach y by about t."""
         near(x, y, *singles((t, NEAREST)), out, same_length(out, x, y))
 
-    def magnitudes(self, x: Operand) -> I32s:
-        """Return all patterns."""
-        found = np.empty(length(x), np.int32)
-        magnitudes(x, found.size, found)
+    def magnitudes(self, x: Operand, runs: int, length: int, apart: int) -> I32s:
+        """Return patterns."""
+        if apart < 0 or same_length(x) < apart * (runs - 1) + length:
+            raise ValueError(f"{runs} runs of {length} elements, {apart} apart, are not in {same_length(x)}")
+        found = np.empty((runs, length), np.int32)
+        magnitudes(x, apart, found)
         return found
 
-    def brackets(self, x: Operand, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
+    def brackets(self, inputs: Sequence[Operand], ends: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[Between, ...], ...]:
         """Count around brackets, collect inside."""
-        n = length(x)
-        lows, highs = zip(*(map(np.int32, both) for both in ends), strict=True)
-        found = tuple(np.empty(n + 1, np.int32) for _ in ends)
-        counts = tuple(np.empty(4, np.int64) for _ in ends)
-        brackets(x, n, lows, highs, np.empty(TILE, np.int32), np.empty(TILE, np.uint32), found, counts)
-        return tuple(map(between, counts, found))
+        n, operands, seen = same_length(*inputs), self._alike(inputs), list[Between]()
+        for k in range(0, len(operands), FUSED):
+            together, wanted = operands[k : k + FUSED], ends[k : k + FUSED]
+            lows, highs = (np.array([both[end] for of_one in wanted for both in of_one], np.int32) for end in (0, 1))
+            firsts = np.array([0, *accumulate(map(len, wanted))], np.int64)
+            found, counts = np.empty((len(lows), n + 1), np.int32), np.zeros((len(lows), 4), np.int64)
+            patterns, masks = np.empty((len(together), TILE), np.int32), np.empty(TILE // GROUP + 1, np.uint32)
+            brackets(together, n, firsts, lows, highs, patterns, masks, found, counts)
+            seen += map(between, counts.tolist(), found)
+        rest = iter(seen)
+        return tuple(tuple(islice(rest, len(of_one))) for of_one in ends)
 
     def magnitude_histogram(self, x: Operand, counts: I64s) -> None:
         """Count high halves."""
@@ -232,14 +243,14 @@ class Cpu:
 
 def kind(operand: Operand) -> object:
     """Return what makes two operands the same to a compiled kernel."""
-    if isinstance(operand, Delta | Dropped | Masked | Trimmed | Plus):
-        return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ()
-    return operand.dtype
+    if isinstance(operand, np.ndarray):
+        return operand.dtype.char
+    return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ""
 
 
-def between(counts: I64s, found: I32s) -> Between:
+def between(counts: list[int], found: I32s) -> Between:
     """Return what a bracket saw; its patterns are copied out of the room there was for more."""
-    above, at_high, at_low, size = counts.tolist()
+    above, at_high, at_low, size = counts
     return Between(above, at_high, at_low, found[:size].copy())
 
 
@@ -250,14 +261,19 @@ def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:
 
 def same_length(first: Operand, *others: Operand) -> int:
     """Return the length that operands share; refuse those that a compiled loop would run over the end of."""
-    lengths = [length(part) for operand in (first, *others) for part in arrays(operand)]
-    if any(one != lengths[0] for one in lengths):
+    lengths: list[int] = []
+    for operand in (first, *others):
+        measure(operand, lengths)
+    if len(set(lengths)) > 1:
         raise ValueError(f"arrays of different lengths: {', '.join(map(str, lengths))}")
     return lengths[0]
 
 
-def arrays(operand: Operand) -> list[Stored]:
-    """Return the arrays in an operand."""
+def measure(operand: Operand, lengths: list[int]) -> None:
+    """Append the lengths of the arrays in an operand."""
+    if isinstance(operand, np.ndarray):
+        lengths.append(operand.size)
+        return
+    measure(operand[0], lengths)
     if isinstance(operand, Delta | Plus):
-        return [*arrays(operand[0]), *arrays(operand[1])]
-    return arrays(operand[0]) if isinstance(operand, tuple) else [operand]
+        measure(operand.base, lengths)

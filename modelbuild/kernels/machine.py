@@ -7,7 +7,6 @@ this package, the compiler's version and the processor; nobody deletes it after 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import threading
@@ -16,28 +15,13 @@ from contextlib import suppress
 from functools import cache, cached_property, partial
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from blake3 import blake3
 from llvmlite import binding
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Entry = Callable[..., int]
-
-NUMBERS: Final = {
-    int: ctypes.c_int64,
-    np.float32: ctypes.c_float,
-    np.int32: ctypes.c_int32,
-    np.uint32: ctypes.c_uint32,
-    np.uint64: ctypes.c_uint64,
-}
-"""How numbers are passed; no others are."""
-
-ARRAY: Final = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_ssize_t, ctypes.c_void_p)
-"""What numba passes for an array, before its shape and strides: owner, Python's object, elements, bytes of one, address."""
+from modelbuild.kernels.calling import Entry, caller_of, entry_of, flatten, words_of
 
 DIGEST_SIZE: Final = 32
 
@@ -74,55 +58,10 @@ class Loop:
     def _found(self, kind: str, args: tuple[Any, ...]) -> Entry:
         with _linker.lock:
             if kind not in self._entries:
-                self._entries[kind] = _entry(linked(self.name, kind, partial(_loop, self.name, args)), args)
+                words = words_of(args)
+                caller = linked("caller", words, partial(_caller, words))
+                self._entries[kind] = entry_of(caller, linked(self.name, kind, partial(_loop, self.name, args)), words)
             return self._entries[kind]
-
-
-def flatten(x: Any, kinds: list[str], flat: list[Any]) -> None:
-    """Append what is passed for an argument, and what tells its type."""
-    if isinstance(x, np.ndarray):
-        if not x.flags.c_contiguous:
-            raise ValueError("an array that is not contiguous")
-        shape = x.shape
-        kinds.append(x.dtype.char if len(shape) == 1 else f"{x.dtype.char}{len(shape)}")
-        flat += (None, None, x.size, x.itemsize, address(x), *shape, *x.strides)
-    elif isinstance(x, tuple):
-        kinds.append(type(x).__name__)
-        kinds.append("(")
-        for part in x:
-            flatten(part, kinds, flat)
-        kinds.append(")")
-    else:
-        kinds.append(type(x).__name__)
-        flat.append(x if type(x) is int else x.item())
-
-
-def address(x: NDArray[Any]) -> int:
-    """Return where an array lies; three times as fast as numpy's own ways, where the array may be written."""
-    if x.size and x.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(x.data))
-    return x.ctypes.data
-
-
-def types(x: Any) -> tuple[Any, ...]:
-    """Return the types of what `flatten` appends."""
-    if isinstance(x, np.ndarray):
-        return (*ARRAY, *(ctypes.c_ssize_t,) * (2 * x.ndim))
-    if isinstance(x, tuple):
-        return tuple(kind for part in x for kind in types(part))
-    return (NUMBERS[type(x)],)
-
-
-def _entry(address: int, args: tuple[Any, ...]) -> Entry:
-    """Return the function at an address; numba's take room for a result and for an exception before their arguments."""
-    passed = (kind for arg in args for kind in types(arg))
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *passed)(address)
-    room = np.empty(8, np.uint64)
-    return partial(_run, function, room, room.ctypes.data, room.ctypes.data + 32)
-
-
-def _run(function: Entry, _room: object, result: int, error: int, *flat: Any) -> int:
-    return function(result, error, *flat)
 
 
 class _Linker:
@@ -191,6 +130,12 @@ def _loop(name: str, args: tuple[Any, ...]) -> tuple[str, bytes]:
 
     module, function = name.split(".")
     return compiled(getattr(import_module(f"modelbuild.kernels.loops.{module}"), function), args)
+
+
+def _caller(words: str) -> tuple[str, bytes]:
+    """Compile what calls loops with such arguments."""
+    symbol, text = caller_of(words)
+    return symbol, assembled(text)
 
 
 @cache

@@ -7,6 +7,7 @@ missed, histograms of the bits decide.  The result never depends on the sample.
 
 from __future__ import annotations
 
+from itertools import chain
 from math import ceil, floor, inf, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -135,8 +136,8 @@ def brackets(stream: Stream, wanted: Sequence[Wanted]) -> dict[Wanted, Bracket]:
         return dict.fromkeys(wanted, Bracket(-1, TOP))
     length = max(min(total // SAMPLE_SHARE, SAMPLE_MOST), SAMPLE_LEAST) // RUNS
     inputs = sorted({one.i for one in wanted})
-    sampled = zip(inputs, stream.sample(RUNS, length, *inputs), strict=True)
-    runs = {i: stream.kernels.magnitudes(x).reshape(RUNS, length) for i, x in sampled}
+    apart, sampled = stream.sample(RUNS, length, *inputs)
+    runs = {i: stream.kernels.magnitudes(x, RUNS, length, apart) for i, x in zip(inputs, sampled, strict=True)}
     return {one: ends(runs[one.i], one.keep / total) for one in wanted}
 
 
@@ -171,11 +172,10 @@ def sweep(stream: Stream, wanted: Mapping[Wanted, Bracket]) -> dict[Wanted, Sigh
     seen = {one: Sightings(bracket) for one, bracket in wanted.items()}
     which = sorted({one.i for one in wanted})
     for offset, inputs in stream.chunks(*which):
-        for i, x in zip(which, inputs, strict=True):
-            open_ones = [sightings for one, sightings in seen.items() if one.i == i and sightings.fits]
-            found = stream.kernels.brackets(x, [sightings.bracket for sightings in open_ones]) if open_ones else ()
-            for sightings, between in zip(open_ones, found, strict=True):
-                sightings.note(offset, length(x), between)
+        open_ones = [[sightings for one, sightings in seen.items() if one.i == i and sightings.fits] for i in which]
+        found = stream.kernels.brackets(inputs, [[sightings.bracket for sightings in of_one] for of_one in open_ones])
+        for sightings, between in zip(chain(*open_ones), chain(*found), strict=True):
+            sightings.note(offset, length(inputs[0]), between)
     return seen
 
 

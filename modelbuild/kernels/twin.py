@@ -184,19 +184,13 @@ class Torch:
         w = torch.where(w < 1.0, w, 1.0)
         self.copy(w * b + (1.0 - w) * a, out)
 
-    def magnitudes(self, x: Operand) -> NDArray[np.int32]:
-        """Return all patterns."""
-        return on_host(patterns(self.floats(x)))
+    def magnitudes(self, x: Operand, runs: int, length: int, apart: int) -> NDArray[np.int32]:
+        """Return patterns."""
+        return on_host(patterns(self.floats(x)).as_strided((runs, length), (apart, 1)))
 
-    def brackets(self, x: Operand, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
+    def brackets(self, inputs: Sequence[Operand], ends: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[Between, ...], ...]:
         """Count around brackets, collect inside."""
-        pattern = patterns(self.floats(x))
-        return tuple(
-            Between(
-                count(pattern > high), count(pattern == high), count(pattern == low), on_host(pattern[(pattern > low) & (pattern < high)])
-            )
-            for low, high in ends
-        )
+        return tuple(around(patterns(self.floats(x)), of_one) for x, of_one in zip(inputs, ends, strict=True))
 
     def magnitude_histogram(self, x: Operand, counts: NDArray[np.int64]) -> None:
         """Count high halves."""
@@ -238,6 +232,14 @@ def count(mask: Tensor) -> int:
 def patterns(x: Tensor) -> Tensor:
     """Return the bits of |x| as int32."""
     return x.view(torch.int32) & 0x7FFFFFFF
+
+
+def around(pattern: Tensor, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
+    """Look around the brackets of one input."""
+    return tuple(
+        Between(count(pattern > high), count(pattern == high), count(pattern == low), on_host(pattern[(pattern > low) & (pattern < high)]))
+        for low, high in ends
+    )
 
 
 def blocks(x: Tensor) -> Tensor:

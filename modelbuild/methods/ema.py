@@ -61,4 +61,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.weighted_sum(inputs, coefficients(len(inputs), decay, debias), 1.0, 1.0, out)
 
 
-ema = ema.streamed(apply=_apply)
+ema = ema.streamed(apply=_apply, carries=True)

@@ -40,4 +40,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.weighted_sum(inputs, (1.0 + alpha,), 1.0, 1.0, out)
 
 
-extrapolate = extrapolate.streamed(apply=_apply)
+extrapolate = extrapolate.streamed(apply=_apply, carries=True)

@@ -113,4 +113,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Seque
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-geometric_median = geometric_median.streamed(stats=_stats, apply=_apply)
+geometric_median = geometric_median.streamed(stats=_stats, apply=_apply, carries=True)

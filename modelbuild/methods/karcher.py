@@ -111,4 +111,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Seque
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-karcher = karcher.streamed(stats=_stats, apply=_apply)
+karcher = karcher.streamed(stats=_stats, apply=_apply, carries=True)

@@ -62,4 +62,4 @@ def _apply(
     kernels.weighted_sum(inputs, weight, total(weight) if normalize else 1.0, 1.0, out)
 
 
-linear = linear.streamed(apply=_apply)
+linear = linear.streamed(apply=_apply, carries=True)

@@ -97,4 +97,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: float
     kernels.weighted_sum(inputs, [1.0] * len(inputs), 1.0, state, out)
 
 
-model_stock = model_stock.streamed(stats=_stats, apply=_apply, whole=_whole)
+model_stock = model_stock.streamed(stats=_stats, apply=_apply, whole=_whole, carries=True)

@@ -110,4 +110,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Seque
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-multislerp = multislerp.streamed(stats=_stats, apply=_apply)
+multislerp = multislerp.streamed(stats=_stats, apply=_apply, carries=True)

@@ -46,4 +46,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.near(base, other, t, out)
 
 
-nearswap = nearswap.streamed(apply=_apply)
+nearswap = nearswap.streamed(apply=_apply, carries=True)

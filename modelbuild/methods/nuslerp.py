@@ -121,4 +121,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: tuple
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-nuslerp = nuslerp.streamed(stats=_stats, apply=_apply, whole=_whole)
+nuslerp = nuslerp.streamed(stats=_stats, apply=_apply, whole=_whole, carries=True)

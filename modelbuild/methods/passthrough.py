@@ -36,4 +36,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.weighted_sum(inputs, scale, 1.0, 1.0, out)
 
 
-passthrough = passthrough.streamed(apply=_apply)
+passthrough = passthrough.streamed(apply=_apply, carries=True)

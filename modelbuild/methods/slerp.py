@@ -75,4 +75,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: tuple
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-slerp = slerp.streamed(stats=_stats, apply=_apply)
+slerp = slerp.streamed(stats=_stats, apply=_apply, carries=True)

@@ -60,4 +60,4 @@ def _apply(
     kernels.weighted_sum(inputs, weight, divisor(weight, normalize), scale, out)
 
 
-task_arithmetic = task_arithmetic.streamed(apply=_apply)
+task_arithmetic = task_arithmetic.streamed(apply=_apply, carries=True)

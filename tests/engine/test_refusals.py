@@ -15,8 +15,15 @@ from modelbuild.engine.devices import Cpu, Device, Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
 from modelbuild.engine.shelves import Shelf
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.methods.ema import ema
+from modelbuild.methods.extrapolate import extrapolate
+from modelbuild.methods.geometric_median import geometric_median
 from modelbuild.methods.linear import linear
+from modelbuild.methods.multislerp import multislerp
+from modelbuild.methods.nearswap import nearswap
+from modelbuild.methods.nuslerp import nuslerp
 from modelbuild.methods.passthrough import passthrough
+from modelbuild.methods.slerp import slerp
 from modelbuild.methods.task_arithmetic import task_arithmetic
 from tests.engine.jobs import DTYPES, Case
 from tests.methods.values import WAYS, called, family, of_deltas, of_tensors, uniform
@@ -56,11 +63,28 @@ hint: use another checkpoint, or allow it: `nonfinite = "allow"`"""
     assert expected == str(error)
 
 
-@everyway
+UNCOUNTED = [
+    (linear, 2, {"weight": (1.0, 0.0)}),
+    (task_arithmetic, 2, {"weight": (1.0, 0.0)}),
+    (task_arithmetic, 2, {"weight": (0.7, 0.4), "scale": 0.0}),
+    (slerp, 2, {"t": 0.0}),
+    (slerp, 2, {"t": 1.0}),
+    (nuslerp, 2, {"weight": (1.0, 0.0)}),
+    (multislerp, 3, {"weight": (0.7, 0.0, 1.1)}),
+    (geometric_median, 3, {"weight": (0.7, 0.0, 1.0)}),
+    (ema, 3, {"decay": 1.0}),
+    (nearswap, 2, {"t": 0.0}),
+    (extrapolate, 1, {"alpha": -1.0}),
+    (passthrough, 1, {"scale": (0.0,)}),
+]
+"""Ways in which an input, or all of them, counts for nothing."""
+
+
+@pytest.mark.parametrize("way", [*WAYS, *UNCOUNTED], ids=called)
 @bothdevices
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_method_refuses_what_is_no_number_wherever_it_stands(way, device, dtype):
-    """In each input and in the base, also where it would be trimmed, dropped or not counted."""
+    """In each input and in the base, also where it would be trimmed, dropped, or multiplied by zero."""
     sound = replace(family(way, uniform(0, 50)), dtype=dtype)
     for at, bits in ((at, bits) for at in range(len(sound.held)) for bits in NO_NUMBERS[dtype]):
         raw = np.array(sound.held[at].data).view(np.uint32 if dtype == "F32" else np.uint16)

@@ -43,19 +43,20 @@ def test_what_was_compiled_once_is_called_without_the_compiler():
 
 
 def test_machine_code_is_kept_and_found_again(kept, monkeypatch):
-    """One file, which is all that the next needs."""
+    """A file for the loop and one for what calls it, which is all that the next needs."""
     assert [0.0, 1.0, 2.0] == copied()
-    assert 1 == len(list(kept.iterdir()))
+    assert 2 == len(list(kept.iterdir()))
 
     monkeypatch.setattr(machine, "import_module", None)
     assert [0.0, 1.0, 2.0] == copied()
 
 
+@pytest.mark.parametrize("name", ["combine.copy", "caller"])
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-1], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:]])
-def test_damaged_machine_code_is_compiled_anew(kept, damage):
+def test_damaged_machine_code_is_compiled_anew(kept, damage, name):
     """An empty, a short and a changed file: none is ever linked, and a sound one takes its place."""
     copied()
-    (file,) = kept.iterdir()
+    (file,) = kept.glob(f"{name}-*")
     sound = file.read_bytes()
     file.write_bytes(damage(sound))
 

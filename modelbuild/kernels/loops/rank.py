@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels.loops.access import load, pattern
-from modelbuild.kernels.loops.compiled import i64, kernel, lowest, u32, u64
+from modelbuild.kernels.loops.compiled import between, i64, kernel, lowest, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +28,12 @@ GROUP = 32
 
 
 @kernel
-def magnitudes(x: Operand, n: int, found: I32s) -> None:
-    """Write every pattern."""
-    for i in range(n):
-        found[i] = pattern(load(x, i))
+def magnitudes(x: Operand, apart: int, found: I32s) -> None:
+    """Write the patterns of runs, a row for each, whose first elements are so far apart."""
+    for run in range(found.shape[0]):
+        start = u64(run) * u64(apart)
+        for i in range(found.shape[1]):
+            found[u64(run), u64(i)] = pattern(load(x, start + u64(i)))
 
 
 @kernel
@@ -83,31 +85,30 @@ def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int, found: I64s) -> N
 
 @kernel
 def brackets(
-    x: Operand, n: int, lows: tuple[np.int32, ...], highs: tuple[np.int32, ...],
-    patterns: I32s, masks: U32s, found: tuple[I32s, ...], counts: tuple[I64s, ...],
-) -> None:  # fmt: skip
-    """Look around several brackets; every element is read once.
+    inputs: tuple[Operand, ...], n: int, firsts: I64s, lows: I32s, highs: I32s, patterns: I32s, masks: U32s, found: I32s, counts: I64s
+) -> None:
+    """Look around several brackets of several inputs; every element is read once, and that of a base while it is near.
 
     Args:
-        x: the elements.
+        inputs: the elements.
         n: how many.
+        firsts: which bracket is the first of each input, whose number is the next input's less that; one more than there are inputs.
         lows: the lower end of each bracket.
         highs: its upper end.
-        patterns: a tile of room, which stays in the nearest cache.
+        patterns: a tile of room for each input, which stays in the nearest cache.
         masks: likewise; a number for each group, and one more.
-        found: takes the patterns strictly between, each n + 1 long.
-        counts: takes how many are above high, at high, at low and between.
+        found: takes the patterns strictly between, a row of n + 1 for each bracket.
+        counts: takes how many are above high, at high, at low and between, a row for each bracket; zeros.
 
     """
-    for k in range(len(lows)):
-        for one in range(4):
-            counts[k][one] = 0
-    for start in range(0, n, patterns.size):
-        count = min(patterns.size, n - start)
+    for start in range(0, n, patterns.shape[1]):
+        count = min(patterns.shape[1], n - start)
         for i in range(count):
-            patterns[i] = pattern(load(x, u64(start) + u64(i)))
-        for k in range(len(lows)):
-            look_around(patterns, count, lows[k], highs[k], masks, found[k], counts[k])
+            for k in range(len(inputs)):
+                patterns[k, i] = pattern(load(inputs[k], u64(start) + u64(i)))
+        for k in range(len(inputs)):
+            for bracket in range(firsts[k], firsts[k + 1]):
+                look_around(patterns[k], count, lows[bracket], highs[bracket], masks, found[bracket], counts[bracket])
 
 
 @kernel
@@ -117,23 +118,17 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
     Counting vectorises, and so does finding what lies between, a bit for each; how many bits a group has set cannot be foreseen, so
     collecting goes from one to the next, or to the next group, without a branch.
     """
-    above, at_high, at_low, size = counts[0], counts[1], counts[2], u64(counts[3])
-    groups, some = n // GROUP, u32(0)
+    over_high, from_high, from_low = u32(0), u32(0), u32(0)
+    for i in range(n):
+        mine = patterns[u64(i)]
+        over_high = u32(over_high + u32(mine > high))
+        from_high = u32(from_high + u32(mine >= high))
+        from_low = u32(from_low + u32(mine >= low))
+    groups, some, size = n // GROUP, u32(0), u64(counts[3])
     for group in range(groups):
-        start = u64(group) * u64(GROUP)
-        over_high, from_high, over_low, from_low, between = u32(0), u32(0), u32(0), u32(0), u32(0)
-        for i in range(GROUP):
-            mine = patterns[start + u64(i)]
-            over_high = u32(over_high + u32(mine > high))
-            from_high = u32(from_high + u32(mine >= high))
-            over_low = u32(over_low + u32(mine > low))
-            from_low = u32(from_low + u32(mine >= low))
-            between = u32(between | u32(u32(u32(mine > low) & u32(mine < high)) << u32(i)))
-        above += over_high
-        at_high += from_high - over_high
-        at_low += from_low - over_low
-        masks[u64(group)] = between
-        some = u32(some | between)
+        mask = between(patterns, u64(group) * u64(GROUP), low, high)
+        masks[u64(group)] = mask
+        some = u32(some | mask)
     masks[u64(groups)] = 0
     group, left = u64(0 if some else groups), masks[0]
     while group < u64(groups):
@@ -145,9 +140,10 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
         left = u32(left | u32(masks[group] & u32(u32(0) - is_done)))
     for i in range(groups * GROUP, n):
         mine = patterns[u64(i)]
-        above += mine > high
-        at_high += mine == high
-        at_low += mine == low
         found[size] = mine
         size += u64((mine > low) & (mine < high))
-    counts[0], counts[1], counts[2], counts[3] = above, at_high, at_low, size
+    above, at_high, inside = i64(over_high), i64(from_high) - i64(over_high), i64(size) - counts[3]
+    counts[0] += above
+    counts[1] += at_high
+    counts[2] += at_high if low == high else i64(from_low) - i64(from_high) - inside
+    counts[3] += inside
