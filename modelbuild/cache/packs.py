@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelbuild import files
+from modelbuild.aligned import aligned
 from modelbuild.cache import records
 from modelbuild.cache.index import Index
 from modelbuild.cache.layout import PACKS, Json, is_digest, prepare
@@ -162,7 +163,7 @@ class Packs:
         except FileNotFoundError:
             return False
         try:
-            buffer = memoryview(bytearray(READ_CHUNK))
+            buffer = aligned(READ_CHUNK)
             if _digest_range(fd, 0, contents.data_start, blake3(), buffer) != contents.header:
                 return False
             return all(

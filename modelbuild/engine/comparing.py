@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from modelbuild.aligned import aligned
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.checkpoint.header import TensorInfo
 from modelbuild.engine.regions import FileRegion, Handles, digest_of
@@ -144,9 +145,9 @@ def _chunks(info: TensorInfo) -> Iterator[Numbers]:
     size, handles = SIZES[info.dtype], Handles()
     try:
         region = FileRegion(handles.fd(info.path), info.path, info.offset, info.nbytes)
-        buffer = bytearray(min(CHUNK, info.numel) * size)
+        buffer = aligned(min(CHUNK, info.numel) * size)
         for start in range(0, info.nbytes, CHUNK * size):
-            view = memoryview(buffer)[: min(CHUNK * size, info.nbytes - start)]
+            view = buffer[: min(CHUNK * size, info.nbytes - start)]
             region.read_into(view, start)
             yield np.frombuffer(view, _NUMPY.get(info.dtype, f"<u{size}"))
     finally:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from msgspec import Struct
 
+from modelbuild.aligned import aligned
 from modelbuild.kernels import Array, Kernels, load
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class Cpu:
 
     def staging(self, nbytes: int) -> Staged:
         """Allocate bytes."""
-        raw = self._numpy.empty(nbytes, self._numpy.uint8)
-        return Staged(raw, memoryview(raw.data))
+        view = aligned(nbytes)
+        return Staged(self._numpy.frombuffer(view, self._numpy.uint8), view)
 
     def upload(self, staged: Staged, nbytes: int) -> Array:
         """Use the bytes where they are."""

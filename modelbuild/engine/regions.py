@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from modelbuild.aligned import aligned
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.windows import Part, Window, faults
 from modelbuild.errors import Exit, ModelbuildError, Problem
@@ -110,7 +111,7 @@ class MemoryRegion(Struct, frozen=True):
 
 def blocks(region: Region, first: int = 0) -> Iterator[tuple[int, memoryview]]:
     """Yield (start, bytes) of a region, from a byte on, in order; each view holds until the next."""
-    buffer = memoryview(bytearray(min(BLOCK, region.nbytes)))
+    buffer = aligned(min(BLOCK, region.nbytes))
     for start in range(first, region.nbytes, BLOCK):
         view = buffer[: min(BLOCK, region.nbytes - start)]
         region.read_into(view, start)
