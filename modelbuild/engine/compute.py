@@ -109,16 +109,17 @@ def _stepped(action: Step, job: Job, workspace: Workspace) -> Computed:
 def _streamed(action: Action, reader: Reader, out: Out, params: dict[str, Any]) -> None:
     method, kernels = action.method, reader.kernels
     assert method.apply is not None
+    later = method.carries and not action.lenient
     try:
         state = method.stats(reader, **params) if method.stats else None
         for offset, inputs in reader.chunks():
-            if not method.carries:
+            if not later:
                 reader.look_through()
             raw = out.place(length(inputs[0]))
             place = Plus(raw, reader.base) if reader.delta and not action.bare else raw
             method.apply(kernels, inputs, place, state, offset, **params)
             out.put(offset, raw)
-        if method.carries and out.nonfinite:
+        if later and out.nonfinite:
             for _ in reader.chunks():
                 reader.look_through()
     except (ArithmeticError, ValueError) as error:

@@ -67,6 +67,9 @@ def divisor(weights: Sequence[float], normalize: bool) -> float:
     return summed if abs(summed) >= 1e-8 else 1.0
 
 
+GROUP = 32
+"""Elements that are looked for in one go: a number has a bit for each."""
+
 NEAREST = 1e-6
 """Distances below count as this much where a share is divided by them."""
 
@@ -103,7 +106,8 @@ class Stream(Protocol):
         """Return runs of elements, spread evenly over the tensor; at most BLOCK elements, at most one run for each element.
 
         Returns:
-            How many elements after the first of a run the first of the next is, and one operand per input, which holds all runs.
+            How many elements after the first of a run the first of the next is, and one operand per input, which holds all runs:
+            these alone, one after another, or the whole tensor.
 
         """
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelbuild.kernels import BLOCK, LANES, NEAREST, total
+from modelbuild.kernels import BLOCK, GROUP, LANES, NEAREST, total
 from modelbuild.kernels.machine import Loop
 from modelbuild.kernels.operands import Delta, Dropped, Masked, Plus, Trimmed, length
 from modelbuild.kernels.select import Between, pattern_of
 from modelbuild.kernels.stream import aligned, key, limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,9 +35,6 @@ ONE = np.float32(1)
 
 FUSED = 6
 """Inputs combined in one pass; bounds how many versions of a loop can get compiled."""
-
-GROUP = 32
-"""Elements that a bit each is kept of, in one number."""
 
 TILE = 4096
 """Elements whose random words are drawn, or whose patterns are found, at a time; they stay in the nearest cache."""
@@ -179,7 +176,7 @@ class Cpu:
 
     def magnitudes(self, x: Operand, runs: int, length: int, apart: int) -> I32s:
         """Return patterns."""
-        if apart < 0 or same_length(x) < apart * (runs - 1) + length:
+        if min(runs, length, apart) < 0 or same_length(x) < apart * (runs - 1) + length:
             raise ValueError(f"{runs} runs of {length} elements, {apart} apart, are not in {same_length(x)}")
         found = np.empty((runs, length), np.int32)
         magnitudes(x, apart, found)
@@ -187,17 +184,18 @@ class Cpu:
 
     def brackets(self, inputs: Sequence[Operand], ends: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[Between, ...], ...]:
         """Count around brackets, collect inside."""
-        n, operands, seen = same_length(*inputs), self._alike(inputs), list[Between]()
-        for k in range(0, len(operands), FUSED):
-            together, wanted = operands[k : k + FUSED], ends[k : k + FUSED]
-            lows, highs = (np.array([both[end] for of_one in wanted for both in of_one], np.int32) for end in (0, 1))
-            firsts = np.array([0, *accumulate(map(len, wanted))], np.int64)
-            found, counts = np.empty((len(lows), n + 1), np.int32), np.zeros((len(lows), 4), np.int64)
-            patterns, masks = np.empty((len(together), TILE), np.int32), np.empty(TILE // GROUP + 1, np.uint32)
-            brackets(together, n, firsts, lows, highs, patterns, masks, found, counts)
-            seen += map(between, counts.tolist(), found)
-        rest = iter(seen)
-        return tuple(tuple(islice(rest, len(of_one))) for of_one in ends)
+        n, seen = same_length(*inputs), [tuple[Between, ...]()] * len(inputs)
+        for which in alike(inputs, ends):
+            wanted = [both for k in which for both in ends[k]]
+            lows, highs = (np.array([both[end] for both in wanted], np.int32) for end in (0, 1))
+            firsts = np.array([0, *accumulate(len(ends[k]) for k in which)], np.int64)
+            found, counts = np.empty((len(wanted), n + 1), np.int32), np.zeros((len(wanted), 4), np.int64)
+            patterns, masks = np.empty((len(which), TILE), np.int32), np.empty(TILE // GROUP + 1, np.uint32)
+            brackets(tuple(inputs[k] for k in which), n, firsts, lows, highs, patterns, masks, found, counts)
+            rest = map(between, counts.tolist(), found)
+            for k in which:
+                seen[k] = tuple(islice(rest, len(ends[k])))
+        return tuple(seen)
 
     def magnitude_histogram(self, x: Operand, counts: I64s) -> None:
         """Count high halves."""
@@ -246,6 +244,16 @@ def kind(operand: Operand) -> object:
     if isinstance(operand, np.ndarray):
         return operand.dtype.char
     return type(operand), kind(operand[0]), kind(operand.base) if isinstance(operand, Delta) else ""
+
+
+def alike(inputs: Sequence[Operand], ends: Sequence[Sequence[object]]) -> Iterator[list[int]]:
+    """Yield which inputs a loop takes together: those of one kind, `FUSED` at most, of which something is wanted."""
+    of_kind: dict[object, list[int]] = {}
+    for k, (x, of_one) in enumerate(zip(inputs, ends, strict=True)):
+        if of_one:
+            of_kind.setdefault(kind(x), []).append(k)
+    for which in of_kind.values():
+        yield from (which[k : k + FUSED] for k in range(0, len(which), FUSED))
 
 
 def between(counts: list[int], found: I32s) -> Between:

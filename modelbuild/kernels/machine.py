@@ -59,8 +59,8 @@ class Loop:
         with _linker.lock:
             if kind not in self._entries:
                 words = words_of(args)
-                caller = linked("caller", words, partial(_caller, words))
-                self._entries[kind] = entry_of(caller, linked(self.name, kind, partial(_loop, self.name, args)), words)
+                loop = linked(self.name, kind, partial(_loop, self.name, args))
+                self._entries[kind] = entry_of(_caller(words), loop, words)
             return self._entries[kind]
 
 
@@ -132,10 +132,15 @@ def _loop(name: str, args: tuple[Any, ...]) -> tuple[str, bytes]:
     return compiled(getattr(import_module(f"modelbuild.kernels.loops.{module}"), function), args)
 
 
-def _caller(words: str) -> tuple[str, bytes]:
-    """Compile what calls loops with such arguments."""
-    symbol, text = caller_of(words)
-    return symbol, assembled(text)
+@cache
+def _caller(words: str) -> int:
+    """Return the address of what calls loops with such arguments."""
+
+    def compiled() -> tuple[str, bytes]:
+        symbol, text = caller_of(words)
+        return symbol, assembled(text)
+
+    return linked("caller", words, compiled)
 
 
 @cache

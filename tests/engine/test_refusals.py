@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from modelbuild import methods
 from modelbuild.cache import Cache
 from modelbuild.checkpoint.header import lay_out
 from modelbuild.engine.desk import Desk
@@ -77,7 +78,13 @@ UNCOUNTED = [
     (extrapolate, 1, {"alpha": -1.0}),
     (passthrough, 1, {"scale": (0.0,)}),
 ]
-"""Ways in which an input, or all of them, counts for nothing."""
+"""Ways in which an input, or all of them, counts for nothing; a plan would not come to some of them."""
+
+
+def test_every_method_that_carries_is_among_the_ways():
+    carrying = {name for name in methods.installed() if methods.load(name).carries}
+
+    assert carrying <= {method.name for method, _, _ in WAYS}
 
 
 @pytest.mark.parametrize("way", [*WAYS, *UNCOUNTED], ids=called)

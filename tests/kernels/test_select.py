@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from modelbuild.kernels import BLOCK, select
 from modelbuild.kernels.operands import Trimmed
 from modelbuild.kernels.select import Cut, largest
+from tests.support.raw import Raw
 
 FEW = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-45, -1e-45, 3e38, float("inf")])
 ANY = st.one_of(FEW, st.floats(width=32, allow_nan=False))
@@ -220,6 +221,27 @@ def test_twins_count_alike(cpu, twin, x, data):
         implementation.refine_histogram(x, high >> 16, counts[1][i])
     for both in counts:
         assert both[0].tolist() == both[1].tolist()
+
+
+def test_brackets_of_something_else_than_the_inputs_are_refused(on):
+    x = np.ones(5000, np.float32)
+
+    for ends in ([[(0, 5)]], [[(0, 5)]] * 3):
+        with pytest.raises(ValueError, match="argument"):
+            on.brackets([x, x], ends)
+
+
+def test_brackets_of_inputs_of_several_types_are_those_of_each(on):
+    """Nine inputs, of two types in turn: each is looked at in its own."""
+    x = np.random.default_rng(3).standard_normal(5000).astype(np.float32)
+    halves = Raw(x.astype(np.float16).view(np.uint8), "F16")
+    ends = [[(k << 20, (k << 20) + (900 << 20))] for k in range(9)]
+    found = on.brackets([halves if k % 2 else x for k in range(9)], ends)
+
+    for k, (seen,) in enumerate(found):
+        ((alone,),) = on.brackets([halves if k % 2 else x], [ends[k]])
+        assert alone[:3] == seen[:3]
+        assert alone.inside.tolist() == seen.inside.tolist()
 
 
 def test_brackets_hold_the_rank_and_are_narrow():

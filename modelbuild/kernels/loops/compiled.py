@@ -19,6 +19,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
+from modelbuild.kernels import GROUP
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -97,24 +99,24 @@ lowest = cast("Callable[[Scalar], Scalar]", intrinsic(count_zeros))
 """The number of the lowest bit of 32 that is set, 0 where none is."""
 
 
-def compare_32(_context: Any, array: Any, _start: Any, _low: Any, _high: Any) -> Any:
-    """Make the function that compares 32 numbers and packs what it finds: one instruction for each vector, which no loop turns into."""
+def compare(_context: Any, array: Any, _start: Any, _low: Any, _high: Any) -> Any:
+    """Make the function that compares a group of numbers and packs what it finds; no loop is turned into the instructions for that."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         numbers, start, low, high = values
-        vector = ir.VectorType(ir.IntType(32), 32)
+        vector = ir.VectorType(ir.IntType(32), GROUP)
         first = builder.gep(context.make_array(signature.args[0])(context, builder, numbers).data, [start])
-        all_32 = builder.load(builder.bitcast(first, vector.as_pointer()))
-        all_32.align = 4
+        group = builder.load(builder.bitcast(first, vector.as_pointer()))
+        group.align = 4
         none, every = ir.Constant(vector, ir.Undefined), ir.Constant(vector, None)
         lows, highs = (
             builder.shuffle_vector(builder.insert_element(none, end, ir.Constant(ir.IntType(32), 0)), none, every) for end in (low, high)
         )
-        inside = builder.and_(builder.icmp_signed(">", all_32, lows), builder.icmp_signed("<", all_32, highs))
-        return builder.bitcast(inside, ir.IntType(32))
+        found = builder.and_(builder.icmp_signed(">", group, lows), builder.icmp_signed("<", group, highs))
+        return builder.bitcast(found, ir.IntType(GROUP))
 
     return types.uint32(array, types.uint64, types.int32, types.int32), generate
 
 
-between = cast("Callable[[Any, Scalar, Scalar, Scalar], Scalar]", intrinsic(compare_32))
-"""Tell of each of 32 int32 of an array, from an index on, whether it is strictly between two: a bit for each, the lowest first."""
+inside = cast("Callable[[Any, Scalar, Scalar, Scalar], Scalar]", intrinsic(compare))
+"""Tell of each of GROUP int32 of an array, from an index on, whether it is strictly between two: a bit for each, the lowest first."""

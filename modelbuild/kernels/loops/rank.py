@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelbuild.kernels import GROUP
 from modelbuild.kernels.loops.access import load, pattern
-from modelbuild.kernels.loops.compiled import between, i64, kernel, lowest, u32, u64
+from modelbuild.kernels.loops.compiled import i64, inside, kernel, lowest, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +23,6 @@ Operand = Any
 
 STRETCH = 4096
 """Elements looked through one by one when the one that is sought is among them."""
-
-GROUP = 32
-"""Elements counted together: as many as a number has bits."""
 
 
 @kernel
@@ -126,7 +124,7 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
         from_low = u32(from_low + u32(mine >= low))
     groups, some, size = n // GROUP, u32(0), u64(counts[3])
     for group in range(groups):
-        mask = between(patterns, u64(group) * u64(GROUP), low, high)
+        mask = inside(patterns, u64(group) * u64(GROUP), low, high)
         masks[u64(group)] = mask
         some = u32(some | mask)
     masks[u64(groups)] = 0
@@ -142,8 +140,8 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
         mine = patterns[u64(i)]
         found[size] = mine
         size += u64((mine > low) & (mine < high))
-    above, at_high, inside = i64(over_high), i64(from_high) - i64(over_high), i64(size) - counts[3]
+    above, at_high, more = i64(over_high), i64(from_high) - i64(over_high), i64(size) - counts[3]
     counts[0] += above
     counts[1] += at_high
-    counts[2] += at_high if low == high else i64(from_low) - i64(from_high) - inside
-    counts[3] += inside
+    counts[2] += at_high if low == high else i64(from_low) - i64(from_high) - more
+    counts[3] += more
