@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from blake3 import blake3
@@ -20,6 +20,9 @@ from modelbuild.kernels import Operand, Place
 from modelbuild.kernels.calling import address
 from modelbuild.kernels.operands import Delta
 from modelbuild.plan import Ref
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Run = tuple[int, int]
 """(index of the first, number) of elements that follow each other"""
@@ -57,9 +60,9 @@ class Reader:
     def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
         """Return one operand per input: all of it where it lies in view, else the runs one after another."""
         read, apart = self._needs(which), self.numel // runs
-        lying = [view for i in read if (view := self._lying(i, 0, self.numel)) is not None]
+        lying = [raw for i in read if (raw := self._lying(i, 0, self.numel)) is not None]
         if len(lying) == len(read):
-            return apart, self._operands(read, [self._stored(i, view) for i, view in zip(read, lying, strict=True)])
+            return apart, self._operands(read, [self.kernels.stored(raw, self._dtypes[i]) for i, raw in zip(read, lying, strict=True)])
         return length, self._operands(read, [self._load(i, [(run * apart, length) for run in range(runs)]) for i in read])
 
     def _needs(self, which: Sequence[int]) -> list[int]:
@@ -87,8 +90,8 @@ class Reader:
     def _load(self, i: int, runs: Sequence[Run]) -> Operand:
         width = SIZES[self._dtypes[i]]
         if len(runs) == 1 and (lying := self._lying(i, *runs[0])) is not None:
-            self._passing[i].see(runs[0][0] * width, lying)
-            return self._stored(i, lying)
+            self._passing[i].see(runs[0][0] * width, lying.data)
+            return self.kernels.stored(lying, self._dtypes[i])
         staged, filled = self.workspace.staging(i, width), 0
         for offset, count in runs:
             part = staged.view[filled : filled + count * width]
@@ -99,16 +102,14 @@ class Reader:
             quieten(staged.view[:filled], self._dtypes[i])
         return self.kernels.stored(self.workspace.device.upload(staged, filled), self._dtypes[i])
 
-    def _lying(self, i: int, offset: int, count: int) -> memoryview | None:
+    def _lying(self, i: int, offset: int, count: int) -> NDArray[np.uint8] | None:
         """Return bytes of a need where they lie; None where they have to be read."""
         if not self.workspace.in_place or self._job.action.lenient:
             return None
         width = SIZES[self._dtypes[i]]
         lying = self._job.regions[i].lying(self.workspace.window(i, width), offset * width, count * width)
-        return None if lying is None or address(np.frombuffer(lying, np.uint8)) % width else lying
-
-    def _stored(self, i: int, lying: memoryview) -> Operand:
-        return self.kernels.stored(np.frombuffer(lying, np.uint8), self._dtypes[i])
+        raw = None if lying is None else np.frombuffer(lying, np.uint8)
+        return None if raw is None or address(raw) % width else raw
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
