@@ -71,10 +71,15 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     if isinstance(action, Step):
         return _stepped(action, job, workspace)
     out = Out(job, workspace)
-    reader = Reader(job, workspace)
+    later = action.streaming and action.method.carries and not action.lenient
+    reader = Reader(job, workspace, looks=not later)
     params = action.arguments
     if action.streaming:
         _streamed(action, reader, out, params)
+        if later and out.nonfinite:
+            reader.looks = True
+            for _ in reader.chunks():
+                pass
     else:
         with serial():
             _whole(job, reader, out, params)
@@ -109,19 +114,13 @@ def _stepped(action: Step, job: Job, workspace: Workspace) -> Computed:
 def _streamed(action: Action, reader: Reader, out: Out, params: dict[str, Any]) -> None:
     method, kernels = action.method, reader.kernels
     assert method.apply is not None
-    later = method.carries and not action.lenient
     try:
         state = method.stats(reader, **params) if method.stats else None
         for offset, inputs in reader.chunks():
-            if not later:
-                reader.look_through()
             raw = out.place(length(inputs[0]))
             place = Plus(raw, reader.base) if reader.delta and not action.bare else raw
             method.apply(kernels, inputs, place, state, offset, **params)
             out.put(offset, raw)
-        if later and out.nonfinite:
-            for _ in reader.chunks():
-                reader.look_through()
     except (ArithmeticError, ValueError) as error:
         if not action.lenient:
             raise
@@ -137,7 +136,6 @@ def _whole(job: Job, reader: Reader, out: Out, params: dict[str, Any]) -> None:
     whole = [torch.empty(action.numel, dtype=torch.float32, device=target) for _ in action.inputs]
     base = torch.empty(action.numel, dtype=torch.float32, device=target) if reader.delta and not action.bare else None
     for offset, inputs in reader.chunks():
-        reader.look_through()
         for tensor, chunk in zip(whole, inputs, strict=True):
             tensor[offset : offset + length(chunk)] = torch.as_tensor(reader.kernels.floats(chunk))
         if base is not None:

@@ -29,9 +29,16 @@ Run = tuple[int, int]
 
 
 class Reader:
-    """The inputs of one action as a `Stream`: deltas where the method wants deltas."""
+    """The inputs of one action as a `Stream`: deltas where the method wants deltas.
 
-    def __init__(self, job: Job, workspace: Workspace) -> None:
+    Args:
+        job: the action, and where its inputs are.
+        workspace: what they are seen through, or read into.
+        looks: whether NaN and infinity are counted in each input in the first pass over all of it, when its bytes are near.
+
+    """
+
+    def __init__(self, job: Job, workspace: Workspace, *, looks: bool = False) -> None:
         action = job.action
         self.workspace, self.kernels = workspace, workspace.device.kernels
         self.numel, self.shape, self.streams, self.chunk = action.numel, action.shape, job.streams, workspace.chunk
@@ -39,18 +46,25 @@ class Reader:
         self.delta = action.base is not None
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
+        self.looks = looks
         self._job = job
         self._dtypes = [need.dtype for need in action.needs]
-        self._nonfinite: list[Any] = [0] * len(action.needs)
+        self._nonfinite: dict[int, Any] = {}
+        """How many elements of a need are not finite, once that is known."""
         self._in_hand: list[tuple[int, Operand]] = []
         """What was read last: of which need, and as it is stored."""
         self._passing = [_Passing(need, known) for need, known in zip(action.needs, job.digests, strict=True)]
 
     def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
         """Yield (offset, one operand per input)."""
+        new = dict.fromkeys(set(self._needs(which)) - self._nonfinite.keys(), 0) if self.looks else {}
         for offset in range(0, self.numel, self.workspace.chunk):
             self._job.check()
-            yield offset, self.read(offset, min(self.workspace.chunk, self.numel - offset), *which)
+            operands = self.read(offset, min(self.workspace.chunk, self.numel - offset), *which)
+            if new:
+                self._look_through(new)
+            yield offset, operands
+        self._nonfinite |= new
 
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return one operand per input."""
@@ -78,10 +92,11 @@ class Reader:
         self.base = arrays.pop()
         return tuple(Delta(array, self.base) for array in arrays)
 
-    def look_through(self) -> None:
-        """Count what is not finite in the chunk in hand."""
-        for (i, _), count in zip(self._in_hand, self.kernels.not_finite(*(array for _, array in self._in_hand)), strict=True):
-            self._nonfinite[i] += count
+    def _look_through(self, counts: dict[int, Any]) -> None:
+        """Count what is not finite in the chunk in hand, of some needs."""
+        seen = [(i, array) for i, array in self._in_hand if i in counts]
+        for (i, _), count in zip(seen, self.kernels.not_finite(*(array for _, array in seen)), strict=True):
+            counts[i] += count
 
     def digests(self) -> tuple[str, ...]:
         """Return the digests of what was read: of each need, once a pass over all inputs is over."""

@@ -16,6 +16,7 @@ from modelbuild.engine.devices import Cpu, Device, Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
 from modelbuild.engine.shelves import Shelf
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.kernels import select
 from modelbuild.methods.ema import ema
 from modelbuild.methods.extrapolate import extrapolate
 from modelbuild.methods.geometric_median import geometric_median
@@ -26,6 +27,7 @@ from modelbuild.methods.nuslerp import nuslerp
 from modelbuild.methods.passthrough import passthrough
 from modelbuild.methods.slerp import slerp
 from modelbuild.methods.task_arithmetic import task_arithmetic
+from modelbuild.methods.ties import ties
 from tests.engine.jobs import DTYPES, Case
 from tests.methods.values import WAYS, called, family, of_deltas, of_tensors, uniform
 from tests.support.checkpoints import random_tensors
@@ -62,6 +64,21 @@ error: NaN or Inf in what `merged::weight` is merged from
   3 of 90000 elements of `two::weight` are
 hint: use another checkpoint, or allow it: `nonfinite = "allow"`"""
     assert expected == str(error)
+
+
+@bothdevices
+@pytest.mark.parametrize("most", [select.COLLECT_MOST, 0])
+def test_each_is_counted_once_however_many_passes_there_are(device, most, monkeypatch):
+    """One input is read in the last pass alone, two before; where brackets miss, in passes of one input that end in the middle too."""
+    monkeypatch.setattr(select, "COLLECT_MOST", most)
+    tensors = [uniform(i, 200_000) for i in range(4)]
+    for i, tensor in enumerate(tensors):
+        tensor[[9, 70_000 + i, 140_000, 199_999][: i + 1]] = np.nan
+    case = replace(of_tensors(ties, *tensors[1:], density=(1.0, 0.5, 0.3)), base=tensors[0])
+
+    assert tuple(f"{i + 1} of 200000 elements of `{need.label}` are" for i, need in enumerate(case.action.needs)) == (
+        failure(case, device).problems[0].facts
+    )
 
 
 UNCOUNTED = [
