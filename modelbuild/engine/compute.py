@@ -77,9 +77,7 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     if action.streaming:
         _streamed(action, reader, out, params)
         if later and out.nonfinite:
-            reader.looks = True
-            for _ in reader.chunks():
-                pass
+            reader.look_through()
     else:
         with serial():
             _whole(job, reader, out, params)

@@ -46,38 +46,43 @@ class Reader:
         self.delta = action.base is not None
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
-        self.looks = looks
-        self._job = job
+        self._job, self._looks = job, looks
         self._dtypes = [need.dtype for need in action.needs]
         self._nonfinite: dict[int, Any] = {}
         """How many elements of a need are not finite, once that is known."""
-        self._in_hand: list[tuple[int, Operand]] = []
-        """What was read last: of which need, and as it is stored."""
         self._passing = [_Passing(need, known) for need, known in zip(action.needs, job.digests, strict=True)]
 
     def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
         """Yield (offset, one operand per input)."""
-        new = dict.fromkeys(set(self._needs(which)) - self._nonfinite.keys(), 0) if self.looks else {}
+        needs = self._needs(which)
+        counts = dict.fromkeys((i for i in needs if i not in self._nonfinite), 0) if self._looks else {}
         for offset in range(0, self.numel, self.workspace.chunk):
             self._job.check()
-            operands = self.read(offset, min(self.workspace.chunk, self.numel - offset), *which)
-            if new:
-                self._look_through(new)
-            yield offset, operands
-        self._nonfinite |= new
+            arrays = self._arrays(needs, [(offset, min(self.workspace.chunk, self.numel - offset))])
+            if counts:
+                new = {i: array for i, array in zip(needs, arrays, strict=True) if i in counts}
+                for i, count in zip(new, self.kernels.not_finite(*new.values()), strict=True):
+                    counts[i] += count
+            yield offset, self._operands(arrays)
+        self._nonfinite |= counts
+
+    def look_through(self) -> None:
+        """Count NaN and infinity in a pass that does nothing else."""
+        self._looks = True
+        for _ in self.chunks():
+            pass
 
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return one operand per input."""
-        read = self._needs(which)
-        return self._operands(read, [self._load(i, [(offset, count)]) for i in read])
+        return self._operands(self._arrays(self._needs(which), [(offset, count)]))
 
     def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
         """Return one operand per input: all of it where it lies in view, else the runs one after another."""
-        read, apart = self._needs(which), self.numel // runs
-        lying = [raw for i in read if (raw := self._lying(i, 0, self.numel)) is not None]
-        if len(lying) == len(read):
-            return apart, self._operands(read, [self.kernels.stored(raw, self._dtypes[i]) for i, raw in zip(read, lying, strict=True)])
-        return length, self._operands(read, [self._load(i, [(run * apart, length) for run in range(runs)]) for i in read])
+        needs, apart = self._needs(which), self.numel // runs
+        lying = [raw for i in needs if (raw := self._lying(i, 0, self.numel)) is not None]
+        if len(lying) == len(needs):
+            return apart, self._operands([self.kernels.stored(raw, self._dtypes[i]) for i, raw in zip(needs, lying, strict=True)])
+        return length, self._operands(self._arrays(needs, [(run * apart, length) for run in range(runs)]))
 
     def _needs(self, which: Sequence[int]) -> list[int]:
         """Return which needs are read for some inputs; none of them means all."""
@@ -85,18 +90,14 @@ class Reader:
         chosen = [i + first for i in which or range(len(self._job.action.inputs))]
         return [*chosen, 0] if self.delta else chosen
 
-    def _operands(self, read: Sequence[int], arrays: list[Operand]) -> tuple[Operand, ...]:
-        self._in_hand = list(zip(read, arrays, strict=True))
+    def _arrays(self, needs: Sequence[int], runs: Sequence[Run]) -> list[Operand]:
+        return [self._load(i, runs) for i in needs]
+
+    def _operands(self, arrays: list[Operand]) -> tuple[Operand, ...]:
         if not self.delta:
             return tuple(arrays)
         self.base = arrays.pop()
         return tuple(Delta(array, self.base) for array in arrays)
-
-    def _look_through(self, counts: dict[int, Any]) -> None:
-        """Count what is not finite in the chunk in hand, of some needs."""
-        seen = [(i, array) for i, array in self._in_hand if i in counts]
-        for (i, _), count in zip(seen, self.kernels.not_finite(*(array for _, array in seen)), strict=True):
-            counts[i] += count
 
     def digests(self) -> tuple[str, ...]:
         """Return the digests of what was read: of each need, once a pass over all inputs is over."""

@@ -15,8 +15,10 @@ from modelbuild.engine.desk import Desk
 from modelbuild.engine.devices import Cpu, Device, Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
 from modelbuild.engine.shelves import Shelf
+from modelbuild.engine.streams import Reader
+from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
-from modelbuild.kernels import select
+from modelbuild.kernels import BLOCK, select
 from modelbuild.methods.ema import ema
 from modelbuild.methods.extrapolate import extrapolate
 from modelbuild.methods.geometric_median import geometric_median
@@ -69,7 +71,7 @@ hint: use another checkpoint, or allow it: `nonfinite = "allow"`"""
 @bothdevices
 @pytest.mark.parametrize("most", [select.COLLECT_MOST, 0])
 def test_each_is_counted_once_however_many_passes_there_are(device, most, monkeypatch):
-    """One input is read in the last pass alone, two before; where brackets miss, in passes of one input that end in the middle too."""
+    """One input is read in the last pass alone, two before; where brackets miss, each in passes of its own besides."""
     monkeypatch.setattr(select, "COLLECT_MOST", most)
     tensors = [uniform(i, 200_000) for i in range(4)]
     for i, tensor in enumerate(tensors):
@@ -79,6 +81,22 @@ def test_each_is_counted_once_however_many_passes_there_are(device, most, monkey
     assert tuple(f"{i + 1} of 200000 elements of `{need.label}` are" for i, need in enumerate(case.action.needs)) == (
         failure(case, device).problems[0].facts
     )
+
+
+def test_a_pass_that_is_broken_off_counts_for_nothing():
+    """The first number that is none is in the first chunk, the second in the last; what was seen of either is seen again."""
+    tensor = uniform(1, 200_000)
+    tensor[[9, 199_999]] = np.nan
+    reader = Reader(of_tensors(linear, tensor, tensor[::-1]).job(lambda *_: None), Workspace(Cpu(), BLOCK), looks=True)
+    for passes in ((0,), (0, 1)):
+        next(reader.chunks(*passes))
+    reader.complain()
+    for _ in reader.chunks(1):
+        pass
+    with pytest.raises(ModelbuildError) as raised:
+        reader.complain()
+
+    assert ("2 of 200000 elements of `two::weight` are",) == raised.value.problems[0].facts
 
 
 UNCOUNTED = [
