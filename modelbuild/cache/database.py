@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import diskcache
@@ -35,6 +36,12 @@ _BROKEN = {
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_NOTADB,
 }
+_DELETE = "DELETE FROM Cache WHERE key = ? AND raw = 1"
+_PUT = (
+    "INSERT INTO Cache (key, raw, store_time, access_time, mode, value) VALUES (?, 1, ?, 0, 1, ?)"
+    " ON CONFLICT (key, raw) DO UPDATE SET store_time = excluded.store_time, expire_time = NULL, tag = NULL, size = 0, mode = 1,"
+    " filename = NULL, value = excluded.value"
+)
 _INLINE = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(key) = 'text' AND typeof(value) = 'text'"
 
 _ERRORS = (sqlite3.Error, diskcache.Timeout, ValueError, OSError)
@@ -54,11 +61,9 @@ class InlineText(diskcache.Disk):  # type: ignore[misc]
         """Turn what the table holds into a key; None where it is none of ours."""
         return key if raw and type(key) is str else None
 
-    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002
-        """Turn a value into size, mode, file name and value of its row."""
-        if type(value) is not str or read:
-            raise TypeError(value)
-        return 0, diskcache.core.MODE_RAW, None, value
+    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, str | None, object]:
+        """Refuse: rows are put by `Database.change`, all in one go."""
+        raise TypeError(value, read, key)
 
     def fetch(self, mode: int, filename: object, value: object, read: object) -> str | None:
         """Turn a row into its value; None where it is none of ours."""
@@ -111,17 +116,22 @@ class Database:
             raise _failed(error) from error
 
     def change(self, put: dict[str, str], delete: tuple[str, ...] = ()) -> None:
-        """Delete, then put, in one transaction; nothing of it where it fails."""
+        """Delete, then put, in one transaction; nothing of it where it fails.  diskcache, row by row, takes four times as long."""
+        now = time.time()
         try:
-            with self._cache.transact(retry=False):
-                for key in delete:
-                    self._cache.delete(key, retry=False)
-                for key, text in put.items():
-                    self._cache.set(key, text, retry=False)
+            rows = self._cache._con  # noqa: SLF001 - this thread's connection
         except _ERRORS as error:
-            # A COMMIT that failed leaves its transaction, and the lock, with the connection.
-            self._cache.close()
             raise _failed(error) from error
+        try:
+            rows.execute("BEGIN IMMEDIATE")
+            rows.executemany(_DELETE, ((key,) for key in delete))
+            rows.executemany(_PUT, ((key, now, text) for key, text in put.items()))
+            rows.execute("COMMIT")
+        except _ERRORS as error:
+            raise _failed(error) from error
+        finally:
+            if rows.in_transaction:  # a COMMIT that failed leaves it, and the lock, with the connection
+                self._cache.close()
 
     def close(self) -> None:
         """Close this thread's connection; it opens again when it is needed."""
