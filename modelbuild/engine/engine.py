@@ -22,6 +22,7 @@ from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region,
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import Tally, cost_of, telling
+from modelbuild.engine.windows import Window
 from modelbuild.engine.workspace import Interrupted, Job, Workspaces, Write
 from modelbuild.events import Began, Hashed, Merged, Report, Spared, Warned
 from modelbuild.plan import Action, Leaf, Plan, Ref
@@ -99,23 +100,23 @@ class Engine:
         if self._stopped:
             raise Interrupted
 
-    def digest(self, ref: Ref) -> str:
-        """Settle a tensor and return its digest."""
+    def digest(self, ref: Ref, window: Window | None = None) -> str:
+        """Settle a tensor and return its digest; what has to be read for it is seen through a window, if the caller has one."""
         ref = self._plan.first(ref)
         if isinstance(ref, Leaf):
             self.check()
-            return self._sources.known(ref) or self._read(ref)
+            return self._sources.known(ref) or self._read(ref, window)
         state = self._state(ref)
         with state.lock:
             if not state.digest:
                 self._settle(ref, state)
             return state.digest
 
-    def _read(self, leaf: Leaf) -> str:
+    def _read(self, leaf: Leaf, window: Window | None) -> str:
         """Digest a source tensor, unless another thread is about to."""
         self._report(Began("reading", leaf.source, leaf.info.name, leaf.nbytes))
         started = time.perf_counter()
-        digest, hashed = self._sources.digest(leaf)
+        digest, hashed = self._sources.digest(leaf, window)
         if hashed:
             took = time.perf_counter() - started
             self.counts.add(read=leaf.nbytes)
@@ -189,7 +190,7 @@ class Engine:
             if not all(known):  # nothing can be found, so that sources are digested as they are merged
                 self._run(action, state, known, "forced" if self._force else "not built before")
                 return
-        digests = tuple(map(self.digest, action.needs))
+        digests = tuple(map(self.digest, action.needs, self._workspaces.windows(action)))
         judged = self._judged.get(action)
         known_key = judged.key if isinstance(judged, Fresh) and judged.needs == digests else ""
         state.key = known_key or key_of(action, digests, self._told)

@@ -18,6 +18,9 @@ from modelbuild.errors import Exit, ModelbuildError, Problem
 BLOCK = 1 << 20
 """Bytes read at a time where bytes are only hashed or copied."""
 
+SIGHT = 16 << 20
+"""Bytes looked at in one go where bytes are only hashed: after each look a thread may wait for its turn in the interpreter."""
+
 
 class Region(Protocol):
     """The bytes of one tensor."""
@@ -118,10 +121,18 @@ def blocks(region: Region, first: int = 0) -> Iterator[tuple[int, memoryview]]:
         yield start, view
 
 
-def digest_of(region: Region, dtype: str, shape: tuple[int, ...]) -> str:
-    """Return the digest of a tensor's bytes, read once."""
+def digest_of(region: Region, dtype: str, shape: tuple[int, ...], window: Window | None = None) -> str:
+    """Return the digest of a tensor's bytes, read once.
+
+    Args:
+        region: where they are.
+        dtype: of the tensor.
+        shape: of the tensor.
+        window: what they are seen through, where the caller has one: what it shows in the end is there for whoever looks next.
+
+    """
     before = faults()
-    digest = _hashed(_seen(region), dtype, shape)
+    digest = _hashed(_seen(region, window or Window(SIGHT)), dtype, shape)
     return digest if faults() == before else _hashed(blocks(region), dtype, shape)
 
 
@@ -132,11 +143,11 @@ def _hashed(parts: Iterator[tuple[int, memoryview]], dtype: str, shape: tuple[in
     return hasher.hexdigest()
 
 
-def _seen(region: Region) -> Iterator[tuple[int, memoryview]]:
+def _seen(region: Region, window: Window) -> Iterator[tuple[int, memoryview]]:
     """Yield (start, bytes) of a region where they lie, as far as they can be seen there."""
-    window = Window(BLOCK)
-    for start in range(0, region.nbytes, BLOCK):
-        part = region.lying(window, start, min(BLOCK, region.nbytes - start))
+    step = min(SIGHT, window.nbytes)
+    for start in range(0, region.nbytes, step):
+        part = region.lying(window, start, min(step, region.nbytes - start))
         if part is None:
             yield from blocks(region, start)
             return

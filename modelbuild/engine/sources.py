@@ -9,6 +9,7 @@ from pathlib import Path
 from modelbuild.cache import Cache
 from modelbuild.cache.stattable import Stat, stat_tuple
 from modelbuild.engine.regions import FileRegion, Handles, digest_of
+from modelbuild.engine.windows import Window
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.plan import Leaf
 
@@ -39,8 +40,8 @@ class SourceFiles:
                 self._known[path] = dict(self._cache.stats.remembered(path, self._stats[path]) or {})
             return self._known[path].get(leaf.info.name, "")
 
-    def digest(self, leaf: Leaf) -> tuple[str, bool]:
-        """Return a leaf's digest, and whether its bytes had to be read for it."""
+    def digest(self, leaf: Leaf, window: Window | None = None) -> tuple[str, bool]:
+        """Return a leaf's digest, and whether its bytes had to be read for it: through a window, if the caller has one."""
         if known := self.known(leaf):
             return known, False
         with self._lock:
@@ -48,7 +49,7 @@ class SourceFiles:
         with lock:
             if known := self.known(leaf):
                 return known, False
-            digest = digest_of(self.region(leaf), leaf.dtype, leaf.shape)
+            digest = digest_of(self.region(leaf), leaf.dtype, leaf.shape, window)
             self.unchanged((leaf,))
             with self._lock:
                 self._read.add(leaf)

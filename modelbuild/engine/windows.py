@@ -40,7 +40,7 @@ class Window:
 
     def __init__(self, nbytes: int) -> None:
         """Take no addresses yet."""
-        self._nbytes, self._room = nbytes, None if is_possible() else _NONE
+        self.nbytes, self._room = nbytes, None if is_possible() else _NONE
         self._shown = Part(-1, 0, 0)
 
     def over(self, whole: Part, start: int, count: int) -> memoryview | None:
@@ -55,8 +55,8 @@ class Window:
         """
         if count < LEAST:
             return None
-        self._room = self._room or _Room.of(self._nbytes)
-        part = whole if whole.nbytes <= self._nbytes else Part(whole.fd, whole.offset + start, count)
+        self._room = self._room or _Room.of(self.nbytes)
+        part = whole if whole.nbytes <= self.nbytes else Part(whole.fd, whole.offset + start, count)
         first = part.offset % mmap.PAGESIZE
         if part != self._shown:
             if not self._room.lay(part.fd, part.offset - first, first + part.nbytes):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
+from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.engine.choosing import Devices, open_device
 from modelbuild.engine.devices import Device, Staged
 from modelbuild.engine.regions import Region
@@ -126,6 +127,13 @@ class Workspaces:
                 own[name] = Workspace(self._open(name), self._chunk)
         workspace: Workspace = own[name]
         return workspace
+
+    def windows(self, action: Action) -> tuple[Window | None, ...]:
+        """Return what this worker will see the needs of an action through, as far as it is at work already."""
+        workspace: Workspace | None = vars(self._local).get(self._devices.of(action))
+        if workspace is None or not workspace.in_place:
+            return (None,) * len(action.needs)
+        return tuple(workspace.window(i, SIZES[need.dtype]) for i, need in enumerate(action.needs))
 
     def are_ready(self, action: Action) -> bool:
         """Tell whether an action's kernels are at hand, and load them if nobody else is about to: who would wait can digest."""
