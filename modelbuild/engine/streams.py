@@ -72,6 +72,10 @@ class Reader:
         for _ in self.chunks():
             pass
 
+    def marks(self, i: int, count: int) -> Any:
+        """Return room for a mask of an input."""
+        return self.workspace.marks(i, count)
+
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return one operand per input."""
         return self._operands(self._arrays(self._needs(which), [(offset, count)]))

@@ -14,7 +14,7 @@ from modelbuild.engine.choosing import Devices, open_device
 from modelbuild.engine.devices import Device, Staged
 from modelbuild.engine.regions import Region
 from modelbuild.engine.windows import Window
-from modelbuild.kernels import BLOCK
+from modelbuild.kernels import BLOCK, Array
 from modelbuild.plan import Action
 
 Write = Callable[[int, memoryview], None]
@@ -66,6 +66,7 @@ class Workspace:
         """Whether files are looked at where they lie."""
         self._staged: dict[tuple[int, int], deque[Staged]] = {}
         self._windows: dict[tuple[int, int], Window] = {}
+        self._marks: dict[int, Array] = {}
 
     def staging(self, i: int, width: int) -> Staged:
         """Return a host buffer for a chunk of the i-th tensor, of elements of `width` bytes: the one used longest ago."""
@@ -83,6 +84,12 @@ class Workspace:
             self._windows[i, width] = Window(SHOWN * self.chunk * width)
         return self._windows[i, width]
 
+    def marks(self, i: int, count: int) -> Array:
+        """Return room for a mask of the i-th input, which grows with the largest that there was."""
+        if i not in self._marks or len(self._marks[i]) < count:
+            self._marks[i] = self.device.kernels.marks(count)
+        return self._marks[i][:count]
+
     @contextmanager
     def copying(self) -> Iterator[None]:
         """Read for a while, whatever could be looked at, and forget what was seen."""
@@ -99,6 +106,7 @@ class Workspace:
             return False
         self.chunk = max(BLOCK, self.chunk // 2 // BLOCK * BLOCK)
         self._staged.clear()
+        self._marks.clear()
         self.device.tidy()
         return True
 

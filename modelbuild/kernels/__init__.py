@@ -99,6 +99,9 @@ class Stream(Protocol):
         Every chunk but the last has a multiple of `BLOCK` elements.
         """
 
+    def marks(self, i: int, count: int) -> Array:
+        """Return room for a mask of input `i`, for as long as its tensor is worked on; the next one's lies in the same place."""
+
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return elements from `offset` on, one operand per input; at most as many as a chunk has."""
 
@@ -151,7 +154,7 @@ class Kernels(Protocol):
         """Return +0.0 where `cut` keeps x, else x."""
         ...
 
-    def mask(self, stream: int, probability: float, offset: int, count: int) -> Array:
+    def mask(self, stream: int, probability: float, offset: int, count: int, into: Array | None = None) -> Array:
         """Draw a mask: each element is kept with `probability`.
 
         The draw is a function of (stream, index in the tensor) alone: of a number of 32 bits, which keeps the element where it is
@@ -166,6 +169,7 @@ class Kernels(Protocol):
             probability: share that is kept, in [0, 1].
             offset: index in the tensor of the first element, a multiple of 16.
             count: elements.
+            into: room for the mask, which is returned; made where there is none.
 
         """
         ...
@@ -190,8 +194,12 @@ class Kernels(Protocol):
         """Return an array of so many float32 numbers, to be written before they are read."""
         ...
 
+    def marks(self, count: int) -> Array:
+        """Return room for a mask, to be written before it is read."""
+        ...
+
     def packed(self, mask: Array) -> Array:
-        """Return a mask in a form to keep for a later pass, and to give to `unpacked`."""
+        """Return a mask in a form to keep for a later pass, apart from its room, and to give to `unpacked`."""
         ...
 
     def unpacked(self, packed: Array, count: int) -> Array:

@@ -83,9 +83,11 @@ class Cpu:
         """Drop what the cut keeps."""
         return Dropped(*self.trimmed(x, cut, offset))
 
-    def mask(self, stream: int, probability: float, offset: int, count: int) -> Bools:
+    def mask(self, stream: int, probability: float, offset: int, count: int, into: Bools | None = None) -> Bools:
         """Draw a mask."""
-        kept, words = np.empty(count, np.bool_), np.empty(TILE // 4, np.uint32)
+        kept, words = self.marks(count) if into is None else into, np.empty(TILE // 4, np.uint32)
+        if len(kept) != count:
+            raise ValueError(f"room for {len(kept)} of {count} elements")
         equal, rests = np.empty((2, TILE + 1), np.uint32)
         k0, k1 = map(np.uint64, key(stream))
         most, first = np.uint64(limit(probability)), np.uint64(aligned(offset))
@@ -109,6 +111,10 @@ class Cpu:
     def room(self, count: int) -> F32s:
         """Allocate."""
         return np.empty(count, np.float32)
+
+    def marks(self, count: int) -> Bools:
+        """Allocate."""
+        return np.empty(count, np.bool_)
 
     def packed(self, mask: Bools) -> NDArray[np.uint8]:
         """Keep one bit of each byte."""

@@ -13,42 +13,54 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from modelbuild.kernels import Array, Kernels, Stream
+    from modelbuild.kernels import Array, Stream
+
+WHOLE = 8
+"""Chunks of a tensor whose masks are kept from one pass to the next as they are, in room that the next tensor's take over."""
 
 KEPT_MOST = 32 << 20
-"""Bytes of masks that are kept from one pass to the next; what is beyond is drawn again, which gives the same."""
+"""Bytes of masks of a larger one that are kept, a bit for each element; what is beyond is drawn again, which gives the same."""
 
 
 class Masks:
     """Masks of several inputs; see `Kernels.mask` for what they are a function of.
 
     Args:
-        kernels: draw them.
-        streams: one key per input.
+        stream: the inputs, and the keys of their masks.
         probabilities: with which each keeps an element.
 
     """
 
-    def __init__(self, kernels: Kernels, streams: Sequence[int], probabilities: Sequence[float]) -> None:
+    def __init__(self, stream: Stream, probabilities: Sequence[float]) -> None:
         """Draw nothing yet."""
-        self._kernels, self._streams, self._probabilities = kernels, streams, probabilities
-        self._kept: dict[tuple[int, int], Array] = {}
-        self._room = KEPT_MOST
+        self._stream, self._probabilities = stream, probabilities
+        self._whole = stream.numel <= WHOLE * stream.chunk
+        self._drawn: set[tuple[int, int]] = set()
+        self._packed: dict[tuple[int, int], Array] = {}
+        self._left = KEPT_MOST
 
     def draw(self, i: int, offset: int, count: int) -> Array:
-        """Return the mask of a chunk of input `i`, and keep it for `again`."""
-        mask = self._kernels.mask(self._streams[i], self._probabilities[i], offset, count)
-        if self._room > 0:
-            self._kept[i, offset] = packed = self._kernels.packed(mask)
-            self._room -= packed.nbytes
+        """Return the mask of a chunk of input `i`, until the next is asked for, and keep it for `again`."""
+        mask = self._mask(i, offset, count)
+        self._drawn.add((i, offset))
+        if not self._whole and self._left > 0:
+            self._packed[i, offset] = packed = self._stream.kernels.packed(mask)
+            self._left -= packed.nbytes
         return mask
 
     def again(self, i: int, offset: int, count: int) -> Array:
         """Return a mask in the last pass: as it was kept, else drawn."""
-        packed = self._kept.pop((i, offset), None)
-        if packed is None:
-            return self._kernels.mask(self._streams[i], self._probabilities[i], offset, count)
-        return self._kernels.unpacked(packed, count)
+        if (packed := self._packed.pop((i, offset), None)) is not None:
+            return self._stream.kernels.unpacked(packed, count)
+        return self._room(i, offset, count) if self._whole and (i, offset) in self._drawn else self._mask(i, offset, count)
+
+    def _mask(self, i: int, offset: int, count: int) -> Array:
+        return self._stream.kernels.mask(self._stream.streams[i], self._probabilities[i], offset, count, self._room(i, offset, count))
+
+    def _room(self, i: int, offset: int, count: int) -> Array:
+        if not self._whole:
+            return self._stream.marks(i, count)
+        return self._stream.marks(i, self._stream.numel)[offset : offset + count]
 
 
 def columns_of(shape: Sequence[int]) -> int:

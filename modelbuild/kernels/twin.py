@@ -67,7 +67,7 @@ class Torch:
         """Drop what the cut keeps."""
         return Dropped(*self.trimmed(x, cut, offset))
 
-    def mask(self, stream: int, probability: float, offset: int, count: int) -> Tensor:
+    def mask(self, stream: int, probability: float, offset: int, count: int, into: Tensor | None = None) -> Tensor:
         """Draw a mask."""
         most, firsts = limit(probability), self._firsts(stream, aligned(offset), count)
         kept = firsts < most >> 24
@@ -75,7 +75,7 @@ class Torch:
             equal = (firsts == most >> 24).nonzero()
             words = self._words(stream, (offset + equal[:, 0]) >> 2, 1).gather(1, equal & 3)
             kept[equal[:, 0]] = (words[:, 0] & REST) < (most & REST)
-        return kept
+        return kept if into is None else into.copy_(kept)
 
     def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
         """Draw a mask by rank."""
@@ -105,9 +105,13 @@ class Torch:
         """Allocate."""
         return torch.empty(count, dtype=torch.float32, device=self.device)
 
+    def marks(self, count: int) -> Tensor:
+        """Allocate."""
+        return torch.empty(count, dtype=torch.bool, device=self.device)
+
     def packed(self, mask: Tensor) -> Tensor:
-        """Keep a mask as it is."""
-        return mask
+        """Copy a mask: its room is used again."""
+        return mask.clone()
 
     def unpacked(self, packed: Tensor, count: int) -> Tensor:
         """Return it as it is."""

@@ -121,7 +121,7 @@ class _Seen(NamedTuple):
 
 
 def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: object) -> _Seen:
-    total, masks = stream.kernels.total, Masks(stream.kernels, stream.streams, density)
+    total, masks = stream.kernels.total, Masks(stream, density)
     sums = [(0.0, 0.0)] * len(density)
     measured = [i for i, share in enumerate(density) if share < 1.0 and rescale == "l1"]
     for offset, deltas in stream.chunks(*measured) if measured else ():

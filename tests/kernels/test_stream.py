@@ -132,11 +132,24 @@ def test_a_chunk_starts_with_the_first_byte_of_a_counter(on):
         dropped(on, 4, offset=6)
 
 
-@pytest.mark.parametrize("room", [masks.KEPT_MOST, 1000, 0])
-def test_masks_come_again_as_they_were_drawn(on, monkeypatch, room):
-    """Whether all, some or none of their chunks are kept, and where chunks end within a byte."""
-    monkeypatch.setattr(masks, "KEPT_MOST", room)
-    drawn = masks.Masks(on.kernels, (3, 1 << 63), (0.25, 0.75))
+class Inputs:
+    """Two inputs of 8,205 elements in chunks of 4,096: as much of a stream as masks ask for."""
+
+    streams, numel, chunk = (3, 1 << 63), 8205, 4096
+
+    def __init__(self, kernels) -> None:
+        self.kernels, self.rooms = kernels, [kernels.marks(self.numel) for _ in self.streams]
+
+    def marks(self, i: int, count: int):
+        return self.rooms[i][:count]
+
+
+@pytest.mark.parametrize(("whole", "most"), [(3, 0), (2, masks.KEPT_MOST), (2, 1000), (2, 0)])
+def test_masks_come_again_as_they_were_drawn(on, monkeypatch, whole, most):
+    """Whether all, some or none of their chunks are kept, as they are or packed, and where chunks end within a byte."""
+    monkeypatch.setattr(masks, "WHOLE", whole)
+    monkeypatch.setattr(masks, "KEPT_MOST", most)
+    drawn = masks.Masks(Inputs(on.kernels), (0.25, 0.75))
     chunks = [(i, offset, count) for offset, count in ((0, 4096), (4096, 4096), (8192, 13)) for i in (0, 1)]
     first = [np.array(drawn.draw(*chunk).tolist()) for chunk in chunks]
 
