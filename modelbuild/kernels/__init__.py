@@ -174,7 +174,7 @@ class Kernels(Protocol):
         """
         ...
 
-    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Array, offset: int) -> Array:
+    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: Array, offset: int, into: Array | None = None) -> Array:
         """Draw a mask by rank: an element is kept where its number, as `mask` draws it, is below the limit of its rank.
 
         Magnitudes of a row stand in places 0 to columns - 1, the smallest first.  The rank of an element is the sum of the
@@ -186,6 +186,7 @@ class Kernels(Protocol):
             stream: 64 bits; what makes two masks different.
             limits: uint64 on the host: for each rank, of 2^32 numbers how many keep an element; none less than the one before.
             offset: index in the tensor of the first element.
+            into: room for the mask, which is returned; made where there is none.
 
         """
         ...

@@ -85,20 +85,20 @@ class Cpu:
 
     def mask(self, stream: int, probability: float, offset: int, count: int, into: Bools | None = None) -> Bools:
         """Draw a mask."""
-        kept, words = self.marks(count) if into is None else into, np.empty(TILE // 4, np.uint32)
-        if len(kept) != count:
-            raise ValueError(f"room for {len(kept)} of {count} elements")
+        kept, words = self._room(into, count), np.empty(TILE // 4, np.uint32)
         equal, rests = np.empty((2, TILE + 1), np.uint32)
         k0, k1 = map(np.uint64, key(stream))
         most, first = np.uint64(limit(probability)), np.uint64(aligned(offset))
         mask(k0, k1, most, first, words, words.view(np.uint8), equal, rests, kept)
         return kept
 
-    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Bools:
+    def ranked_mask(
+        self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int, into: Bools | None = None
+    ) -> Bools:
         """Draw a mask by rank."""
         if length(x) % columns or len(limits) != 2 * columns - 1:
             raise ValueError(f"{length(x)} elements and {len(limits)} limits for rows of {columns}")
-        kept, shift = np.empty(length(x), np.bool_), 23 - min(max((columns // OF_AN_OCTAVE).bit_length(), 3), 9)
+        kept, shift = self._room(into, length(x)), 23 - min(max((columns // OF_AN_OCTAVE).bit_length(), 3), 9)
         uppers = (1 << 31 - shift) + 1
         words, patterns, places, undecided, ranks = (
             np.empty(size, np.uint32) for size in ((columns + 33) // 4, columns, uppers, columns + 1, uppers)
@@ -222,6 +222,12 @@ class Cpu:
         found = np.empty(1, np.int64)
         nth_equal(x, length(x), np.int32(pattern), n, found)
         return int(found[0])
+
+    def _room(self, into: Bools | None, count: int) -> Bools:
+        """Return room for a mask: the caller's, where there is some."""
+        if into is not None and len(into) != count:
+            raise ValueError(f"room for {len(into)} of {count} elements")
+        return self.marks(count) if into is None else into
 
     def _summed(self, inputs: tuple[Operand, ...], weights: tuple[np.float32, ...]) -> F32s:
         """Return the weighted sum of more inputs than are combined in one pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from modelbuild.kernels.operands import length
@@ -22,6 +23,43 @@ KEPT_MOST = 32 << 20
 """Bytes of masks of a larger one that are kept, a bit for each element; what is beyond is drawn again, which gives the same."""
 
 
+class _Kept:
+    """Where masks lie, from the pass that draws them to the one that reads them again.
+
+    Args:
+        stream: the inputs that they are of.
+        most: bytes of packed masks at most.
+
+    """
+
+    def __init__(self, stream: Stream, most: float) -> None:
+        self._stream, self._left = stream, most
+        self._whole = stream.numel <= WHOLE * stream.chunk
+        self._lying: set[tuple[int, int]] = set()
+        self._packed: dict[tuple[int, int], Array] = {}
+
+    def room(self, i: int, offset: int, count: int) -> Array:
+        """Return where a mask of input `i` is to be drawn."""
+        if not self._whole:
+            return self._stream.marks(i, count)
+        return self._stream.marks(i, self._stream.numel)[offset : offset + count]
+
+    def keep(self, i: int, offset: int, mask: Array) -> None:
+        """Keep what was drawn into its room."""
+        if self._whole:
+            self._lying.add((i, offset))
+        elif self._left > 0:
+            self._packed[i, offset] = packed = self._stream.kernels.packed(mask)
+            self._left -= packed.nbytes
+
+    def again(self, i: int, offset: int, count: int) -> Array | None:
+        """Return what was kept; what was packed comes once."""
+        if (i, offset) in self._lying:
+            return self.room(i, offset, count)
+        packed = self._packed.pop((i, offset), None)
+        return None if packed is None else self._stream.kernels.unpacked(packed, count)
+
+
 class Masks:
     """Masks of several inputs; see `Kernels.mask` for what they are a function of.
 
@@ -33,34 +71,22 @@ class Masks:
 
     def __init__(self, stream: Stream, probabilities: Sequence[float]) -> None:
         """Draw nothing yet."""
-        self._stream, self._probabilities = stream, probabilities
-        self._whole = stream.numel <= WHOLE * stream.chunk
-        self._drawn: set[tuple[int, int]] = set()
-        self._packed: dict[tuple[int, int], Array] = {}
-        self._left = KEPT_MOST
+        self._stream, self._probabilities, self._kept = stream, probabilities, _Kept(stream, KEPT_MOST)
 
     def draw(self, i: int, offset: int, count: int) -> Array:
         """Return the mask of a chunk of input `i`, until the next is asked for, and keep it for `again`."""
-        mask = self._mask(i, offset, count)
-        self._drawn.add((i, offset))
-        if not self._whole and self._left > 0:
-            self._packed[i, offset] = packed = self._stream.kernels.packed(mask)
-            self._left -= packed.nbytes
+        mask = self._drawn(i, offset, count)
+        self._kept.keep(i, offset, mask)
         return mask
 
     def again(self, i: int, offset: int, count: int) -> Array:
         """Return a mask in the last pass: as it was kept, else drawn."""
-        if (packed := self._packed.pop((i, offset), None)) is not None:
-            return self._stream.kernels.unpacked(packed, count)
-        return self._room(i, offset, count) if self._whole and (i, offset) in self._drawn else self._mask(i, offset, count)
+        kept = self._kept.again(i, offset, count)
+        return self._drawn(i, offset, count) if kept is None else kept
 
-    def _mask(self, i: int, offset: int, count: int) -> Array:
-        return self._stream.kernels.mask(self._stream.streams[i], self._probabilities[i], offset, count, self._room(i, offset, count))
-
-    def _room(self, i: int, offset: int, count: int) -> Array:
-        if not self._whole:
-            return self._stream.marks(i, count)
-        return self._stream.marks(i, self._stream.numel)[offset : offset + count]
+    def _drawn(self, i: int, offset: int, count: int) -> Array:
+        room = self._kept.room(i, offset, count)
+        return self._stream.kernels.mask(self._stream.streams[i], self._probabilities[i], offset, count, room)
 
 
 def columns_of(shape: Sequence[int]) -> int:
@@ -85,7 +111,7 @@ def limits(columns: int, density: float, epsilon: float) -> NDArray[np.uint64]:
 class RankedMasks:
     """Masks by rank in rows; rows may be longer than chunks, and chunks end anywhere in them.
 
-    All masks are kept for the last pass, a bit for each element: to draw one again takes its rows.
+    All masks are kept for the last pass: to draw one again takes its rows.
 
     Args:
         stream: the inputs, and the keys of their masks.
@@ -98,7 +124,7 @@ class RankedMasks:
         """Draw nothing yet."""
         self._stream, self._columns = stream, columns_of(stream.shape)
         self._limits = [limits(self._columns, *both) for both in zip(densities, epsilons, strict=True)]
-        self._kept: dict[tuple[int, int], Array] = {}
+        self._kept = _Kept(stream, inf)
         self._rows: Array = stream.kernels.room(min(stream.chunk + 2 * self._columns, stream.numel))
 
     def draw(self, i: int, offset: int) -> tuple[Array, Array]:
@@ -112,11 +138,14 @@ class RankedMasks:
             (piece,) = stream.read(start, min(stream.chunk, stop - start), i)
             kernels.copy(piece, rows[start - first : start - first + length(piece)])
         here = slice(offset - first, offset - first + count)
-        mask = kernels.ranked_mask(rows, self._columns, stream.streams[i], self._limits[i], first)[here]
-        self._kept[i, offset] = kernels.packed(mask)
+        room = self._kept.room(i, first, len(rows))
+        mask = kernels.ranked_mask(rows, self._columns, stream.streams[i], self._limits[i], first, room)[here]
+        self._kept.keep(i, offset, mask)
         return rows[here], mask
 
     def again(self, i: int, offset: int, count: int) -> Array:
         """Return a mask in the last pass, when no more are drawn."""
         self._rows = None
-        return self._stream.kernels.unpacked(self._kept.pop((i, offset)), count)
+        mask = self._kept.again(i, offset, count)
+        assert mask is not None
+        return mask

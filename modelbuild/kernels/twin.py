@@ -77,12 +77,15 @@ class Torch:
             kept[equal[:, 0]] = (words[:, 0] & REST) < (most & REST)
         return kept if into is None else into.copy_(kept)
 
-    def ranked_mask(self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int) -> Tensor:
+    def ranked_mask(
+        self, x: Operand, columns: int, stream: int, limits: NDArray[np.uint64], offset: int, into: Tensor | None = None
+    ) -> Tensor:
         """Draw a mask by rank."""
         rows = patterns(self.floats(x)).reshape(-1, columns)
         ordered = rows.sort(dim=1).values
         ranks = torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True) - 1
-        return self.numbers(stream, offset, rows.numel()) < torch.tensor(limits.astype(np.int64), device=self.device)[ranks.reshape(-1)]
+        kept = self.numbers(stream, offset, rows.numel()) < torch.tensor(limits.astype(np.int64), device=self.device)[ranks.reshape(-1)]
+        return kept if into is None else into.copy_(kept)
 
     def numbers(self, stream: int, offset: int, count: int) -> Tensor:
         """Return the numbers that masks of so many elements are drawn by, as int64."""
