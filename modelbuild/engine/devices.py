@@ -21,6 +21,8 @@ class Staged(Struct):
     view: memoryview
     copied: Any = None
     """When the last copy from it or to it is over."""
+    holds: object = None
+    """What its first bytes are, in words of whoever filled it."""
 
 
 class Device(Protocol):

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
-from modelbuild.checkpoint.dtypes import ARITHMETIC, SIZES
+from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.devices import Staged, Torch
+from modelbuild.engine.needs import Need
 from modelbuild.engine.nonfinite import in_needs, quieten
 from modelbuild.engine.regions import Region
 from modelbuild.engine.workspace import Job, Workspace
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import Operand, Place
-from modelbuild.kernels.calling import address
 from modelbuild.kernels.operands import Delta
-from modelbuild.plan import Ref
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Run = tuple[int, int]
-"""(index of the first, number) of elements that follow each other"""
 
 
 class Reader:
@@ -47,10 +40,9 @@ class Reader:
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
         self._job, self._looks = job, looks
-        self._dtypes = [need.dtype for need in action.needs]
         self._nonfinite: dict[int, Any] = {}
         """How many elements of a need are not finite, once that is known."""
-        self._passing = [_Passing(need, known) for need, known in zip(action.needs, job.digests, strict=True)]
+        self._read = [Need(job, i, workspace) for i in range(len(action.needs))]
 
     def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
         """Yield (offset, one operand per input)."""
@@ -58,7 +50,7 @@ class Reader:
         counts = dict.fromkeys((i for i in needs if i not in self._nonfinite), 0) if self._looks else {}
         for offset in range(0, self.numel, self.workspace.chunk):
             self._job.check()
-            arrays = self._arrays(needs, [(offset, min(self.workspace.chunk, self.numel - offset))])
+            arrays = self._arrays(needs, offset, min(self.workspace.chunk, self.numel - offset))
             if counts:
                 new = {i: array for i, array in zip(needs, arrays, strict=True) if i in counts}
                 for i, count in zip(new, self.kernels.not_finite(*new.values()), strict=True):
@@ -78,15 +70,15 @@ class Reader:
 
     def read(self, offset: int, count: int, *which: int) -> tuple[Operand, ...]:
         """Return one operand per input."""
-        return self._operands(self._arrays(self._needs(which), [(offset, count)]))
+        return self._operands(self._arrays(self._needs(which), offset, count))
 
     def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
         """Return one operand per input: all of it where it lies in view, else the runs one after another."""
-        needs, apart = self._needs(which), self.numel // runs
-        lying = [raw for i in needs if (raw := self._lying(i, 0, self.numel)) is not None]
-        if len(lying) == len(needs):
-            return apart, self._operands([self.kernels.stored(raw, self._dtypes[i]) for i, raw in zip(needs, lying, strict=True)])
-        return length, self._operands(self._arrays(needs, [(run * apart, length) for run in range(runs)]))
+        needs, apart = [self._read[i] for i in self._needs(which)], self.numel // runs
+        whole = [array for need in needs if (array := need.whole()) is not None]
+        if len(whole) == len(needs):
+            return apart, self._operands(whole)
+        return length, self._operands([need.copied([(run * apart, length) for run in range(runs)]) for need in needs])
 
     def _needs(self, which: Sequence[int]) -> list[int]:
         """Return which needs are read for some inputs; none of them means all."""
@@ -94,8 +86,8 @@ class Reader:
         chosen = [i + first for i in which or range(len(self._job.action.inputs))]
         return [*chosen, 0] if self.delta else chosen
 
-    def _arrays(self, needs: Sequence[int], runs: Sequence[Run]) -> list[Operand]:
-        return [self._load(i, runs) for i in needs]
+    def _arrays(self, needs: Sequence[int], offset: int, count: int) -> list[Operand]:
+        return [self._read[i].elements(offset, count) for i in needs]
 
     def _operands(self, arrays: list[Operand]) -> tuple[Operand, ...]:
         if not self.delta:
@@ -105,31 +97,7 @@ class Reader:
 
     def digests(self) -> tuple[str, ...]:
         """Return the digests of what was read: of each need, once a pass over all inputs is over."""
-        return tuple(passing.digest for passing in self._passing)
-
-    def _load(self, i: int, runs: Sequence[Run]) -> Operand:
-        width = SIZES[self._dtypes[i]]
-        if len(runs) == 1 and (lying := self._lying(i, *runs[0])) is not None:
-            self._passing[i].see(runs[0][0] * width, lying.data)
-            return self.kernels.stored(lying, self._dtypes[i])
-        staged, filled = self.workspace.staging(i, width), 0
-        for offset, count in runs:
-            part = staged.view[filled : filled + count * width]
-            self._job.regions[i].read_into(part, offset * width)
-            self._passing[i].see(offset * width, part)
-            filled += len(part)
-        if self._job.action.lenient and self._dtypes[i] in ARITHMETIC:
-            quieten(staged.view[:filled], self._dtypes[i])
-        return self.kernels.stored(self.workspace.device.upload(staged, filled), self._dtypes[i])
-
-    def _lying(self, i: int, offset: int, count: int) -> NDArray[np.uint8] | None:
-        """Return bytes of a need where they lie; None where they have to be read."""
-        if not self.workspace.in_place or self._job.action.lenient:
-            return None
-        width = SIZES[self._dtypes[i]]
-        lying = self._job.regions[i].lying(self.workspace.window(i, width), offset * width, count * width)
-        raw = None if lying is None else np.frombuffer(lying, np.uint8)
-        return None if raw is None or address(raw) % width else raw
+        return tuple(need.digest for need in self._read)
 
     def complain(self) -> None:
         """Say which inputs are not finite."""
@@ -152,24 +120,6 @@ def _numbers(region: Region) -> tuple[float, ...]:
     held = bytearray(region.nbytes)
     region.read_into(memoryview(held), 0)
     return tuple(np.frombuffer(held, "<f8").tolist())
-
-
-class _Passing:
-    """The digest of a need: known, or learned from its bytes as they pass in order for the first time."""
-
-    def __init__(self, need: Ref, known: str) -> None:
-        self._hasher = None if known else tensor_hasher(need.dtype, need.shape)
-        self._known, self._seen = known, 0
-
-    def see(self, start: int, data: memoryview) -> None:
-        """Take bytes: of those that reach beyond what was seen, without a gap, the part beyond."""
-        if self._hasher and start <= self._seen < start + len(data):
-            self._hasher.update(data[self._seen - start :])
-            self._seen = start + len(data)
-
-    @property
-    def digest(self) -> str:
-        return self._hasher.hexdigest() if self._hasher else self._known
 
 
 class Out:

@@ -41,14 +41,15 @@ class Window:
     def __init__(self, nbytes: int) -> None:
         """Take no addresses yet."""
         self.nbytes, self._room = nbytes, None if is_possible() else _NONE
-        self._shown = Part(-1, 0, 0)
+        self.shown = Part(-1, 0, 0)
+        """What is laid out."""
 
     def over(self, whole: Part, start: int, count: int) -> memoryview | None:
         """Return bytes of a file, never to be written, which are these until the next are asked for; None where they are better read.
 
         Args:
             whole: what they belong to; all of it is laid out where there is room, so that another pass over it costs nothing.  What
-                the file loses of it while it is looked at turns into zeros, and `faults` moves.
+                the file loses of it while it is looked at turns into zeros, and `faults` moves, unless it is less than a page.
             start: of the first byte, counted in it.
             count: how many.
 
@@ -58,10 +59,10 @@ class Window:
         self._room = self._room or _Room.of(self.nbytes)
         part = whole if whole.nbytes <= self.nbytes else Part(whole.fd, whole.offset + start, count)
         first = part.offset % mmap.PAGESIZE
-        if part != self._shown:
+        if part != self.shown:
             if not self._room.lay(part.fd, part.offset - first, first + part.nbytes):
                 return None
-            self._shown = part
+            self.shown = part
         at = first + whole.offset + start - part.offset
         return self._room.bytes[at : at + count]
 
