@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ _ONE_AT_A_TIME = threading.RLock()
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers, and what it imports, from drawing bars and giving advice; errors are still told."""
+    import logging
+
     with _ONE_AT_A_TIME:
         before = logging.root.manager.disable
         logging.disable(max(before, logging.WARNING))

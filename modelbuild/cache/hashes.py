@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -26,6 +25,8 @@ class FileHashes:
             OSError: if the file cannot be read.
 
         """
+        import hashlib
+
         key = "h:" + blake3(os.fsencode(os.path.realpath(path))).hexdigest()
         taken = stat_tuple(path)
         match self._index.get(key):

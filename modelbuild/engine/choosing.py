@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,6 +103,8 @@ def identity(devices: Devices, actions: Iterable[Action]) -> str:
     """Return what keys say of what computes: nothing where all methods are exact, else the device's name and torch's version."""
     if all(action.method.numerics == "exact" for action in actions):
         return ""
+    from importlib import metadata
+
     return f"{devices.whole} torch {metadata.version('torch')}"
 
 

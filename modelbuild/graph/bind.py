@@ -17,7 +17,7 @@ from modelbuild.graph.order import are_ordered, cycles, ordered
 from modelbuild.graph.products import PRODUCTS
 from modelbuild.graph.targets import knots, meaning, unknown
 from modelbuild.method import REQUIRED, Method, Param
-from modelbuild.methods import installed, load
+from modelbuild.methods import installed, is_installed, load
 from modelbuild.modelfile.misnamed import misnamed
 from modelbuild.modelfile.model import MADE, Input, Merge, Modelfile, Rule, Setting, Slice
 from modelbuild.modelfile.schema import InputTable, MergeTable, SliceTable
@@ -71,7 +71,7 @@ class Binder:
         """Bind a merge, or say what is wrong with it."""
         if merge.method in PRODUCTS:
             return PRODUCTS[merge.method](self, merge)
-        if merge.method not in installed():
+        if not is_installed(merge.method):
             known = (*installed(), *PRODUCTS)
             hint = did_you_mean(merge.method, known)
             path = (*merge.path, "method")

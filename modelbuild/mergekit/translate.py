@@ -19,7 +19,7 @@ from modelbuild.mergekit.modules import chained
 from modelbuild.mergekit.settings import Settings
 from modelbuild.mergekit.tokens import tokenizer
 from modelbuild.method import Method
-from modelbuild.methods import installed, load
+from modelbuild.methods import installed, is_installed, load
 from modelbuild.modelfile.checks import MIXTURE
 from modelbuild.names import KeyPath, is_node_name
 
@@ -110,7 +110,7 @@ class _Importer:
             return
         self.ledger.table(document, _KEYS)
         told = document["merge_method"]
-        if str(told.value) not in installed():
+        if not is_installed(str(told.value)):
             facts = (f"known here: {', '.join((*installed(), MIXTURE))}",)
             self.ledger.say(told, f"no merge method is called `{told.value or ''}`", facts, did_you_mean(str(told.value), installed()))
             return

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +214,8 @@ class _Mixing:
         else:
             params += (("prompts", prompts), ("tokenizer", blake3(tokenizer().encode()).hexdigest()))
         if mixture.gate == "hidden":
+            from importlib import metadata
+
             told = blake3(json.dumps(base.config, sort_keys=True).encode()).hexdigest()
             params += (("names", read), ("config", told), ("transformers", metadata.version("transformers")))
         inputs = tuple(base.tensors[name] for name in read)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,8 @@ def read_table(path: Path) -> dict[str, Any]:
 
 def hashed(path: Path, like: str) -> str:
     """Hash a file as `like` was: by sha256, or as git does (sha1 of "blob SIZE NUL" and the content)."""
+    import hashlib
+
     with path.open("rb") as file:
         if len(like) == 64:
             return hashlib.file_digest(file, "sha256").hexdigest()

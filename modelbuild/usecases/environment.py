@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib import metadata
 from pathlib import Path
 
 import modelbuild
@@ -26,6 +25,8 @@ def write_environment(output: Path, device: str) -> None:
         device: what computed: cpu or cuda:N.
 
     """
+    from importlib import metadata
+
     table = {
         "modelbuild": modelbuild.__version__,
         "python": platform.python_version(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
 
 from blake3 import blake3
 
@@ -54,6 +53,8 @@ class Foresight:
 
 
 def _key(subject: Subject, export: Export) -> str:
+    from importlib import metadata
+
     hasher = KeyHasher("foreseen")
     hasher.field("maker", (maker(export.format), metadata.version("transformers")))
     hasher.field("definition", (export.format, export.type, export.pre_tokenizer, export.scales))

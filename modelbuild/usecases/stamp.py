@@ -26,7 +26,6 @@ from modelbuild.usecases.outcome import from_stamp
 from modelbuild.usecases.where import cache_setting
 
 if TYPE_CHECKING:
-    from modelbuild.method import Method
     from modelbuild.plan import Plan
     from modelbuild.usecases.delivering import Made
     from modelbuild.usecases.outcome import Outcome
@@ -124,13 +123,14 @@ def leave(path: Path, text: bytes, lock: bytes, plan: Plan, outcome: Outcome, ma
         return
     from modelbuild import files
     from modelbuild.cache.layout import prepare
+    from modelbuild.methods import origin
     from modelbuild.plan import Step, Survey
     from modelbuild.schedule import chain
 
     methods = {action.method for action in plan.actions if not isinstance(action, Survey | Step)} | {
         part.method for name in plan.graph.nodes for part in plan.graph.nodes[name].slices
     }
-    origins = sorted({*map(_origin, methods)})
+    origins = sorted({origin(method.name) for method in methods})
     if not all(distribution for _, distribution in origins):
         return
     try:
@@ -187,14 +187,6 @@ def _maker(form: str) -> str:
 def _source(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_dev, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)]
-
-
-def _origin(method: Method) -> tuple[str, str]:
-    """Return the package of a method's entry point, and the distribution that declares it."""
-    from modelbuild.methods import installed
-
-    point = installed()[method.name]
-    return point.module.partition(".")[0], point.dist.name if point.dist else ""
 
 
 @cache
