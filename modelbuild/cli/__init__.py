@@ -7,7 +7,6 @@ into an exit code.  A command is imported when it is used.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import os
 import signal
@@ -42,22 +41,40 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         run(arguments, common)
     except SystemExit as end:
-        _leave(end.code)
+        _leave(end.code or 0, own=arguments is None)
         raise
     except BaseException as error:  # noqa: BLE001 - every error ends here, in words and an exit code
         code = endings.tell(error, common)
-        _leave(code)
+        _leave(code, own=arguments is None)
         sys.exit(code)
+    else:
+        _leave(0, own=arguments is None)
+        sys.exit(0)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    sys.exit(0)
 
 
-def _leave(code: object) -> None:
-    """End an interrupted program although a thread waits for a disk: the interpreter would wait with it."""
-    if code in {130, 143} and any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(int(str(code)))
+def _leave(code: object, *, own: bool) -> None:
+    """End the process here, where the interpreter has nothing to do that the system does not.
+
+    It would wait for a thread that waits for a disk, although the user interrupted the program; and it would take itself apart, for
+    10 to 20 ms.
+
+    Args:
+        code: what the process ends with; a text is left to the interpreter.
+        own: whether the process is the program's own.
+
+    """
+    waits = any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread())
+    if not isinstance(code, int) or (waits and code not in {130, 143}) or not (own or waits):
+        return
+    if not waits:
+        atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter would
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            if not waits:
+                return
+    os._exit(code)
