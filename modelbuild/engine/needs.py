@@ -1,9 +1,9 @@
-"""One thing that an action reads: seen where it lies or copied, and hashed as it passes for the first time."""
+"""One thing that an action reads: seen where it lies or copied, looked through and hashed as it passes for the first time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -38,11 +38,17 @@ class Need:
         job: the action, and where the bytes are.
         i: which of its needs.
         workspace: what it is seen through, or read into.
+        looks: whether NaN and infinity are counted.
 
     """
 
-    def __init__(self, job: Job, i: int, workspace: Workspace) -> None:
+    def __init__(self, job: Job, i: int, workspace: Workspace, *, looks: bool) -> None:
         """Read nothing yet."""
+        self.looks = looks
+        self.nonfinite: Any = 0
+        """How many elements are not finite, of those that were looked at."""
+        self._looked = self._hashed = 0
+        """Elements from the first on that were, each once."""
         ref, self._known = job.action.needs[i], job.digests[i]
         self._dtype, self._width, self._numel = ref.dtype, SIZES[ref.dtype], job.action.numel
         self._i, self._region, self._workspace = i, job.regions[i], workspace
@@ -50,8 +56,6 @@ class Need:
         self._in_place = workspace.in_place and not job.action.lenient
         self._quietens = job.action.lenient and ref.dtype in ARITHMETIC
         self._hasher = None if self._known else tensor_hasher(ref.dtype, ref.shape)
-        self._hashed = 0
-        """Bytes from the first on that have been hashed."""
         self._sight: _Sight | None = None
         self._in_view = self._in_place
         """Whether all of it may be seen at once."""
@@ -78,14 +82,17 @@ class Need:
         stored = self.whole()
         if stored is not None:
             assert self._sight is not None
+            part = stored[offset : offset + count]
+            self._look(offset, part)
             if self._hasher:
-                self._see(offset, self._sight.raw.data[offset * self._width : (offset + count) * self._width])
-            return stored[offset : offset + count]
+                self._hash(offset, count, self._sight.raw.data[offset * self._width : (offset + count) * self._width])
+            return part
         raw = self._lying(offset, count) if self._in_place else None
-        if raw is None:
-            return self.copied([(offset, count)])
-        self._see(offset, raw.data)
-        return self._stored(raw)
+        part = self.copied([(offset, count)]) if raw is None else self._stored(raw)
+        self._look(offset, part)
+        if raw is not None:
+            self._hash(offset, count, raw.data)
+        return part
 
     def copied(self, runs: Sequence[Run]) -> Operand:
         """Return runs of elements one after another, read into a buffer unless it holds them still."""
@@ -101,14 +108,14 @@ class Need:
         for offset, count in runs:
             part = buffer[filled : filled + count * self._width]
             self._region.read_into(part, offset * self._width)
-            self._see(offset, part)
+            self._hash(offset, count, part)
             filled += len(part)
         if self._quietens:
             quieten(buffer, self._dtype)
 
     def _lacks(self, run: Run) -> bool:
         """Tell whether a run reaches beyond what was hashed."""
-        return self._hasher is not None and self._hashed < sum(run) * self._width
+        return self._hasher is not None and self._hashed < sum(run)
 
     def _stored(self, raw: Array) -> Array:
         return self._workspace.device.kernels.stored(raw, self._dtype)
@@ -119,9 +126,18 @@ class Need:
         raw = None if lying is None else np.frombuffer(lying, np.uint8)
         return None if raw is None or address(raw) % self._width else raw
 
-    def _see(self, offset: int, data: memoryview) -> None:
-        """Hash bytes: of those that reach beyond what was hashed, without a gap, the part beyond."""
-        start = offset * self._width
-        if self._hasher and start <= self._hashed < start + len(data):
-            self._hasher.update(data[self._hashed - start :])
-            self._hashed = start + len(data)
+    def _look(self, offset: int, stored: Array) -> None:
+        """Count what is not finite: of elements that reach beyond what was looked at, without a gap, the part beyond.
+
+        That comes before they are hashed: it brings them into the caches in order, at the pace of memory.
+        """
+        if self.looks and offset <= self._looked < offset + len(stored):
+            (found,) = self._workspace.device.kernels.not_finite(stored[self._looked - offset :])
+            self.nonfinite += found
+            self._looked = offset + len(stored)
+
+    def _hash(self, offset: int, count: int, data: memoryview) -> None:
+        """Hash the bytes of such elements."""
+        if self._hasher and offset <= self._hashed < offset + count:
+            self._hasher.update(data[(self._hashed - offset) * self._width :])
+            self._hashed = offset + count

@@ -5,7 +5,7 @@ Processors differ in the sign and payload of the NaN that they make, and so may 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ def quieten(data: memoryview, dtype: str) -> None:
     bits[(bits & bits.dtype.type(magnitude)) > bits.dtype.type(infinity)] = quiet
 
 
-def in_needs(action: Action, counts: Mapping[int, Any]) -> Iterator[str]:
+def in_needs(action: Action, counts: Sequence[Any]) -> Iterator[str]:
     """Yield how many elements of each thing read are NaN or infinity, where some are."""
-    for i, need in enumerate(action.needs):
-        if count := counts.get(i):
+    for need, count in zip(action.needs, counts, strict=True):
+        if count:
             yield f"{int(count)} of {action.numel} elements of `{need.label}` are"

@@ -39,28 +39,20 @@ class Reader:
         self.delta = action.base is not None
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
-        self._job, self._looks = job, looks
-        self._nonfinite: dict[int, Any] = {}
-        """How many elements of a need are not finite, once that is known."""
-        self._read = [Need(job, i, workspace) for i in range(len(action.needs))]
+        self._job = job
+        self._read = [Need(job, i, workspace, looks=looks) for i in range(len(action.needs))]
 
     def chunks(self, *which: int) -> Iterator[tuple[int, tuple[Operand, ...]]]:
         """Yield (offset, one operand per input)."""
         needs = self._needs(which)
-        counts = dict.fromkeys((i for i in needs if i not in self._nonfinite), 0) if self._looks else {}
         for offset in range(0, self.numel, self.workspace.chunk):
             self._job.check()
-            arrays = self._arrays(needs, offset, min(self.workspace.chunk, self.numel - offset))
-            if counts:
-                new = {i: array for i, array in zip(needs, arrays, strict=True) if i in counts}
-                for i, count in zip(new, self.kernels.not_finite(*new.values()), strict=True):
-                    counts[i] += count
-            yield offset, self._operands(arrays)
-        self._nonfinite |= counts
+            yield offset, self._operands(self._arrays(needs, offset, min(self.workspace.chunk, self.numel - offset)))
 
     def look_through(self) -> None:
         """Count NaN and infinity in a pass that does nothing else."""
-        self._looks = True
+        for need in self._read:
+            need.looks = True
         for _ in self.chunks():
             pass
 
@@ -102,7 +94,7 @@ class Reader:
     def complain(self) -> None:
         """Say which inputs are not finite."""
         action = self._job.action
-        facts = tuple(in_needs(action, self._nonfinite))
+        facts = tuple(in_needs(action, [need.nonfinite for need in self._read]))
         if facts:
             hint = 'use another checkpoint, or allow it: `nonfinite = "allow"`'
             raise ModelbuildError(
@@ -111,7 +103,7 @@ class Reader:
 
     def warnings(self) -> Iterator[str]:
         """Say the same of an action that allows it."""
-        for fact in in_needs(self._job.action, self._nonfinite):
+        for fact in in_needs(self._job.action, [need.nonfinite for need in self._read]):
             yield f"{fact} NaN or Inf, where `{self._job.action.label}` reads them"
 
 
