@@ -64,6 +64,13 @@ hint: mend or uninstall that distribution"""
     assert expected == str(raised.value)
 
 
+def test_nobody_takes_the_name_of_a_built_in_method(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(methods, "installed", lambda: {"linear": EntryPoint("linear", "modelbuild.methods.slerp:slerp", methods.GROUP)})
+
+    assert "linear" == methods.load("linear").name
+    assert ("modelbuild", "modelbuild") == methods.origin("linear")
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The example installed beside everything else; its own directory stays as it was."""
