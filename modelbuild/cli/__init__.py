@@ -67,14 +67,15 @@ def _leave(code: object, *, own: bool) -> None:
 
     """
     waits = any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread())
-    if not isinstance(code, int) or (waits and code not in {130, 143}) or not (own or waits):
+    interrupted = code in {130, 143}
+    if not isinstance(code, int) or not (interrupted if waits else own):
         return
     if not waits:
         atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter would
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            if not waits:
-                return
+    try:
+        sys.stderr.flush()
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        if not waits:
+            return  # the interpreter says so
     os._exit(code)

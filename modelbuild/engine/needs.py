@@ -24,9 +24,8 @@ Run = tuple[int, int]
 
 
 class _Sight(NamedTuple):
-    """All of a tensor where it lies: as bytes, and as kernels see it, for as long as the window shows the same."""
+    """All of a tensor where it lies, as kernels see it, for as long as the window shows the same."""
 
-    raw: NDArray[np.uint8]
     stored: Array
     shown: Part
 
@@ -74,25 +73,28 @@ class Need:
         if self._sight is None or self._window.shown is not self._sight.shown:
             raw = self._lying(0, self._numel)
             self._in_view = raw is not None
-            self._sight = None if raw is None else _Sight(raw, self._stored(raw), self._window.shown)
+            self._sight = None if raw is None else _Sight(self._stored(raw), self._window.shown)
         return self._sight and self._sight.stored
 
     def elements(self, offset: int, count: int) -> Operand:
         """Return elements that follow each other, until the next are asked for."""
-        stored = self.whole()
-        if stored is not None:
-            assert self._sight is not None
-            part = stored[offset : offset + count]
+        part = self._seen(offset, count)
+        if part is None:
+            part = self.copied([(offset, count)])
+            self._look(offset, part)
+        else:
             self._look(offset, part)
             if self._hasher:
-                self._hash(offset, count, self._sight.raw.data[offset * self._width : (offset + count) * self._width])
-            return part
-        raw = self._lying(offset, count) if self._in_place else None
-        part = self.copied([(offset, count)]) if raw is None else self._stored(raw)
-        self._look(offset, part)
-        if raw is not None:
-            self._hash(offset, count, raw.data)
+                self._hash(offset, count, part.view(np.uint8).data)
         return part
+
+    def _seen(self, offset: int, count: int) -> Array | None:
+        """Return elements where they lie; None where they have to be read."""
+        whole = self.whole()
+        if whole is not None:
+            return whole[offset : offset + count]
+        raw = self._lying(offset, count) if self._in_place else None
+        return None if raw is None else self._stored(raw)
 
     def copied(self, runs: Sequence[Run]) -> Operand:
         """Return runs of elements one after another, read into a buffer unless it holds them still."""

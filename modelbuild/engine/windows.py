@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import sys
 import weakref
 from functools import cache
@@ -49,7 +50,7 @@ class Window:
 
         Args:
             whole: what they belong to; all of it is laid out where there is room, so that another pass over it costs nothing.  What
-                the file loses of it while it is looked at turns into zeros, and `faults` moves, unless it is less than a page.
+                the file loses of it while it is looked at turns into zeros, and `faults` moves, unless less than a page goes.
             start: of the first byte, counted in it.
             count: how many.
 
@@ -60,6 +61,8 @@ class Window:
         part = whole if whole.nbytes <= self.nbytes else Part(whole.fd, whole.offset + start, count)
         first = part.offset % mmap.PAGESIZE
         if part != self.shown:
+            if os.fstat(part.fd).st_size < part.offset + part.nbytes:  # of less than a page nothing would tell later
+                return None
             if not self._room.lay(part.fd, part.offset - first, first + part.nbytes):
                 return None
             self.shown = part
