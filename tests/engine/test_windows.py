@@ -64,6 +64,23 @@ def test_what_a_file_loses_turns_into_zeros_and_is_counted(opened):
     assert windows.faults() > before
 
 
+@pytest.mark.parametrize(("length", "reads", "lays", "lenient"), [(5000, 4, 0, False), (5000, 4, 0, True), (2 * BLOCK, 0, 4, False)])
+def test_each_input_is_read_or_laid_out_once_however_many_passes_there_are(tmp_path, monkeypatch, length, reads, lays, lenient):
+    """What fits into a buffer is read once, what fits into a window is laid out once; it is hashed on the way all the same."""
+    way = next(way for way in WAYS if way[0].name == "ties")
+    case = replace(family(way, uniform(0, length)), lenient=lenient)
+    held = tuple(in_a_file(tmp_path / str(i), one, "F32") for i, one in enumerate((case.base, *case.inputs)))
+    job = replace(case, regions=held).job(lambda *_: None)
+    done, preadv, lay = [], os.preadv, windows._Room.lay
+    monkeypatch.setattr(os, "preadv", lambda *given: done.append("read") or preadv(*given))
+    monkeypatch.setattr(windows._Room, "lay", lambda *given: done.append("lay") or lay(*given))
+
+    computed = compute(replace(job, digests=("",) * len(held)), Workspace(CPU, BLOCK))
+
+    assert (reads, lays) == (done.count("read"), done.count("lay"))
+    assert (case.compute(CPU)[0], job.digests) == (computed.digest, computed.needs)
+
+
 @pytest.mark.parametrize("at", [1, 2, 4])
 @pytest.mark.parametrize("name", ["linear", "ties", "slerp"])
 def test_a_source_cut_off_while_it_is_merged_is_an_error_that_names_it(tmp_path, name, at):
