@@ -110,12 +110,22 @@ Apply = Callable[..., None]
 """apply(kernels, inputs, out, state, offset, **params): fill `out`, the place of one chunk, from its inputs, in one call of a kernel."""
 Alias = Callable[[Params, int], int | None]
 """alias(params, number of inputs) -> the input whose bytes are the result as they are, or None."""
-Whole = Callable[[Params], bool]
-"""whole(params) -> whether these values need whole tensors, though others stream."""
+When = Callable[[Params], bool]
+"""when(params) -> whether something is so with these values."""
 Surveying = Callable[..., Sequence[float]]
 """take(streams, **params) -> one number or more: see `Survey`."""
 Check = Callable[[Params, int], str]
 """check(params, number of inputs) -> what is wrong with these values together, or ""."""
+
+
+def always(params: Params) -> bool:  # noqa: ARG001 - whatever they are
+    """Tell that it is so."""
+    return True
+
+
+def never(params: Params) -> bool:  # noqa: ARG001
+    """Tell that it is not."""
+    return False
 
 
 class Survey(Struct, frozen=True, dict=True):
@@ -133,7 +143,7 @@ class Survey(Struct, frozen=True, dict=True):
     name: str
     take: Surveying
     params: tuple[str, ...]
-    wanted: Whole
+    wanted: When
     revision: int
 
 
@@ -156,10 +166,11 @@ class Method(Struct, frozen=True, dict=True):
         check: what cannot be computed, said before any work.
         stats: of the streaming form, or None.
         apply: of the streaming form; None if there is none.
-        whole: which values need the short form all the same.
+        whole: which values need the short form all the same, though others stream.
         survey: what it has to know of all tensors, or None; `stats` finds it in `stream.survey`.
-        carries: whether an element that is NaN or infinite in an input or in the base is so in what the streaming form writes, or
-            further elements with it: then inputs are looked through only where a result is not finite.
+        carries: with which values an element that is NaN or infinite in an input or in the base is so in what the streaming form
+            writes, or further elements with it, or else `stats` doubts (`Stream.doubt`): then inputs are looked through only
+            where a result is not finite, or in doubt.
         scaled_by: the parameter that multiplies the merged task vector in the end, of a method that is dear to compute; "" for
             none.  The plan takes it out, so that its task vector is kept and another factor costs no other run.
 
@@ -178,9 +189,9 @@ class Method(Struct, frozen=True, dict=True):
     check: Check = field(default=lambda params, count: "")
     stats: Stats | None = None
     apply: Apply | None = None
-    whole: Whole = field(default=lambda params: False)
+    whole: When = never
     survey: Survey | None = None
-    carries: bool = False
+    carries: When = never
     scaled_by: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -210,9 +221,9 @@ class Method(Struct, frozen=True, dict=True):
         *,
         apply: Apply,
         stats: Stats | None = None,
-        whole: Whole = lambda params: False,
+        whole: When = never,
         survey: Survey | None = None,
-        carries: bool = False,
+        carries: When = never,
     ) -> Method:
         """Return the method with a streaming form as well; see `Method` for the arguments."""
         return replace(self, apply=apply, stats=stats, whole=whole, survey=survey, carries=carries)

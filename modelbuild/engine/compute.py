@@ -71,12 +71,12 @@ def _computed(job: Job, workspace: Workspace) -> Computed:
     if isinstance(action, Step):
         return _stepped(action, job, workspace)
     out = Out(job, workspace)
-    later = action.streaming and action.method.carries and not action.lenient
-    reader = Reader(job, workspace, looks=not later)
     params = action.arguments
+    later = action.streaming and action.method.carries(params) and not action.lenient
+    reader = Reader(job, workspace, looks=not later)
     if action.streaming:
         _streamed(action, reader, out, params)
-        if later and out.nonfinite:
+        if later and (out.nonfinite or reader.doubted):
             reader.look_through()
     else:
         with serial():

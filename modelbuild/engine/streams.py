@@ -39,6 +39,8 @@ class Reader:
         self.delta = action.base is not None
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
+        self.doubted = False
+        """Whether the method wants its inputs looked through."""
         self._job = job
         self._read = [Need(job, i, workspace, looks=looks) for i in range(len(action.needs))]
 
@@ -55,6 +57,10 @@ class Reader:
             need.looks = True
         for _ in self.chunks():
             pass
+
+    def doubt(self) -> None:
+        """Have the inputs looked through."""
+        self.doubted = True
 
     def marks(self, i: int, count: int) -> Any:
         """Return room for a mask of an input."""

@@ -99,6 +99,9 @@ class Stream(Protocol):
         Every chunk but the last has a multiple of `BLOCK` elements.
         """
 
+    def doubt(self) -> None:
+        """Say that something read may be NaN or infinite, of a method that finds out by itself: see `Method.carries`."""
+
     def marks(self, i: int, count: int) -> Array:
         """Return room for a mask of input `i`, for as long as its tensor is worked on; the next one's lies in the same place."""
 

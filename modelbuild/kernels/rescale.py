@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from modelbuild.kernels.operands import length
@@ -9,7 +10,7 @@ from modelbuild.kernels.operands import length
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from modelbuild.kernels import Kernels, Operand
+    from modelbuild.kernels import Array, Kernels, Operand, Stream
 
     Kept = Callable[[Kernels, Sequence[Operand], int], Iterable[Operand]]
     """kept(kernels, inputs, offset) -> what is left of a chunk of each input"""
@@ -21,6 +22,32 @@ _NOTHING = 1e-7
 def restoring(before: float, after: float) -> float:
     """Return the factor by which a sum of magnitudes is what it was; 1 where there is nothing to scale."""
     return before / after if before >= _NOTHING and after >= _NOTHING else 1.0
+
+
+class Sums:
+    """The sums of magnitudes of a tensor's inputs, chunk by chunk: of all elements, and of those that a mask keeps.
+
+    Args:
+        stream: the inputs.
+        count: how many they are.
+
+    """
+
+    def __init__(self, stream: Stream, count: int) -> None:
+        """Start from nothing."""
+        self._stream, self._sums = stream, [(0.0, 0.0)] * count
+
+    def add(self, i: int, x: Operand, mask: Array) -> None:
+        """Add a chunk of input `i`."""
+        (before, after), kernels = self._sums[i], self._stream.kernels
+        found = kernels.abs_sums(x, mask)
+        self._sums[i] = kernels.total((before, *found[:, 0])), kernels.total((after, *found[:, 1]))
+
+    def found(self) -> list[tuple[float, float]]:
+        """Return both sums of each, and doubt the inputs if one is not finite, as it is with any element that is not."""
+        if not all(isfinite(before) for before, _ in self._sums):
+            self._stream.doubt()
+        return self._sums
 
 
 def factors(kernels: Kernels, chunks: Iterable[tuple[int, Sequence[Operand]]], kept: Kept) -> list[float]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from modelbuild.kernels import divisor, load
 from modelbuild.kernels.masks import Masks
 from modelbuild.kernels.operands import length
-from modelbuild.kernels.rescale import restoring
-from modelbuild.method import Param, method
+from modelbuild.kernels.rescale import Sums, restoring
+from modelbuild.method import Param, Params, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,14 +121,16 @@ class _Seen(NamedTuple):
 
 
 def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: object) -> _Seen:
-    total, masks = stream.kernels.total, Masks(stream, density)
-    sums = [(0.0, 0.0)] * len(density)
+    masks, sums = Masks(stream, density), Sums(stream, len(density))
     measured = [i for i, share in enumerate(density) if share < 1.0 and rescale == "l1"]
     for offset, deltas in stream.chunks(*measured) if measured else ():
         for i, delta in zip(measured, deltas, strict=True):
-            found = stream.kernels.abs_sums(delta, masks.draw(i, offset, length(delta)))
-            sums[i] = total((sums[i][0], *found[:, 0])), total((sums[i][1], *found[:, 1]))
-    return _Seen(masks, [_factor(rescale, share, *both) for share, both in zip(density, sums, strict=True)])
+            sums.add(i, delta, masks.draw(i, offset, length(delta)))
+    return _Seen(masks, [_factor(rescale, share, *both) for share, both in zip(density, sums.found(), strict=True)])
+
+
+def _measures_all(params: Params) -> bool:
+    return bool(params["rescale"] == "l1" and max(params["density"]) < 1.0)
 
 
 def _drop(kernels: Kernels, inputs: Sequence[Operand], state: _Seen, offset: int) -> list[Operand]:
@@ -152,5 +154,5 @@ def _apply_consensus(
     kernels.consensus(_drop(kernels, inputs, state, offset), weight, normalize, scale, out)
 
 
-dare_linear = dare_linear.streamed(stats=_stats, apply=_apply_sum)
-dare_ties = dare_ties.streamed(stats=_stats, apply=_apply_consensus)
+dare_linear = dare_linear.streamed(stats=_stats, apply=_apply_sum, carries=_measures_all)
+dare_ties = dare_ties.streamed(stats=_stats, apply=_apply_consensus, carries=_measures_all)

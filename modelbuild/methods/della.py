@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from modelbuild.kernels import divisor, load
 from modelbuild.kernels.masks import RankedMasks, columns_of, limits
 from modelbuild.kernels.operands import length
-from modelbuild.kernels.rescale import restoring
-from modelbuild.method import Param, method
+from modelbuild.kernels.rescale import Sums, restoring
+from modelbuild.method import Param, Params, method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,15 +114,17 @@ class _Seen(NamedTuple):
 
 
 def _stats(stream: Stream, *, density: Sequence[float], epsilon: Sequence[float], rescale: str, **_: object) -> _Seen:
-    masks, total = RankedMasks(stream, density, epsilon), stream.kernels.total
-    sums = [(0.0, 0.0)] * len(density)
+    masks, sums = RankedMasks(stream, density, epsilon), Sums(stream, len(density))
     for offset in range(0, stream.numel, stream.chunk):
-        for i, so_far in enumerate(sums):
+        for i in range(len(density)):
             values, mask = masks.draw(i, offset)
             if rescale == "l1":
-                found = stream.kernels.abs_sums(values, mask)
-                sums[i] = total((so_far[0], *found[:, 0])), total((so_far[1], *found[:, 1]))
-    return _Seen(masks, [restoring(*both) for both in sums])
+                sums.add(i, values, mask)
+    return _Seen(masks, [restoring(*both) for both in sums.found()])
+
+
+def _measures(params: Params) -> bool:
+    return bool(params["rescale"] == "l1")
 
 
 def _drop(kernels: Kernels, inputs: Sequence[Operand], state: _Seen, offset: int) -> list[Operand]:
@@ -146,5 +148,5 @@ def _apply_sum(
     kernels.weighted_sum(_drop(kernels, inputs, state, offset), weight, divisor(weight, normalize), scale, out)
 
 
-della = della.streamed(stats=_stats, apply=_apply_consensus)
-della_linear = della_linear.streamed(stats=_stats, apply=_apply_sum)
+della = della.streamed(stats=_stats, apply=_apply_consensus, carries=_measures)
+della_linear = della_linear.streamed(stats=_stats, apply=_apply_sum, carries=_measures)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import total
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,4 +61,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.weighted_sum(inputs, coefficients(len(inputs), decay, debias), 1.0, 1.0, out)
 
 
-ema = ema.streamed(apply=_apply, carries=True)
+ema = ema.streamed(apply=_apply, carries=always)

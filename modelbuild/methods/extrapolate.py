@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,4 +40,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.weighted_sum(inputs, (1.0 + alpha,), 1.0, 1.0, out)
 
 
-extrapolate = extrapolate.streamed(apply=_apply, carries=True)
+extrapolate = extrapolate.streamed(apply=_apply, carries=always)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from modelbuild.kernels import total
 from modelbuild.kernels.inner import Gram, combined, gram
 from modelbuild.kernels.operands import Delta
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,4 +113,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Seque
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-geometric_median = geometric_median.streamed(stats=_stats, apply=_apply, carries=True)
+geometric_median = geometric_median.streamed(stats=_stats, apply=_apply, carries=always)

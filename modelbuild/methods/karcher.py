@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from modelbuild.kernels import total
 from modelbuild.kernels.inner import Gram, combined
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,4 +111,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Seque
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-karcher = karcher.streamed(stats=_stats, apply=_apply, carries=True)
+karcher = karcher.streamed(stats=_stats, apply=_apply, carries=always)

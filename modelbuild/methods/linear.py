@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import total
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,4 +62,4 @@ def _apply(
     kernels.weighted_sum(inputs, weight, total(weight) if normalize else 1.0, 1.0, out)
 
 
-linear = linear.streamed(apply=_apply, carries=True)
+linear = linear.streamed(apply=_apply, carries=always)

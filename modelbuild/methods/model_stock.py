@@ -14,7 +14,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from modelbuild.kernels import total
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,4 +97,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: float
     kernels.weighted_sum(inputs, [1.0] * len(inputs), 1.0, state, out)
 
 
-model_stock = model_stock.streamed(stats=_stats, apply=_apply, whole=_whole, carries=True)
+model_stock = model_stock.streamed(stats=_stats, apply=_apply, whole=_whole, carries=always)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,4 +46,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: Any, 
     kernels.near(base, other, t, out)
 
 
-nearswap = nearswap.streamed(apply=_apply, carries=True)
+nearswap = nearswap.streamed(apply=_apply, carries=always)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from math import acos, sin, sqrt
 from typing import TYPE_CHECKING
 
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,4 +121,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: tuple
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-nuslerp = nuslerp.streamed(stats=_stats, apply=_apply, whole=_whole, carries=True)
+nuslerp = nuslerp.streamed(stats=_stats, apply=_apply, whole=_whole, carries=always)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import acos, sin, sqrt
 from typing import TYPE_CHECKING
 
-from modelbuild.method import Param, Params, method
+from modelbuild.method import Param, Params, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,4 +75,4 @@ def _apply(kernels: Kernels, inputs: Sequence[Operand], out: Place, state: tuple
     kernels.weighted_sum(inputs, state, 1.0, 1.0, out)
 
 
-slerp = slerp.streamed(stats=_stats, apply=_apply, carries=True)
+slerp = slerp.streamed(stats=_stats, apply=_apply, carries=always)

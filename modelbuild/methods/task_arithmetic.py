@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import divisor
-from modelbuild.method import Param, method
+from modelbuild.method import Param, always, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,4 +60,4 @@ def _apply(
     kernels.weighted_sum(inputs, weight, divisor(weight, normalize), scale, out)
 
 
-task_arithmetic = task_arithmetic.streamed(apply=_apply, carries=True)
+task_arithmetic = task_arithmetic.streamed(apply=_apply, carries=always)

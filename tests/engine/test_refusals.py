@@ -19,6 +19,9 @@ from modelbuild.engine.streams import Reader
 from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK, select
+from modelbuild.method import never
+from modelbuild.methods.dare import dare_linear, dare_ties
+from modelbuild.methods.della import della
 from modelbuild.methods.ema import ema
 from modelbuild.methods.extrapolate import extrapolate
 from modelbuild.methods.geometric_median import geometric_median
@@ -111,12 +114,15 @@ UNCOUNTED = [
     (nearswap, 2, {"t": 0.0}),
     (extrapolate, 1, {"alpha": -1.0}),
     (passthrough, 1, {"scale": (0.0,)}),
+    (dare_linear, 2, {"density": (0.0, 0.1), "weight": (0.7, 0.4)}),
+    (dare_ties, 2, {"density": (0.0, 0.0), "weight": (0.7, 0.4)}),
+    (della, 2, {"density": (0.0, 0.1), "weight": (0.7, 0.4)}),
 ]
 """Ways in which an input, or all of them, counts for nothing; a plan would not come to some of them."""
 
 
 def test_every_method_that_carries_is_among_the_ways():
-    carrying = {name for name in methods.installed() if methods.load(name).carries}
+    carrying = {name for name in methods.installed() if methods.load(name).carries is not never}
 
     assert carrying <= {method.name for method, _, _ in WAYS}
 
@@ -136,6 +142,29 @@ def test_every_method_refuses_what_is_no_number_wherever_it_stands(way, device, 
 
         assert Exit.ACTION_FAILED == error.exit_code
         assert (f"1 of 50 elements of `{sound.action.needs[at].label}` are",) == error.problems[0].facts
+
+
+@pytest.mark.parametrize(
+    ("way", "looks"),
+    [
+        ((linear, 2, {"weight": (0.7, 0.4)}), 1),
+        ((dare_ties, 2, {"density": (0.3, 0.4)}), 1),
+        ((dare_ties, 2, {"density": (0.3, 1.0)}), 4),
+        ((dare_ties, 2, {"density": (0.3, 0.4), "rescale": "none"}), 4),
+        ((della, 2, {"density": (0.3, 1.0)}), 1),
+        ((ties, 2, {"density": (0.3, 0.4)}), 4),
+    ],
+    ids=["a sum", "measured", "one not measured", "none measured", "measured by rank", "not measured"],
+)
+def test_inputs_are_looked_through_only_where_nothing_else_would_tell(way, looks, monkeypatch):
+    """The result alone, or three inputs with it: one of a sum carries, and a sum of magnitudes tells."""
+    device, seen = Cpu(), []
+    look = device.kernels.not_finite
+    monkeypatch.setattr(device.kernels, "not_finite", lambda *arrays: seen.extend(map(len, arrays)) or look(*arrays))
+
+    family(way, uniform(0, 200_000)).compute(device)
+
+    assert looks * 200_000 == sum(seen)
 
 
 @bothdevices
