@@ -301,7 +301,9 @@ class Kernels(Protocol):
         ...
 
     def brackets(self, inputs: Sequence[Operand], ends: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[Between, ...], ...]:
-        """For each (low, high) of each input: count the patterns above, at and between the two, and return those strictly between.
+        """For each (low, high) of each input: count the patterns above the two and at them, and return those strictly between.
+
+        The largest of all comes with them; 0 where there are none.
 
         Args:
             inputs: one or more.

@@ -195,7 +195,7 @@ class Cpu:
             wanted = [both for k in which for both in ends[k]]
             lows, highs = (np.array([both[end] for both in wanted], np.int32) for end in (0, 1))
             firsts = np.array([0, *accumulate(len(ends[k]) for k in which)], np.int64)
-            found, counts = np.empty((len(wanted), n + 1), np.int32), np.zeros((len(wanted), 4), np.int64)
+            found, counts = np.empty((len(wanted), n + 1), np.int32), np.zeros((len(wanted), 5), np.int64)
             patterns, masks = np.empty((len(which), TILE), np.int32), np.empty(TILE // GROUP + 1, np.uint32)
             brackets(tuple(inputs[k] for k in which), n, firsts, lows, highs, patterns, masks, found, counts)
             rest = map(between, counts.tolist(), found)
@@ -270,8 +270,8 @@ def alike(inputs: Sequence[Operand], ends: Sequence[Sequence[object]]) -> Iterat
 
 def between(counts: list[int], found: I32s) -> Between:
     """Return what a bracket saw; its patterns are copied out of the room there was for more."""
-    above, at_high, at_low, size = counts
-    return Between(above, at_high, at_low, found[:size].copy())
+    above, at_high, at_low, size, largest = counts
+    return Between(above, at_high, at_low, found[:size].copy(), largest)
 
 
 def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:

@@ -36,7 +36,8 @@ DEVIATIONS = 4.0
 COLLECT_MOST = 1 << 22
 """Patterns kept from between the bracket; a bracket that holds more has missed."""
 
-TOP = 0x7FFFFFFF
+TOP, INFINITE = 0x7FFFFFFF, 0x7F800000
+"""The largest pattern there may be, and infinity's; those above it are NaN."""
 
 
 class Cut(NamedTuple):
@@ -67,12 +68,13 @@ class Bracket(NamedTuple):
 
 
 class Between(NamedTuple):
-    """What a chunk has around a bracket: counts above and at its ends, and the patterns strictly between."""
+    """What a chunk has around a bracket: counts above and at its ends, the patterns strictly between, and the largest of all."""
 
     above: int
     at_high: int
     at_low: int
     inside: Patterns
+    largest: int
 
 
 class Found(NamedTuple):
@@ -96,6 +98,8 @@ def magnitude_of(pattern: int) -> float:
 def largest(stream: Stream, keeps: Sequence[int], of: Sequence[int] = ()) -> tuple[Cut, ...]:
     """Find the cuts that keep exactly so many of the largest magnitudes, the lowest indices among equals; in one pass.
 
+    Inputs that were not all seen to be finite on the way are doubted: `Stream.doubt`.
+
     Args:
         stream: one tensor's inputs.
         keeps: how many, at least 0.
@@ -106,6 +110,8 @@ def largest(stream: Stream, keeps: Sequence[int], of: Sequence[int] = ()) -> tup
     wanted = [Wanted(i, keep) for i, keep in zip(of, keeps, strict=True)]
     open_ones = [one for one in wanted if 0 < one.keep < stream.numel]
     seen = sweep(stream, brackets(stream, open_ones)) if open_ones else {}
+    if {one.i for one in wanted} - {one.i for one in seen if seen[one].are_finite}:
+        stream.doubt()
     cuts = {one: seen[one].cut(stream, *one) or counted(stream, *one) for one in seen}
     return tuple(cuts.get(one, EVERYTHING if one.keep else NOTHING) for one in wanted)
 
@@ -187,15 +193,21 @@ class Sightings:
         self.bracket = bracket
         self.fits = True
         self._chunks: list[tuple[int, int, Between]] = []
-        self._collected = 0
+        self._collected = self._largest = 0
 
     def note(self, offset: int, count: int, seen: Between) -> None:
         """Take one chunk."""
         self._collected += len(seen.inside)
+        self._largest = max(self._largest, seen.largest)
         self._chunks.append((offset, count, seen))
         self.fits = self._collected <= COLLECT_MOST
         if not self.fits:
             self._chunks.clear()
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether all were seen, and none is infinite or NaN."""
+        return self.fits and self._largest < INFINITE
 
     def cut(self, stream: Stream, i: int, keep: int) -> Cut | None:
         """Return where the selection of input `i` ends; None if that is not in the bracket."""

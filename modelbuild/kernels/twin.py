@@ -243,8 +243,15 @@ def patterns(x: Tensor) -> Tensor:
 
 def around(pattern: Tensor, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
     """Look around the brackets of one input."""
+    largest = int(pattern.max()) if len(pattern) else 0
     return tuple(
-        Between(count(pattern > high), count(pattern == high), count(pattern == low), on_host(pattern[(pattern > low) & (pattern < high)]))
+        Between(
+            above=count(pattern > high),
+            at_high=count(pattern == high),
+            at_low=count(pattern == low),
+            inside=on_host(pattern[(pattern > low) & (pattern < high)]),
+            largest=largest,
+        )
         for low, high in ends
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild.kernels import divisor, load
 from modelbuild.kernels.rescale import factors, scaled
-from modelbuild.method import Param, method
+from modelbuild.method import Param, Params, method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +133,10 @@ def _stats(stream: Stream, *, density: Sequence[float], gamma: Sequence[float], 
     return _Seen(cuts, factors(stream.kernels, stream.chunks(), partial(_middle, cuts)) if rescale == "l1" else ())
 
 
+def _cuts_all(params: Params) -> bool:
+    return bool(max(params["density"]) < 1.0)
+
+
 def _middle(cuts: Sequence[tuple[Cut, Cut]], kernels: Kernels, inputs: Sequence[Operand], offset: int) -> list[Operand]:
     return [kernels.trimmed(kernels.dropped(delta, top, offset), bottom, offset) for delta, (top, bottom) in zip(inputs, cuts, strict=True)]
 
@@ -156,5 +160,5 @@ def _apply_consensus(
     kernels.consensus(_left(kernels, inputs, state, offset), weight, normalize, scale, out)
 
 
-breadcrumbs = breadcrumbs.streamed(stats=_stats, apply=_apply_sum)
-breadcrumbs_ties = breadcrumbs_ties.streamed(stats=_stats, apply=_apply_consensus)
+breadcrumbs = breadcrumbs.streamed(stats=_stats, apply=_apply_sum, carries=_cuts_all)
+breadcrumbs_ties = breadcrumbs_ties.streamed(stats=_stats, apply=_apply_consensus, carries=_cuts_all)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild.kernels import load
 from modelbuild.kernels.rescale import factors, scaled
-from modelbuild.method import Param, Survey, method
+from modelbuild.method import Param, Params, Survey, method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,6 +134,10 @@ def _stats(stream: Stream, *, density: Sequence[float], rescale: str, **_: objec
     return _Seen(cuts, factors(stream.kernels, stream.chunks(), partial(_trimmed, cuts)) if rescale == "l1" else ())
 
 
+def _cuts_all(params: Params) -> bool:
+    return bool(params["trim"] == "tensor" and max(params["density"]) < 1.0)
+
+
 def _trimmed(cuts: Sequence[Cut], kernels: Kernels, inputs: Sequence[Operand], offset: int) -> list[Operand]:
     return [kernels.trimmed(delta, cut, offset) for delta, cut in zip(inputs, cuts, strict=True)]
 
@@ -151,5 +155,6 @@ def _apply(
 ties = ties.streamed(
     stats=_stats,
     apply=_apply,
+    carries=_cuts_all,
     survey=Survey("thresholds of the model", _thresholds, ("density",), lambda params: bool(params["trim"] == "model"), 1),
 )

@@ -20,6 +20,7 @@ from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
 from modelbuild.kernels import BLOCK, select
 from modelbuild.method import never
+from modelbuild.methods.breadcrumbs import breadcrumbs, breadcrumbs_ties
 from modelbuild.methods.dare import dare_linear, dare_ties
 from modelbuild.methods.della import della
 from modelbuild.methods.ema import ema
@@ -117,6 +118,9 @@ UNCOUNTED = [
     (dare_linear, 2, {"density": (0.0, 0.1), "weight": (0.7, 0.4)}),
     (dare_ties, 2, {"density": (0.0, 0.0), "weight": (0.7, 0.4)}),
     (della, 2, {"density": (0.0, 0.1), "weight": (0.7, 0.4)}),
+    (ties, 2, {"density": (0.0, 0.1), "weight": (0.0, 0.4)}),
+    (breadcrumbs, 2, {"density": (0.0, 0.1), "gamma": (0.0, 0.5)}),
+    (breadcrumbs_ties, 2, {"density": (0.9, 0.1), "gamma": (0.1, 0.9)}),
 ]
 """Ways in which an input, or all of them, counts for nothing; a plan would not come to some of them."""
 
@@ -152,12 +156,14 @@ def test_every_method_refuses_what_is_no_number_wherever_it_stands(way, device, 
         ((dare_ties, 2, {"density": (0.3, 1.0)}), 4),
         ((dare_ties, 2, {"density": (0.3, 0.4), "rescale": "none"}), 4),
         ((della, 2, {"density": (0.3, 1.0)}), 1),
-        ((ties, 2, {"density": (0.3, 0.4)}), 4),
+        ((ties, 2, {"density": (0.3, 0.4)}), 1),
+        ((ties, 2, {"density": (0.3, 1.0)}), 4),
+        ((breadcrumbs, 2, {"density": (0.3, 0.4)}), 1),
     ],
-    ids=["a sum", "measured", "one not measured", "none measured", "measured by rank", "not measured"],
+    ids=["a sum", "measured", "one not measured", "none measured", "measured by rank", "cut", "one not cut", "cut twice"],
 )
 def test_inputs_are_looked_through_only_where_nothing_else_would_tell(way, looks, monkeypatch):
-    """The result alone, or three inputs with it: one of a sum carries, and a sum of magnitudes tells."""
+    """The result alone, or three inputs with it: that of a sum carries, a sum of magnitudes tells, and so does the largest."""
     device, seen = Cpu(), []
     look = device.kernels.not_finite
     monkeypatch.setattr(device.kernels, "not_finite", lambda *arrays: seen.extend(map(len, arrays)) or look(*arrays))
@@ -165,6 +171,19 @@ def test_inputs_are_looked_through_only_where_nothing_else_would_tell(way, looks
     family(way, uniform(0, 200_000)).compute(device)
 
     assert looks * 200_000 == sum(seen)
+
+
+@bothdevices
+@pytest.mark.parametrize(("numel", "most"), [(1, select.COLLECT_MOST), (200_000, select.COLLECT_MOST), (200_000, 0)])
+def test_cuts_tell_what_is_no_number_wherever_they_are_sought(device, numel, most, monkeypatch):
+    """In one element, of which nothing is cut; within brackets, and where they miss."""
+    monkeypatch.setattr(select, "COLLECT_MOST", most)
+    one, two = uniform(1, numel), uniform(2, numel)
+    two[-1] = -np.inf
+
+    error = failure(Case(ties, (one, two), {"density": (0.5, 0.3)}, uniform(0, numel)), device)
+
+    assert (f"1 of {numel} elements of `two::weight` are",) == error.problems[0].facts
 
 
 @bothdevices
