@@ -40,7 +40,7 @@ class Reader:
         self.base: Operand = None
         """The base's elements of the chunk in hand, as they are stored."""
         self.doubted = False
-        """Whether the method wants its inputs looked through."""
+        """Whether the method cannot tell that all inputs are finite."""
         self._job = job
         self._read = [Need(job, i, workspace, looks=looks) for i in range(len(action.needs))]
 
@@ -59,7 +59,7 @@ class Reader:
             pass
 
     def doubt(self) -> None:
-        """Have the inputs looked through."""
+        """Remember it."""
         self.doubted = True
 
     def marks(self, i: int, count: int) -> Any:

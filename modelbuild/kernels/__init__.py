@@ -100,7 +100,10 @@ class Stream(Protocol):
         """
 
     def doubt(self) -> None:
-        """Say that something read may be NaN or infinite, of a method that finds out by itself: see `Method.carries`."""
+        """Say that an input or the base may not be finite.
+
+        They are all looked through then, if they were not because of `Method.carries`.
+        """
 
     def marks(self, i: int, count: int) -> Array:
         """Return room for a mask of input `i`, for as long as its tensor is worked on; the next one's lies in the same place."""
@@ -303,7 +306,7 @@ class Kernels(Protocol):
     def brackets(self, inputs: Sequence[Operand], ends: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[Between, ...], ...]:
         """For each (low, high) of each input: count the patterns above the two and at them, and return those strictly between.
 
-        The largest of all comes with them; 0 where there are none.
+        The highest of all comes with them; 0 where there are none.
 
         Args:
             inputs: one or more.

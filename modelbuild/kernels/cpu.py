@@ -270,8 +270,8 @@ def alike(inputs: Sequence[Operand], ends: Sequence[Sequence[object]]) -> Iterat
 
 def between(counts: list[int], found: I32s) -> Between:
     """Return what a bracket saw; its patterns are copied out of the room there was for more."""
-    above, at_high, at_low, size, largest = counts
-    return Between(above, at_high, at_low, found[:size].copy(), largest)
+    above, at_high, at_low, size, highest = counts
+    return Between(above, at_high, at_low, found[:size].copy(), highest)
 
 
 def singles(numbers: Sequence[float]) -> tuple[np.float32, ...]:

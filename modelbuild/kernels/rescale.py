@@ -35,17 +35,18 @@ class Sums:
 
     def __init__(self, stream: Stream, count: int) -> None:
         """Start from nothing."""
-        self._stream, self._sums = stream, [(0.0, 0.0)] * count
+        self._stream, self._sums, self._unseen = stream, [(0.0, 0.0)] * count, set(range(count))
 
     def add(self, i: int, x: Operand, mask: Array) -> None:
         """Add a chunk of input `i`."""
         (before, after), kernels = self._sums[i], self._stream.kernels
         found = kernels.abs_sums(x, mask)
+        self._unseen.discard(i)
         self._sums[i] = kernels.total((before, *found[:, 0])), kernels.total((after, *found[:, 1]))
 
     def found(self) -> list[tuple[float, float]]:
-        """Return both sums of each, and doubt the inputs if one is not finite, as it is with any element that is not."""
-        if not all(isfinite(before) for before, _ in self._sums):
+        """Return both sums of each; where one is not finite, as with any element that is not, or unseen, the stream is doubted."""
+        if self._unseen or not all(isfinite(before) for before, _ in self._sums):
             self._stream.doubt()
         return self._sums
 

@@ -36,7 +36,7 @@ DEVIATIONS = 4.0
 COLLECT_MOST = 1 << 22
 """Patterns kept from between the bracket; a bracket that holds more has missed."""
 
-TOP, INFINITE = 0x7FFFFFFF, 0x7F800000
+TOP, INFINITY = 0x7FFFFFFF, 0x7F800000
 """The largest pattern there may be, and infinity's; those above it are NaN."""
 
 
@@ -68,13 +68,13 @@ class Bracket(NamedTuple):
 
 
 class Between(NamedTuple):
-    """What a chunk has around a bracket: counts above and at its ends, the patterns strictly between, and the largest of all."""
+    """What a chunk has around a bracket: counts above and at its ends, the patterns strictly between, and the highest of all."""
 
     above: int
     at_high: int
     at_low: int
     inside: Patterns
-    largest: int
+    highest: int
 
 
 class Found(NamedTuple):
@@ -98,7 +98,7 @@ def magnitude_of(pattern: int) -> float:
 def largest(stream: Stream, keeps: Sequence[int], of: Sequence[int] = ()) -> tuple[Cut, ...]:
     """Find the cuts that keep exactly so many of the largest magnitudes, the lowest indices among equals; in one pass.
 
-    Inputs that were not all seen to be finite on the way are doubted: `Stream.doubt`.
+    Where one of these inputs is seen not to be finite, or not seen at all, the stream is doubted.
 
     Args:
         stream: one tensor's inputs.
@@ -110,7 +110,7 @@ def largest(stream: Stream, keeps: Sequence[int], of: Sequence[int] = ()) -> tup
     wanted = [Wanted(i, keep) for i, keep in zip(of, keeps, strict=True)]
     open_ones = [one for one in wanted if 0 < one.keep < stream.numel]
     seen = sweep(stream, brackets(stream, open_ones)) if open_ones else {}
-    if {one.i for one in wanted} - {one.i for one in seen if seen[one].are_finite}:
+    if {one.i for one in wanted} != {one.i for one in seen} or any(sightings.highest >= INFINITY for sightings in seen.values()):
         stream.doubt()
     cuts = {one: seen[one].cut(stream, *one) or counted(stream, *one) for one in seen}
     return tuple(cuts.get(one, EVERYTHING if one.keep else NOTHING) for one in wanted)
@@ -192,22 +192,19 @@ class Sightings:
         """Have seen nothing yet."""
         self.bracket = bracket
         self.fits = True
+        self.highest = 0
+        """The highest pattern that was seen."""
         self._chunks: list[tuple[int, int, Between]] = []
-        self._collected = self._largest = 0
+        self._collected = 0
 
     def note(self, offset: int, count: int, seen: Between) -> None:
         """Take one chunk."""
         self._collected += len(seen.inside)
-        self._largest = max(self._largest, seen.largest)
+        self.highest = max(self.highest, seen.highest)
         self._chunks.append((offset, count, seen))
         self.fits = self._collected <= COLLECT_MOST
         if not self.fits:
             self._chunks.clear()
-
-    @property
-    def are_finite(self) -> bool:
-        """Whether all were seen, and none is infinite or NaN."""
-        return self.fits and self._largest < INFINITE
 
     def cut(self, stream: Stream, i: int, keep: int) -> Cut | None:
         """Return where the selection of input `i` ends; None if that is not in the bracket."""
@@ -250,10 +247,15 @@ class Sightings:
 
 
 def counted(stream: Stream, i: int, keep: int) -> Cut:
-    """Find a cut by two passes that count, first high halves of the bits, then low halves under one of them."""
+    """Find a cut by two passes that count, first high halves of the bits, then low halves under one of them.
+
+    They see all of the input, of which a bracket that did not fit saw a part: it is doubted where it is not finite.
+    """
     highs, lows = np.zeros(1 << 15, np.int64), np.zeros(1 << 16, np.int64)
     for _, (x,) in stream.chunks(i):
         stream.kernels.magnitude_histogram(x, highs)
+    if highs[INFINITY >> 16 :].any():
+        stream.doubt()
     high, wanted = bin_of(highs, keep)
     for _, (x,) in stream.chunks(i):
         stream.kernels.refine_histogram(x, high, lows)

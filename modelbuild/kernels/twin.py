@@ -243,14 +243,14 @@ def patterns(x: Tensor) -> Tensor:
 
 def around(pattern: Tensor, ends: Sequence[tuple[int, int]]) -> tuple[Between, ...]:
     """Look around the brackets of one input."""
-    largest = int(pattern.max()) if len(pattern) else 0
+    highest = int(pattern.max()) if ends and len(pattern) else 0
     return tuple(
         Between(
             above=count(pattern > high),
             at_high=count(pattern == high),
             at_low=count(pattern == low),
             inside=on_host(pattern[(pattern > low) & (pattern < high)]),
-            largest=largest,
+            highest=highest,
         )
         for low, high in ends
     )

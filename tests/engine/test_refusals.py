@@ -122,13 +122,15 @@ UNCOUNTED = [
     (breadcrumbs, 2, {"density": (0.0, 0.1), "gamma": (0.0, 0.5)}),
     (breadcrumbs_ties, 2, {"density": (0.9, 0.1), "gamma": (0.1, 0.9)}),
 ]
-"""Ways in which an input, or all of them, counts for nothing; a plan would not come to some of them."""
+"""Ways in which an input, or all of them, counts for nothing, or nearly; a plan would not come to some of them."""
 
 
 def test_every_method_that_carries_is_among_the_ways():
-    carrying = {name for name in methods.installed() if methods.load(name).carries is not never}
+    ways = [family(way, uniform(0, 50)).action for way in (*WAYS, *UNCOUNTED)]
 
-    assert carrying <= {method.name for method, _, _ in WAYS}
+    assert {name for name in methods.installed() if methods.load(name).carries is not never} == {
+        action.method.name for action in ways if action.method.carries(action.arguments)
+    }
 
 
 @pytest.mark.parametrize("way", [*WAYS, *UNCOUNTED], ids=called)
@@ -174,16 +176,24 @@ def test_inputs_are_looked_through_only_where_nothing_else_would_tell(way, looks
 
 
 @bothdevices
+@pytest.mark.parametrize("method", [dare_ties, della, ties, breadcrumbs], ids=lambda method: method.name)
 @pytest.mark.parametrize(("numel", "most"), [(1, select.COLLECT_MOST), (200_000, select.COLLECT_MOST), (200_000, 0)])
-def test_cuts_tell_what_is_no_number_wherever_they_are_sought(device, numel, most, monkeypatch):
-    """In one element, of which nothing is cut; within brackets, and where they miss."""
+def test_what_is_measured_tells_what_is_no_number_in_any_chunk(method, device, numel, most, monkeypatch):
+    """In the last element of an input, or of the base: of one, of which nothing is cut; within brackets, and where they break off."""
     monkeypatch.setattr(select, "COLLECT_MOST", most)
-    one, two = uniform(1, numel), uniform(2, numel)
-    two[-1] = -np.inf
+    for at, name in enumerate(("base", "one", "two")):
+        values = [uniform(i, numel) for i in range(3)]
+        values[at][-1] = -np.inf
+        error = failure(Case(method, tuple(values[1:]), {"density": (0.5, 0.3)}, values[0]), device)
 
-    error = failure(Case(ties, (one, two), {"density": (0.5, 0.3)}, uniform(0, numel)), device)
+        assert (f"1 of {numel} elements of `{name}::weight` are",) == error.problems[0].facts
 
-    assert (f"1 of {numel} elements of `two::weight` are",) == error.problems[0].facts
+
+def test_differences_beyond_all_numbers_are_no_fault_of_what_is_read():
+    """3e38 - -3e38 is infinite, and dropped."""
+    base = np.full(9, -3e38, np.float32)
+
+    assert base.tolist() == Case(dare_ties, (-base,), {"density": (0.0,)}, base).merged().tolist()
 
 
 @bothdevices

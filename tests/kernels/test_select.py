@@ -193,6 +193,7 @@ def test_what_is_kept_whole_is_not_read(cpu):
 
     assert (select.EVERYTHING, select.EVERYTHING) == largest(stream, [stream.numel, stream.numel + 1])
     assert 0 == stream.passes
+    assert stream.doubted
 
 
 def test_nan_ranks_above_infinity(on):
@@ -202,6 +203,21 @@ def test_nan_ranks_above_infinity(on):
 
     assert (oracle(x, 4) != 0).tolist() == (kept(on, x, 4)[1] != 0).tolist()
     assert kept(on, x, 2, step=3)[0].magnitude != kept(on, x, 4, step=3)[0].magnitude
+
+
+@pytest.mark.parametrize("most", [select.COLLECT_MOST, 0])
+def test_a_stream_is_doubted_where_an_element_of_it_is_not_finite(on, most, monkeypatch):
+    """Whether a bracket holds or breaks off; the largest finite number is none."""
+    monkeypatch.setattr(select, "COLLECT_MOST", most)
+    doubted = []
+    for bits in (0x7F7FFFFF, 0x7F800000, 0xFF800001):
+        x = np.ones(3 * BLOCK, np.float32)
+        x.view(np.uint32)[-1] = bits
+        stream = Tensors(on, x, np.ones_like(x))
+        largest(stream, [5, 7])
+        doubted.append(stream.doubted)
+
+    assert [False, True, True] == doubted
 
 
 @given(arrays(np.float32, st.integers(1, 100), elements=ANY), st.data())
@@ -216,7 +232,7 @@ def test_twins_count_alike(cpu, twin, x, data):
     for ours, theirs in zip(chain(*found[0]), chain(*found[1]), strict=True):
         assert ours[:3] == theirs[:3]
         assert ours.inside.tolist() == theirs.inside.tolist()
-        assert ours.largest == theirs.largest == (x.view(np.int32) & 0x7FFFFFFF).max()
+        assert ours.highest == theirs.highest == (x.view(np.int32) & 0x7FFFFFFF).max()
     high = data.draw(patterns)
     runs, length = data.draw(st.integers(1, 16)), data.draw(st.integers(0, x.size))
     apart = data.draw(st.integers(0, (x.size - length) // max(runs - 1, 1)))

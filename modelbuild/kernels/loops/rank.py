@@ -96,7 +96,7 @@ def brackets(
         patterns: a tile of room for each input, which stays in the nearest cache.
         masks: likewise; a number for each group, and one more.
         found: takes the patterns strictly between, a row of n + 1 for each bracket.
-        counts: takes how many are above high, at high, at low and between, and the largest pattern, a row for each bracket; zeros.
+        counts: takes how many are above high, at high, at low and between, and the highest pattern, a row for each bracket; zeros.
 
     """
     for start in range(0, n, patterns.shape[1]):
@@ -105,15 +105,15 @@ def brackets(
             for k in range(len(inputs)):
                 patterns[k, i] = pattern(load(inputs[k], u64(start) + u64(i)))
         for k in range(len(inputs)):
-            highest = largest(patterns[k], count)
+            highest = highest_of(patterns[k], count)
             for bracket in range(firsts[k], firsts[k + 1]):
                 counts[bracket, 4] = max(counts[bracket, 4], highest)
                 look_around(patterns[k], count, lows[bracket], highs[bracket], masks, found[bracket], counts[bracket])
 
 
 @kernel
-def largest(patterns: I32s, n: int) -> Scalar:
-    """Return the largest; a loop of its own, as the one that finds patterns would take vectors half as long."""
+def highest_of(patterns: I32s, n: int) -> Scalar:
+    """Return the highest; a loop of its own, as the one that finds patterns would take vectors half as long."""
     result = i32(0)
     for i in range(n):
         mine = patterns[u64(i)]
