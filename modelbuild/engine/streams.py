@@ -59,7 +59,7 @@ class Reader:
             pass
 
     def doubt(self) -> None:
-        """Remember it."""
+        """Remember that one of them may not be finite."""
         self.doubted = True
 
     def marks(self, i: int, count: int) -> Any:
