@@ -29,5 +29,5 @@ def judged(ended: Sequence[Ended], kind: type[Kind]) -> list[Kind]:
         assert isinstance(one.value, kind)
         found.append(one.value)
     said = [text for one in found for text in ((one.wrong,) if isinstance(one.wrong, str) else one.wrong) if text]
-    assert [] == said[:_SHOWN], len(said)
+    assert not said, "\n".join((f"{len(said)} in all", *said[:_SHOWN]))
     return found
