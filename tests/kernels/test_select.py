@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from modelbuild.kernels import BLOCK, select
 from modelbuild.kernels.operands import Trimmed
+from modelbuild.kernels.rescale import Sums
 from modelbuild.kernels.select import Cut, largest
 from tests.support.raw import Raw
 
@@ -218,6 +219,16 @@ def test_a_stream_is_doubted_where_an_element_of_it_is_not_finite(on, most, monk
         doubted.append(stream.doubted)
 
     assert [False, True, True] == doubted
+
+
+def test_a_stream_is_doubted_where_an_input_was_not_measured(on):
+    """A sum of nothing is finite, and tells nothing."""
+    stream = Tensors(on, np.ones(9, np.float32), np.ones(9, np.float32))
+    sums = Sums(stream, 2)
+    sums.add(0, stream.inputs[0], on.mask(0, 1.0, 0, 9))
+
+    assert [(9.0, 9.0), (0.0, 0.0)] == sums.found()
+    assert stream.doubted
 
 
 @given(arrays(np.float32, st.integers(1, 100), elements=ANY), st.data())
