@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import time
@@ -15,6 +17,8 @@ from tests.faults.warm import copied, join, start
 
 Lay = Callable[[Path, Kind], None]
 LAYS: dict[str, Lay] = {"over an old output": old_project, "from nothing": new_project}
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def _dying(root: Path, way: Way, last: int, half: bool) -> Ran:
 
 def at(scene: Scene, lay: str, way: Way, points: tuple[int, ...], *, half: bool = False) -> Killed:
     """Kill a build at an operation, the next at another, and so on; then let one end."""
+    adopt()
     root = scene.place / f"{'-'.join(map(str, points))}-{os.getpid()}"
     LAYS[lay](root, scene.kind)
     dead, stood, wrong = True, (), ""
@@ -75,25 +80,22 @@ def _standing(scene: Scene, root: Path, lay: str, way: Way) -> str:
     return scene.wrong(root, "old", "new", lacking=scene.lacking(lay, way))
 
 
-def outlived(root: Path) -> None:
+def adopt() -> None:
+    """Become the parent of what outlives a build that is killed below this process: `outlived` waits for it."""
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def outlived() -> None:
     """Wait for a converter that outlives the build that was killed, and goes on writing under its hidden name."""
-    end = time.perf_counter() + 30.0
-    while any(str(root).encode() in _words(process) for process in Path("/proc").glob("[0-9]*")) and time.perf_counter() < end:
-        time.sleep(0.02)
-
-
-def _words(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def recovered(scene: Scene, root: Path, way: Way = "exchange") -> str:
     """Build again, undisturbed, and say what is wrong then."""
     outputs = scene.kind.outputs
-    if "converter" in scene.kind.new:
-        outlived(root)
+    outlived()
     age(root, outputs)
     ran = copied(build, root, way).value
     if ran is None or ran.code != 0:
@@ -116,6 +118,7 @@ def recovered(scene: Scene, root: Path, way: Way = "exchange") -> str:
 
 def from_outside(scene: Scene, way: Way, seconds: float, jobs: int) -> Killed:
     """Kill a build after so many seconds, whatever it is doing."""
+    adopt()
     root = scene.place / f"outside-{os.getpid()}"
     old_project(root, scene.kind)
     started = start(build, root, way, jobs)
