@@ -195,8 +195,8 @@ class Cpu:
             wanted = [both for k in which for both in ends[k]]
             lows, highs = (np.array([both[end] for both in wanted], np.int32) for end in (0, 1))
             firsts = np.array([0, *accumulate(len(ends[k]) for k in which)], np.int64)
-            found, counts = np.empty((len(wanted), n + 1), np.int32), np.zeros((len(wanted), 5), np.int64)
-            patterns, masks = np.empty((len(which), TILE), np.int32), np.empty(TILE // GROUP + 1, np.uint32)
+            found, counts = np.empty((len(wanted), n), np.int32), np.zeros((len(wanted), 5), np.int64)
+            patterns, masks = np.empty((len(which), TILE), np.int32), np.empty(TILE // GROUP, np.uint32)
             brackets(tuple(inputs[k] for k in which), n, firsts, lows, highs, patterns, masks, found, counts)
             rest = map(between, counts.tolist(), found)
             for k in which:

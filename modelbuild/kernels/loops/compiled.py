@@ -99,6 +99,19 @@ lowest = cast("Callable[[Scalar], Scalar]", intrinsic(count_zeros))
 """The number of the lowest bit of 32 that is set, 0 where none is."""
 
 
+def count_ones(_context: Any, _value: Any) -> Any:
+    """Make the function that counts bits."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.ctpop(values[0])
+
+    return types.uint32(types.uint32), generate
+
+
+ones = cast("Callable[[Scalar], Scalar]", intrinsic(count_ones))
+"""How many of 32 bits are set."""
+
+
 def compare(_context: Any, array: Any, _start: Any, _low: Any, _high: Any) -> Any:
     """Make the function that compares a group of numbers and packs what it finds; no loop is turned into the instructions for that."""
 

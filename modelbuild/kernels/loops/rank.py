@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import GROUP
 from modelbuild.kernels.loops.access import load, pattern
-from modelbuild.kernels.loops.compiled import Scalar, i32, i64, inside, kernel, lowest, u32, u64
+from modelbuild.kernels.loops.compiled import Scalar, i32, i64, inside, kernel, lowest, ones, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,9 @@ Operand = Any
 
 STRETCH = 4096
 """Elements looked through one by one when the one that is sought is among them."""
+
+USUAL = 2
+"""As many of a group lie in a bracket as a rule, or fewer."""
 
 
 @kernel
@@ -94,8 +97,8 @@ def brackets(
         lows: the lower end of each bracket.
         highs: its upper end.
         patterns: a tile of room for each input, which stays in the nearest cache.
-        masks: likewise; a number for each group, and one more.
-        found: takes the patterns strictly between, a row of n + 1 for each bracket.
+        masks: likewise; a number for each group.
+        found: takes the patterns strictly between, a row of n for each bracket.
         counts: takes how many are above high, at high, at low and between, and the highest pattern, a row for each bracket; zeros.
 
     """
@@ -122,11 +125,20 @@ def highest_of(patterns: I32s, n: int) -> Scalar:
 
 
 @kernel
+def collect(patterns: I32s, start: Scalar, mask: Scalar, first: int, stop: int, found: I32s, size: Scalar) -> Scalar:
+    """Write what the lowest bits of a group's mask stand for, as its elements first to stop, and return the mask without them."""
+    for k in range(first, stop):
+        found[size + u64(k)] = patterns[start + u64(lowest(mask))]
+        mask = u32(mask & u32(mask - u32(1)))
+    return mask
+
+
+@kernel
 def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U32s, found: I32s, counts: I64s) -> None:
     """Go on with one bracket.
 
-    Counting vectorises, and so does finding what lies between, a bit for each; how many bits a group has set cannot be foreseen, so
-    collecting goes from one to the next, or to the next group, without a branch.
+    Counting vectorises, and so does finding what lies between, a bit for each.  How many bits a group has set cannot be foreseen: so
+    some of each are collected whether they are set or not, more where there are, and what was not set is written over.
     """
     over_high, from_high, from_low = u32(0), u32(0), u32(0)
     for i in range(n):
@@ -139,15 +151,12 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
         mask = inside(patterns, u64(group) * u64(GROUP), low, high)
         masks[u64(group)] = mask
         some = u32(some | mask)
-    masks[u64(groups)] = 0
-    group, left = u64(0 if some else groups), masks[0]
-    while group < u64(groups):
-        found[size] = patterns[group * u64(GROUP) + u64(lowest(left))]
-        size += u64(left != u32(0))
-        left = u32(left & u32(left - u32(1)))
-        is_done = u32(left == u32(0))
-        group += u64(is_done)
-        left = u32(left | u32(masks[group] & u32(u32(0) - is_done)))
+    for group in range(groups if some else 0):
+        mask, start = masks[u64(group)], u64(group) * u64(GROUP)
+        count = i64(ones(mask))
+        rest = collect(patterns, start, mask, 0, USUAL, found, size)
+        collect(patterns, start, rest, USUAL, count, found, size)
+        size += u64(count)
     for i in range(groups * GROUP, n):
         mine = patterns[u64(i)]
         found[size] = mine

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import BLOCK, LANES
 from modelbuild.kernels.loops.access import load
+from modelbuild.kernels.loops.ahead import prefetch
 from modelbuild.kernels.loops.compiled import ZERO, Scalar, f64, kernel, u64
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ Operand = Any
 
 TOGETHER = 4
 """Rows that are added to lanes which are read and written once for them."""
+
+AT_ONCE = 64
+"""Lanes that magnitudes are added to in one go, while as many of the rows that follow are asked for."""
 
 
 @kernel
@@ -105,12 +109,13 @@ def products_of_three(x: Operand, y: Operand, z: Operand, n: int, lanes: tuple[F
 
 
 @kernel
-def add_magnitudes(x: Operand, mask: Bools, row: int, rows: int, count: int, lanes: F64s, kept: F64s) -> None:
-    """Add the magnitudes of some rows, the first of which starts at `row`, to the first `count` lanes."""
-    for i in range(count):
+def add_magnitudes(x: Operand, mask: Bools, row: int, rows: int, first: int, count: int, lanes: F64s, kept: F64s) -> None:
+    """Add the magnitudes of some rows, the first of which starts at `row`, to `count` lanes from the `first` on."""
+    for lane in range(first, first + count):
+        i = u64(lane)
         every, some = lanes[i], kept[i]
         for k in range(rows):
-            at = u64(row) + u64(k * LANES) + u64(i)
+            at = u64(row) + u64(k * LANES) + i
             magnitude = abs(load(x, at))
             every += f64(magnitude)
             some += f64(magnitude if mask[at] else ZERO)
@@ -126,7 +131,11 @@ def abs_sums(x: Operand, mask: Bools, n: int, lanes: F64s, kept: F64s, sums: F64
         first, stop = block * BLOCK, min(n, (block + 1) * BLOCK)
         rest = stop - (stop - first) % (TOGETHER * LANES)
         for row in range(first, rest, TOGETHER * LANES):
-            add_magnitudes(x, mask, row, TOGETHER, LANES, lanes, kept)
+            for lane in range(0, LANES, AT_ONCE):
+                following = row + TOGETHER * (LANES + lane)
+                prefetch(x, following, TOGETHER * AT_ONCE)
+                prefetch(mask, following, TOGETHER * AT_ONCE)
+                add_magnitudes(x, mask, row, TOGETHER, lane, AT_ONCE, lanes, kept)
         for row in range(rest, stop, LANES):
-            add_magnitudes(x, mask, row, 1, min(LANES, n - row), lanes, kept)
+            add_magnitudes(x, mask, row, 1, 0, min(LANES, n - row), lanes, kept)
         sums[block, 0], sums[block, 1] = fold(lanes), fold(kept)
