@@ -170,7 +170,7 @@ def ends(runs: Patterns, share: float) -> Bracket:
 
 
 def nth(patterns: Patterns, place: int) -> int:
-    """Return the one that would stand at `place` if they were sorted, and move it there, and what is less before it.
+    """Return the one that would stand at `place` if they were sorted, and move it there: what is less before it, what is more behind it.
 
     Asked for two places at once, numpy takes six times as long.
     """

@@ -17,7 +17,7 @@ from tests.faults.warm import copied, join, start
 
 Lay = Callable[[Path, Kind], None]
 LAYS: dict[str, Lay] = {"over an old output": old_project, "from nothing": new_project}
-_SUBREAPER = 36
+SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
 
 
@@ -70,6 +70,7 @@ def at(scene: Scene, lay: str, way: Way, points: tuple[int, ...], *, half: bool 
             wrong = wrong or f"not killed: {ended}"
         stood = tuple(scene.state(root).values())
         wrong = wrong or _standing(scene, root, lay, way)
+    outlived()
     wrong = wrong or recovered(scene, root, way)
     remove(root)
     return Killed(dead, stood, wrong)
@@ -82,11 +83,17 @@ def _standing(scene: Scene, root: Path, lay: str, way: Way) -> str:
 
 def adopt() -> None:
     """Become the parent of what outlives a build that is killed below this process: `outlived` waits for it."""
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no children of others")
 
 
 def outlived() -> None:
-    """Wait for a converter that outlives the build that was killed, and goes on writing under its hidden name."""
+    """Wait for a converter that outlives the build that was killed, and goes on writing under its hidden name.
+
+    It is known as a child: by what it is called it is not, for while a program takes another's place it is called nothing.  One that
+    never ends is ended with the job.
+    """
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()
@@ -95,7 +102,6 @@ def outlived() -> None:
 def recovered(scene: Scene, root: Path, way: Way = "exchange") -> str:
     """Build again, undisturbed, and say what is wrong then."""
     outputs = scene.kind.outputs
-    outlived()
     age(root, outputs)
     ran = copied(build, root, way).value
     if ran is None or ran.code != 0:
@@ -126,7 +132,9 @@ def from_outside(scene: Scene, way: Way, seconds: float, jobs: int) -> Killed:
     os.kill(started[0], signal.SIGKILL)
     ended = join(started)
     stood = tuple(scene.state(root).values())
-    wrong = _standing(scene, root, "over an old output", way) or recovered(scene, root, way)
+    wrong = _standing(scene, root, "over an old output", way)
+    outlived()
+    wrong = wrong or recovered(scene, root, way)
     remove(root)
     return Killed(ended.code == -signal.SIGKILL, stood, wrong)
 

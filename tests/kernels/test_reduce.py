@@ -8,12 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelbuild.kernels import BLOCK, LANES
+from modelbuild.kernels.operands import Delta, Dropped, Masked, Trimmed
+from tests.support.raw import Raw
 
 
 def numbers(seed, length):
     """Draw numbers whose sum depends on the order it is taken in."""
     random = np.random.default_rng(seed)
     return (random.standard_normal(length) * 10.0 ** random.integers(-18, 18, length)).astype(np.float32)
+
+
+def as_stored(values, stored):
+    """Return numbers as bytes of a storage type."""
+    if stored == "BF16":
+        return Raw((values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(np.uint8), stored)
+    return Raw(values.astype({"F64": np.float64, "F32": np.float32, "F16": np.float16}[stored]).view(np.uint8), stored)
 
 
 def by_hand(terms):
@@ -48,6 +57,28 @@ def test_blocks_sum_by_the_tree(on, length):
     assert [
         [by_hand(terms[start : start + BLOCK]) for terms in (magnitudes, np.where(mask, magnitudes, 0.0))] for start in starts
     ] == on.abs_sums(a, mask).tolist()
+
+
+@pytest.mark.parametrize("stored", ["F64", "F32", "F16", "BF16"])
+@pytest.mark.parametrize("formula", ["plain", "delta", "masked", "trimmed", "dropped"])
+def test_magnitudes_of_formulas_sum_alike(cpu, twin, formula, stored):
+    """A loop asks ahead for whatever a formula reads."""
+    length, random = BLOCK + 5000, np.random.default_rng(7)
+    x, base = (as_stored(random.standard_normal(length), stored) for _ in range(2))
+    mask, threshold = random.random(length) < 0.3, np.int32(np.float32(0.7).view(np.int32))
+    delta = Delta(x, base)
+    operand = {
+        "plain": x,
+        "delta": delta,
+        "masked": Masked(delta, random.random(length) < 0.5, np.float32(1.5)),
+        "trimmed": Trimmed(delta, threshold, np.int32(0)),
+        "dropped": Dropped(Trimmed(delta, threshold, np.int32(0)), np.int32(np.float32(2).view(np.int32)), np.int32(0)),
+    }[formula]
+
+    found = cpu.abs_sums(operand, mask)
+
+    assert found[:, 0].all()
+    assert found.tolist() == twin.abs_sums(operand, mask).tolist()
 
 
 def test_padding_changes_nothing(on):

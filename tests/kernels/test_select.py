@@ -280,6 +280,19 @@ def test_brackets_of_inputs_of_several_types_are_those_of_each(on):
         assert alone.inside.tolist() == seen.inside.tolist()
 
 
+@pytest.mark.parametrize("n", [31, 4096, 4096 + 37, 2 * 4096])
+def test_brackets_that_hold_much_or_all_write_beside_no_other(cpu, twin, n):
+    """What lies in one bracket ends where that of the next begins; groups of 32 have none inside, some and 32."""
+    x = np.random.default_rng(6).standard_normal(n).astype(np.float32)
+    inputs = [x, np.roll(x, 5)]
+    middle = int(np.median(x.view(np.int32) & 0x7FFFFFFF))
+    ends = [[(-1, select.TOP), (middle, select.TOP)], [(middle, middle + (1 << 19)), (-1, select.TOP)]]
+
+    for ours, theirs in zip(chain(*cpu.brackets(inputs, ends)), chain(*twin.brackets(inputs, ends)), strict=True):
+        assert ours[:3] == theirs[:3]
+        assert ours.inside.tolist() == theirs.inside.tolist()
+
+
 @given(st.data())
 @settings(deadline=None)
 def test_the_nth_inside_a_bracket_is_that_of_sorting(data):

@@ -1,4 +1,4 @@
-"""How a function becomes a kernel, and the two casts numba lacks.
+"""How a function becomes a kernel, and what numba lacks: casts, bits, groups of numbers compared.
 
 Kernels are compiled without fast-math, so LLVM may neither fuse nor reorder what they say.  `machine` has them compiled, per
 type, and calls them.
@@ -86,6 +86,11 @@ number = cast_to(types.uint32, types.float32, ir.FloatType())
 """The float32 that 32 bits are."""
 
 
+def place_of(context: Any, builder: Any, kind: Any, array: Any, i: Any) -> Any:
+    """Return the address of an array's element, which need not exist."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [i])
+
+
 def count_zeros(_context: Any, _value: Any) -> Any:
     """Make the function that finds a bit."""
 
@@ -108,7 +113,7 @@ def count_ones(_context: Any, _value: Any) -> Any:
     return types.uint32(types.uint32), generate
 
 
-ones = cast("Callable[[Scalar], Scalar]", intrinsic(count_ones))
+how_many = cast("Callable[[Scalar], Scalar]", intrinsic(count_ones))
 """How many of 32 bits are set."""
 
 
@@ -118,7 +123,7 @@ def compare(_context: Any, array: Any, _start: Any, _low: Any, _high: Any) -> An
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         numbers, start, low, high = values
         vector = ir.VectorType(ir.IntType(32), GROUP)
-        first = builder.gep(context.make_array(signature.args[0])(context, builder, numbers).data, [start])
+        first = place_of(context, builder, signature.args[0], numbers, start)
         group = builder.load(builder.bitcast(first, vector.as_pointer()))
         group.align = 4
         none, every = ir.Constant(vector, ir.Undefined), ir.Constant(vector, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelbuild.kernels import GROUP
 from modelbuild.kernels.loops.access import load, pattern
-from modelbuild.kernels.loops.compiled import Scalar, i32, i64, inside, kernel, lowest, ones, u32, u64
+from modelbuild.kernels.loops.compiled import Scalar, how_many, i32, i64, inside, kernel, lowest, u32, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +126,7 @@ def highest_of(patterns: I32s, n: int) -> Scalar:
 
 @kernel
 def collect(patterns: I32s, start: Scalar, mask: Scalar, first: int, stop: int, found: I32s, size: Scalar) -> Scalar:
-    """Write what the lowest bits of a group's mask stand for, as its elements first to stop, and return the mask without them."""
+    """Write the patterns of a mask's lowest bits to places first to stop from `size` on; return the mask without these bits."""
     for k in range(first, stop):
         found[size + u64(k)] = patterns[start + u64(lowest(mask))]
         mask = u32(mask & u32(mask - u32(1)))
@@ -138,7 +138,7 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
     """Go on with one bracket.
 
     Counting vectorises, and so does finding what lies between, a bit for each.  How many bits a group has set cannot be foreseen: so
-    some of each are collected whether they are set or not, more where there are, and what was not set is written over.
+    two of each group are collected, set or not, more where there are more, and what was not set is written over.
     """
     over_high, from_high, from_low = u32(0), u32(0), u32(0)
     for i in range(n):
@@ -153,7 +153,7 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
         some = u32(some | mask)
     for group in range(groups if some else 0):
         mask, start = masks[u64(group)], u64(group) * u64(GROUP)
-        count = i64(ones(mask))
+        count = i64(how_many(mask))
         rest = collect(patterns, start, mask, 0, USUAL, found, size)
         collect(patterns, start, rest, USUAL, count, found, size)
         size += u64(count)

@@ -21,8 +21,8 @@ Operand = Any
 TOGETHER = 4
 """Rows that are added to lanes which are read and written once for them."""
 
-AT_ONCE = 64
-"""Lanes that magnitudes are added to in one go, while as many of the rows that follow are asked for."""
+STRETCH = 64
+"""Lanes that magnitudes are added to in one go, while as many elements of each of the next rows are asked for; divides LANES."""
 
 
 @kernel
@@ -131,11 +131,11 @@ def abs_sums(x: Operand, mask: Bools, n: int, lanes: F64s, kept: F64s, sums: F64
         first, stop = block * BLOCK, min(n, (block + 1) * BLOCK)
         rest = stop - (stop - first) % (TOGETHER * LANES)
         for row in range(first, rest, TOGETHER * LANES):
-            for lane in range(0, LANES, AT_ONCE):
+            for lane in range(0, LANES, STRETCH):
                 following = row + TOGETHER * (LANES + lane)
-                prefetch(x, following, TOGETHER * AT_ONCE)
-                prefetch(mask, following, TOGETHER * AT_ONCE)
-                add_magnitudes(x, mask, row, TOGETHER, lane, AT_ONCE, lanes, kept)
+                prefetch(x, following, TOGETHER * STRETCH)
+                prefetch(mask, following, TOGETHER * STRETCH)
+                add_magnitudes(x, mask, row, TOGETHER, lane, STRETCH, lanes, kept)
         for row in range(rest, stop, LANES):
             add_magnitudes(x, mask, row, 1, 0, min(LANES, n - row), lanes, kept)
         sums[block, 0], sums[block, 1] = fold(lanes), fold(kept)
