@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from modelbuild.kernels import BLOCK, LANES
 from modelbuild.kernels.operands import Delta, Dropped, Masked, Trimmed
+from tests.support.checkpoints import to_bfloat16
 from tests.support.raw import Raw
+
+STORED = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
 
 def numbers(seed, length):
@@ -20,9 +23,8 @@ def numbers(seed, length):
 
 def as_stored(values, stored):
     """Return numbers as bytes of a storage type."""
-    if stored == "BF16":
-        return Raw((values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(np.uint8), stored)
-    return Raw(values.astype({"F64": np.float64, "F32": np.float32, "F16": np.float16}[stored]).view(np.uint8), stored)
+    encoded = to_bfloat16(values) if stored == "BF16" else values.astype(STORED[stored])
+    return Raw(encoded.view(np.uint8), stored)
 
 
 def by_hand(terms):
@@ -59,7 +61,7 @@ def test_blocks_sum_by_the_tree(on, length):
     ] == on.abs_sums(a, mask).tolist()
 
 
-@pytest.mark.parametrize("stored", ["F64", "F32", "F16", "BF16"])
+@pytest.mark.parametrize("stored", [*STORED, "BF16"])
 @pytest.mark.parametrize("formula", ["plain", "delta", "masked", "trimmed", "dropped"])
 def test_magnitudes_of_formulas_sum_alike(cpu, twin, formula, stored):
     """A loop asks ahead for whatever a formula reads."""

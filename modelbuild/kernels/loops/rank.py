@@ -138,7 +138,7 @@ def look_around(patterns: I32s, n: int, low: np.int32, high: np.int32, masks: U3
     """Go on with one bracket.
 
     Counting vectorises, and so does finding what lies between, a bit for each.  How many bits a group has set cannot be foreseen: so
-    two of each group are collected, set or not, more where there are more, and what was not set is written over.
+    `USUAL` of each group are collected, set or not, more where there are more, and what was not set is written over.
     """
     over_high, from_high, from_low = u32(0), u32(0), u32(0)
     for i in range(n):
