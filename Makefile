@@ -99,6 +99,7 @@ startup: install  ## measure the commands that do no work
 	$(BIN)/python benchmarks/startup.py
 
 bench-check: install  ## compare a new run with the committed results, by ratios
+	rm -rf out/bench
 	$(BIN)/python benchmarks/run.py --no-mergekit --output out/bench
 	$(BIN)/python benchmarks/check.py out/bench/results.json
 

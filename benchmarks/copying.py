@@ -2,12 +2,13 @@
 
     python benchmarks/copying.py [--fsync] BYTES OUTPUT INPUT...
 
-One thread and a buffer of 1 MiB, as `cat` would; nothing is computed.  Without --fsync the program ends when the system has the
-bytes, with it when the disk has them.
+One thread and a buffer of 1 MiB that begins with a page, where every processor copies at its best pace; nothing is computed.  Without
+--fsync the program ends when the system has the bytes, with it when the disk has them.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 
@@ -18,7 +19,7 @@ def main() -> None:
     """Copy."""
     words = [word for word in sys.argv[1:] if word != "--fsync"]
     left, output, inputs = int(words[0]), words[1], words[2:]
-    view = memoryview(bytearray(BUFFER))
+    view = memoryview(mmap.mmap(-1, BUFFER, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     out = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     for name in inputs:
         source = os.open(name, os.O_RDONLY)

@@ -177,8 +177,20 @@ def machine(place: Path) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "file system": _file_system(place),
         "python": platform.python_version(),
-        **{package: version(package) for package in ("modelbuild", "numpy", "numba", "torch")},
+        "modelbuild": f"{version('modelbuild')}{_commit()}",
+        **{package: version(package) for package in ("numpy", "numba", "torch")},
     }
+
+
+def _commit() -> str:
+    """Return which commit of modelbuild is measured, where that is known, and whether it was changed since."""
+    here = ["git", "-C", str(Path(__file__).parent.parent)]
+    try:
+        commit = subprocess.run([*here, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*here, "status", "--porcelain", "--", "modelbuild"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f" of {commit}{', changed' if changed else ''}"
 
 
 def _processor() -> str:

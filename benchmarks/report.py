@@ -19,15 +19,16 @@ _PREFACE = """\
 
 Written by `make bench`; the samples are in `results.json`.
 
-Every figure is the median of whole processes, from their start to their end, as the commands `modelbuild build`,
-`mergekit-yaml CONFIG OUT --copy-tokenizer` (one process for each stage of a graph) and a copying loop were run in turn, round
-after round. The kernels were compiled before. Before each run cache and outputs are removed, the file systems are synced, and
-the sources are read once, so that they are in the page cache where memory allows it. Both programs have their default
-settings: modelbuild hashes what it reads and writes, and its outputs have reached the disk when it ends; mergekit, told
-`dtype: bfloat16`, does neither. No GPU is used.
+Figures of merges are medians over the rounds of whole processes, from their start to their end, as the commands `modelbuild
+build`, `mergekit-yaml CONFIG OUT --copy-tokenizer` (one process for each stage of a graph) and a copying loop were run in turn,
+round after round. Planning is timed inside a process that has imported what it needs, hashing by processor time. The kernels
+were compiled before. Before each run cache and outputs are removed, the file systems are synced, and the sources are read once,
+so that they are in the page cache where memory allows it. Both programs have their default settings: modelbuild hashes what it
+reads and writes, and its outputs have reached the disk when it ends; mergekit, told `dtype: bfloat16`, does neither. No GPU is
+used.
 
-- **copy** reads every source once and writes as many bytes as the merge has to, its kept intermediates included, to a new
-  file, with one thread and a buffer of 1 MiB. It ends when the system has the bytes; **copy, fsync** when the disk has them. The
+- **copy** reads every source once and writes as many bytes as the merge has to, its kept intermediates included, each whole,
+  to a new file, with one thread and a buffer of 1 MiB. It ends when the system has the bytes; **copy, fsync** when the disk has them. The
   limits are those of copying without fsync.
 - **tmpfs** holds files in memory. What is measured there is without the disk, which neither program can make any faster, and for which
   modelbuild waits while mergekit does not.

@@ -141,7 +141,7 @@ def _versions(home: Path) -> dict[str, str]:
 def _write(output: Path, shape: str, found: dict[str, Any], *, some: bool) -> None:
     """Write what is known so far: a run that is broken off has not been in vain.
 
-    Where only `some` workloads are measured, what is known of the others stays, if it is of the same machine.
+    Where only `some` workloads are measured, what is known of the others stays, if it is of the same machine and version.
     """
     path = output / "results.json"
     results = figures.read(path)

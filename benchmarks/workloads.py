@@ -63,7 +63,7 @@ class Workload:
         return shape.nbytes(sum(stop - start for start, stop in _stack(shape))) if self.stacked else shape.nbytes()
 
     def copied_bytes(self, shape: Shape) -> int:
-        """Return the bytes that any way to do this has to write: the result, and the intermediates that are kept."""
+        """Return the bytes of the result and of the intermediates that are kept, each whole, whatever of them is the same."""
         return self.output_bytes(shape) + self.stored * shape.nbytes()
 
     def modelfile_text(self, shape: Shape, models: Path, *, t: float = 0.4, layer_t: float = 0.4) -> str:

@@ -171,6 +171,7 @@ class Method(Struct, frozen=True, dict=True):
         carries: with which values an element that is NaN or infinite in an input or in the base is so in what the streaming form
             writes, or further elements with it, or else `stats` doubts (`Stream.doubt`): then inputs are looked through only
             where a result is not finite, or in doubt.
+        holds: bytes that `stats` leaves for `apply` for each element of each input, of the whole tensor; 0 where no memory grows with it.
         scaled_by: the parameter that multiplies the merged task vector in the end, of a method that is dear to compute; "" for
             none.  The plan takes it out, so that its task vector is kept and another factor costs no other run.
 
@@ -192,6 +193,7 @@ class Method(Struct, frozen=True, dict=True):
     whole: When = never
     survey: Survey | None = None
     carries: When = never
+    holds: float = 0.0
     scaled_by: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -224,9 +226,10 @@ class Method(Struct, frozen=True, dict=True):
         whole: When = never,
         survey: Survey | None = None,
         carries: When = never,
+        holds: float = 0.0,
     ) -> Method:
         """Return the method with a streaming form as well; see `Method` for the arguments."""
-        return replace(self, apply=apply, stats=stats, whole=whole, survey=survey, carries=carries)
+        return replace(self, apply=apply, stats=stats, whole=whole, survey=survey, carries=carries, holds=holds)
 
     def surveyed(self, survey: Survey) -> Method:
         """Return a method of the short form that knows something of all tensors: its argument `survey`."""

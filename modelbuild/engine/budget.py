@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.engine.choosing import Devices, class_of, room
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import BLOCK
+from modelbuild.kernels.masks import KEPT, WHOLE
 from modelbuild.names import human_bytes
 from modelbuild.plan import Action, Survey
 
@@ -72,7 +74,7 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Device
         devices: what computes.
 
     Raises:
-        ModelbuildError: exit 6 if even one worker with the smallest chunk does not fit, or a method of the short form.
+        ModelbuildError: exit 6 if even one worker with the smallest chunk does not fit, or what grows with a tensor.
 
     """
     memory, jobs = memory or available() // 2, jobs or min(cores(), class_of(devices.chunks).most_jobs)
@@ -82,16 +84,14 @@ def share_out(actions: Iterable[Action], memory: int, jobs: int, devices: Device
         name = devices.of(action)
         held[name] = max(held[name], bytes_per_element(action) * class_of(name).depth)
     per_element = sum(held.values()) or 16
-    whole = max(
-        (((len(action.inputs) + 2) * 4 * action.numel, action.label) for action in actions if not action.streaming), default=(0, "")
-    )
-    if whole[0] > memory:
-        raise _too_little(memory, whole[0], f"`{whole[1]}` is merged by a method that needs the whole tensor")
+    whole, why = max(map(_whole, actions), default=(0, ""))
+    if whole > memory:
+        raise _too_little(memory, whole, why)
     if per_element * BLOCK > memory:
         most = max(len(action.needs) for action in actions)
         raise _too_little(memory, per_element * BLOCK, f"{most} tensors are read at once")
-    if whole[0]:
-        jobs = max(1, min(jobs, memory // whole[0], (room(devices.whole) or memory) // whole[0]))
+    if whole:
+        jobs = max(1, min(jobs, memory // whole, (room(devices.whole) or memory) // whole))
     while jobs > 1 and jobs * per_element * BLOCK > memory:
         jobs -= 1
     chunk = max(BLOCK, min(*(class_of(name).largest_chunk for name in devices), memory // (2 * jobs * per_element)) // BLOCK * BLOCK)
@@ -106,11 +106,21 @@ def buffers(actions: Iterable[Action], budget: Budget) -> int:
 def bytes_per_element(action: Action) -> int:
     """Return what a worker holds for each element of a chunk: what it reads and writes as it is stored, and what kernels need.
 
-    That is at most a float32 array and a mask for each input, where types differ, and three more where many are combined.
+    That is at most a float32 array and a mask for each input, where types differ, and three more where many are combined; and masks that
+    one pass keeps for the next.
     """
     if isinstance(action, Survey):
         return max(map(bytes_per_element, action.parts))
-    return sum(SIZES[need.dtype] + 5 for need in (*action.inputs, action.base) if need) + SIZES[action.dtype] + 12
+    kept = max(WHOLE * len(action.inputs), KEPT) if action.method.random else 0
+    return sum(SIZES[need.dtype] + 5 for need in (*action.inputs, action.base) if need) + SIZES[action.dtype] + 12 + kept
+
+
+def _whole(action: Action) -> tuple[int, str]:
+    """Return what a worker holds that grows with the tensor, in bytes, and why."""
+    if not action.streaming:
+        return (len(action.inputs) + 2) * 4 * action.numel, f"`{action.label}` is merged by a method that needs the whole tensor"
+    held = ceil(action.method.holds * len(action.inputs) * action.numel)
+    return held, f"a bit for each element of all inputs is kept while `{action.label}` is merged" if held else ""
 
 
 def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:

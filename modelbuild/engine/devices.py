@@ -69,7 +69,7 @@ class Cpu:
     in_place = True
     depth = 1
     largest_chunk = 1 << 20
-    """Larger ones leave the core's caches; with smaller ones workers wait for each other's Python.  See docs/performance.md."""
+    """With smaller ones workers wait for each other's Python, and larger ones gain nothing.  See docs/performance.md."""
     most_jobs = 1 << 16
     exhausted: tuple[type[BaseException], ...] = (MemoryError,)
 

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 WHOLE = 8
 """Chunks of a tensor whose masks are kept from one pass to the next as they are, in room that the next tensor's take over."""
 
-KEPT_MOST = 32 << 20
-"""Bytes of masks of a larger one that are kept, a bit for each element; what is beyond is drawn again, which gives the same."""
+KEPT = 32
+"""Bytes of masks of a larger one that are kept for each element of a chunk, a bit for each of the tensor's; what is beyond is drawn
+again, which gives the same."""
+
+
+KEPT_WHOLE = 1 / 8
+"""Bytes of masks by rank that are kept for each element of a tensor."""
 
 
 class _Kept:
@@ -71,7 +76,7 @@ class Masks:
 
     def __init__(self, stream: Stream, probabilities: Sequence[float]) -> None:
         """Draw nothing yet."""
-        self._stream, self._probabilities, self._kept = stream, probabilities, _Kept(stream, KEPT_MOST)
+        self._stream, self._probabilities, self._kept = stream, probabilities, _Kept(stream, KEPT * stream.chunk)
 
     def draw(self, i: int, offset: int, count: int) -> Array:
         """Return the mask of a chunk of input `i`, until the next is asked for, and keep it for `again`."""

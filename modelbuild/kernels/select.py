@@ -28,13 +28,17 @@ RUNS = 16
 """A sample is taken in so many runs of elements, spread evenly."""
 SAMPLE_SHARE = 64
 SAMPLE_LEAST, SAMPLE_MOST = 4096, 65536
-"""Elements to bracket from: one in SAMPLE_SHARE, within these.  Tensors of no more than the most are collected whole."""
+"""Elements to bracket from: one in SAMPLE_SHARE, within these, as far as they do.  Tensors of no more than the most are collected whole."""
 
 DEVIATIONS = 4.0
 """Half the width of the bracket, in standard deviations of the sample's rank."""
 
 COLLECT_MOST = 1 << 22
 """Patterns kept from between the bracket; a bracket that holds more has missed."""
+
+NARROW = COLLECT_MOST / (2 * DEVIATIONS)
+"""Of a tensor of n elements, (n / NARROW)^2 are sampled where SAMPLE_MOST are fewer: of a half of it, what single elements let expect
+between is then half of what may be collected."""
 
 TOP, INFINITY = 0x7FFFFFFF, 0x7F800000
 """The largest pattern there may be, and infinity's; those above it are NaN."""
@@ -140,11 +144,16 @@ def brackets(stream: Stream, wanted: Sequence[Wanted]) -> dict[Wanted, Bracket]:
     total = stream.numel
     if total <= SAMPLE_MOST:
         return dict.fromkeys(wanted, Bracket(-1, TOP))
-    length = max(min(total // SAMPLE_SHARE, SAMPLE_MOST), SAMPLE_LEAST) // RUNS
+    length = sample_size(total, stream.chunk) // RUNS
     inputs = sorted({one.i for one in wanted})
     apart, sampled = stream.sample(RUNS, length, *inputs)
     runs = {i: stream.kernels.magnitudes(x, RUNS, length, apart) for i, x in zip(inputs, sampled, strict=True)}
     return {one: ends(runs[one.i], one.keep / total) for one in wanted}
+
+
+def sample_size(total: int, most: int) -> int:
+    """Return how many elements to bracket from, of so many, where a buffer takes `most`."""
+    return max(min(total // SAMPLE_SHARE, max(SAMPLE_MOST, ceil((total / NARROW) ** 2)), most), SAMPLE_LEAST)
 
 
 def ends(runs: Patterns, share: float) -> Bracket:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelbuild.kernels import divisor, load
-from modelbuild.kernels.masks import RankedMasks, columns_of, limits
+from modelbuild.kernels.masks import KEPT_WHOLE, RankedMasks, columns_of, limits
 from modelbuild.kernels.operands import length
 from modelbuild.kernels.rescale import Sums, restoring
 from modelbuild.method import Param, Params, method
@@ -148,5 +148,5 @@ def _apply_sum(
     kernels.weighted_sum(_drop(kernels, inputs, state, offset), weight, divisor(weight, normalize), scale, out)
 
 
-della = della.streamed(stats=_stats, apply=_apply_consensus, carries=_measures)
-della_linear = della_linear.streamed(stats=_stats, apply=_apply_sum, carries=_measures)
+della = della.streamed(stats=_stats, apply=_apply_consensus, carries=_measures, holds=KEPT_WHOLE)
+della_linear = della_linear.streamed(stats=_stats, apply=_apply_sum, carries=_measures, holds=KEPT_WHOLE)

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from modelbuild.engine import budget
+from modelbuild.engine.choosing import Devices
 from modelbuild.errors import Exit, ModelbuildError
+from modelbuild.usecases.project import Project as Opened
 from tests.support.checkpoints import write_file
 from tests.support.projects import DIAMOND, Project
 
+CPU = Devices("cpu", "cpu")
 PEAK = """
 import sys
 from pathlib import Path
@@ -26,7 +31,7 @@ a.from = "a.safetensors"
 b.from = "b.safetensors"
 c.from = "c.safetensors"
 [merge.skills]
-method = "ties"
+method = "METHOD"
 base = "a"
 inputs = ["b", "c"]
 density = 0.3
@@ -39,19 +44,20 @@ t = 0.5
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_tensor(tmp_path: Path):
-    """ties and slerp over one tensor of 128 MB in bfloat16, 512 MB in float32 arithmetic, against one of 1 MB."""
+@pytest.mark.parametrize(("method", "bits"), [("ties", 0), ("dare_ties", 0), ("della", 1)])
+def test_memory_does_not_grow_with_the_tensor(tmp_path: Path, method: str, bits: int):
+    """A slerp of what a method makes of one tensor of 128 MB in bfloat16, of 1 MB: each input of della takes a bit for each element."""
     peaks = []
     for size in (1 << 19, 1 << 26):
         root = tmp_path / str(size)
         values = np.resize(np.random.default_rng(0).normal(0, 1, 1 << 19).astype(np.float32), size)
         for name, factor in (("a", 1.0), ("b", 1.25), ("c", 0.75)):
             write_file(root / f"{name}.safetensors", {"weight": values * np.float32(factor)})
-        (root / "Modelfile.toml").write_text(ONE_TENSOR)
+        (root / "Modelfile.toml").write_text(ONE_TENSOR.replace("METHOD", method))
         told = subprocess.run([sys.executable, "-c", PEAK, str(root / "Modelfile.toml")], capture_output=True, text=True, check=True)
         peaks.append(int(told.stdout))
 
-    assert peaks[1] < peaks[0] + 40_000_000
+    assert peaks[1] < peaks[0] + 40_000_000 + bits * 2 * (1 << 26) // 8
     assert peaks[1] < 400_000_000
 
 
@@ -61,6 +67,18 @@ def test_a_build_that_cannot_fit_is_refused_before_work(diamond: Project):
 
     assert Exit.LOCAL_IO == caught.value.exit_code
     assert not (diamond.root / "out").exists()
+
+
+def test_workers_share_memory_with_what_grows_with_a_tensor(diamond: Project):
+    """della over an embedding of 128k x 8192 holds 134 MB of bits for each of two inputs, whatever its chunks: never more than is allowed."""
+    diamond.write(DIAMOND.replace('"ties"', '"della"'))
+    actions = Opened.open(diamond.where).plan(("release",)).actions
+    embedding = replace(next(action for action in actions if action.method.name == "della"), shape=(1 << 17, 1 << 13))
+    held = 2 * embedding.numel // 8
+
+    assert [3, 1] == [budget.share_out([embedding], memory, 8, CPU).jobs for memory in (3 * held, 2 * held - 1)]
+    with pytest.raises(ModelbuildError, match="a bit for each element of all inputs is kept"):
+        budget.share_out([embedding], held - 1, 8, CPU)
 
 
 def test_the_cache_is_kept_within_its_size_and_the_build_in_hand_stays(diamond: Project):

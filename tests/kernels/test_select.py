@@ -26,7 +26,7 @@ class Tensors:
 
     def __init__(self, on, *inputs: np.ndarray, step=BLOCK) -> None:
         self.kernels, self.inputs, self.step, self.numel, self.passes = on, inputs, step, inputs[0].size, 0
-        self.doubted = False
+        self.doubted, self.chunk = False, max(step, BLOCK)
 
     def doubt(self) -> None:
         self.doubted = True
@@ -174,6 +174,30 @@ def test_a_bracket_that_holds_too_much_is_a_miss(on, monkeypatch):
     monkeypatch.setattr(select, "COLLECT_MOST", 10)
 
     assert bits(oracle(x, 1000)) == bits(kept(on, x, 1000)[1])
+
+
+def test_the_larger_a_tensor_the_narrower_its_bracket(cpu, monkeypatch):
+    """With the sample of a small one, of 2^20 numbers 2^16 would lie between, which is more than is collected."""
+    x = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
+    monkeypatch.setattr(select, "SAMPLE_MOST", 1 << 12)
+    monkeypatch.setattr(select, "COLLECT_MOST", 50_000)
+    monkeypatch.setattr(select, "NARROW", 50_000 / 8)
+    tensor = Tensors(cpu, x, step=1 << 18)
+
+    (cut,) = largest(tensor, [x.size // 2])
+
+    assert 1 == tensor.passes
+    assert x.size // 2 == np.count_nonzero(np.abs(x) >= np.float32(cut.magnitude))
+
+
+@given(st.integers(select.SAMPLE_MOST + 1, 1 << 36), st.sampled_from([BLOCK, 1 << 20, 1 << 24]))
+def test_a_sample_fits_where_it_is_read(total, chunk):
+    """It is a small part of the tensor, no larger than a buffer, and large enough for a bracket of a half wherever those two let it."""
+    sample = select.sample_size(total, chunk)
+
+    assert select.SAMPLE_LEAST <= sample <= chunk
+    between = select.DEVIATIONS * total / sample**0.5
+    assert between <= select.COLLECT_MOST / 2 or sample in (chunk, total // select.SAMPLE_SHARE)
 
 
 def test_all_inputs_are_read_once_together(cpu):

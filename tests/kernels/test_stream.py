@@ -144,11 +144,11 @@ class Inputs:
         return self.rooms[i][:count]
 
 
-@pytest.mark.parametrize(("whole", "most"), [(3, 0), (2, masks.KEPT_MOST), (2, 1000), (2, 0)])
+@pytest.mark.parametrize(("whole", "most"), [(3, 0), (2, masks.KEPT), (2, 0.01), (2, 0)])
 def test_masks_come_again_as_they_were_drawn(on, monkeypatch, whole, most):
     """Whether all, some or none of their chunks are kept, as they are or packed, and where chunks end within a byte."""
     monkeypatch.setattr(masks, "WHOLE", whole)
-    monkeypatch.setattr(masks, "KEPT_MOST", most)
+    monkeypatch.setattr(masks, "KEPT", most)
     drawn = masks.Masks(Inputs(on.kernels), (0.25, 0.75))
     chunks = [(i, offset, count) for offset, count in ((0, 4096), (4096, 4096), (8192, 13)) for i in (0, 1)]
     first = [np.array(drawn.draw(*chunk).tolist()) for chunk in chunks]
