@@ -18,12 +18,12 @@ from modelbuild.cache.records import Record
 from modelbuild.engine.budget import Budget
 from modelbuild.engine.choosing import Devices
 from modelbuild.engine.compute import compute, masks
-from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, digest_of
+from modelbuild.engine.regions import FileRegion, Handles, MemoryRegion, Region, Write, digest_of
 from modelbuild.engine.shelves import Shelves
 from modelbuild.engine.sources import SourceFiles
 from modelbuild.engine.tally import Tally, cost_of, telling
 from modelbuild.engine.windows import Window
-from modelbuild.engine.workspace import Interrupted, Job, Workspaces, Write
+from modelbuild.engine.workspace import Interrupted, Job, Workspaces
 from modelbuild.events import Began, Hashed, Merged, Report, Spared, Warned
 from modelbuild.plan import Action, Leaf, Plan, Ref
 from modelbuild.schedule import uses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,10 @@ BLOCK = 1 << 20
 
 SIGHT = 16 << 20
 """Bytes looked at in one go where bytes are only hashed: after each look a thread may wait for its turn in the interpreter."""
+
+
+Write = Callable[[int, memoryview], None]
+"""write(offset in bytes from the tensor's start, bytes)"""
 
 
 class Region(Protocol):

@@ -16,12 +16,10 @@ from modelbuild.checkpoint.header import Layout, lay_out
 from modelbuild.digest import tensor_hasher
 from modelbuild.engine.desk import Desk
 from modelbuild.engine.drawing import Drawing
-from modelbuild.engine.regions import FileRegion, Region, blocks
+from modelbuild.engine.regions import FileRegion, Region, Write, blocks
 from modelbuild.engine.sealing import Sealer
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.plan import Action
-
-Write = Callable[[int, memoryview], None]
 
 
 class Shelf:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from modelbuild.engine.workspace import Write
+from modelbuild.engine.regions import Write
 from modelbuild.events import Advanced, Report
 from modelbuild.plan import Action
 

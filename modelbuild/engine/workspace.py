@@ -12,13 +12,10 @@ from msgspec import Struct
 from modelbuild.checkpoint.dtypes import SIZES
 from modelbuild.engine.choosing import Devices, open_device
 from modelbuild.engine.devices import Device, Staged
-from modelbuild.engine.regions import Region
+from modelbuild.engine.regions import Region, Write
 from modelbuild.engine.windows import Window
 from modelbuild.kernels import BLOCK, Array
 from modelbuild.plan import Action
-
-Write = Callable[[int, memoryview], None]
-"""write(offset in bytes from the tensor's start, bytes)"""
 
 SHOWN = 8
 """Chunks of a tensor that a window lays out at most."""

@@ -112,7 +112,7 @@ class Stream(Protocol):
         """Return elements from `offset` on, one operand per input; at most as many as a chunk has."""
 
     def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
-        """Return runs of elements, spread evenly over the tensor; at most BLOCK elements, at most one run for each element.
+        """Return runs of elements, spread evenly over the tensor: at most one for each, and together no more than a chunk has.
 
         Returns:
             How many elements after the first of a run the first of the next is, and one operand per input, which holds all runs:
