@@ -120,7 +120,7 @@ def _whole(action: Action) -> tuple[int, str]:
     if not action.streaming:
         return (len(action.inputs) + 2) * 4 * action.numel, f"`{action.label}` is merged by a method that needs the whole tensor"
     held = ceil(action.method.holds * len(action.inputs) * action.numel)
-    return held, f"a bit for each element of all inputs is kept while `{action.label}` is merged" if held else ""
+    return held, f"so much of all inputs is kept while `{action.label}` is merged"
 
 
 def _too_little(memory: int, needed: int, why: str) -> ModelbuildError:
