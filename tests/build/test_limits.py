@@ -77,7 +77,7 @@ def test_workers_share_memory_with_what_grows_with_a_tensor(diamond: Project):
     held = 2 * embedding.numel // 8
 
     assert [3, 1] == [budget.share_out([embedding], memory, 8, CPU).jobs for memory in (3 * held, 2 * held - 1)]
-    with pytest.raises(ModelbuildError, match="268.4 MB needed, .* so much of all inputs is kept"):
+    with pytest.raises(ModelbuildError, match=r"268\.4 MB needed, .* so much of all inputs is kept"):
         budget.share_out([embedding], held - 1, 8, CPU)
 
 
