@@ -14,7 +14,7 @@ from modelbuild.checkpoint.header import lay_out
 from modelbuild.engine.desk import Desk
 from modelbuild.engine.devices import Cpu, Device, Torch
 from modelbuild.engine.regions import FileRegion, MemoryRegion, digest_of
-from modelbuild.engine.shelves import Shelf
+from modelbuild.engine.shelf import Shelf
 from modelbuild.engine.streams import Reader
 from modelbuild.engine.workspace import Workspace
 from modelbuild.errors import Exit, ModelbuildError
