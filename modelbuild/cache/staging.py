@@ -39,7 +39,7 @@ class StagedPack:
             files.write_at(self._fd, path, header, 0)
             self._journal = files.open_append(self._journal_path)
         except BaseException:
-            self.close()
+            self.discard()
             raise
 
     def write(self, offset: int, data: files.Buffer) -> None:
@@ -72,6 +72,12 @@ class StagedPack:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._journal = -1
+
+    def discard(self) -> None:
+        """Close the file and remove it; its descriptors that others have stay good."""
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            files.unlink(self.path)
 
 
 @cache

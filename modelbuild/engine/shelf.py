@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelbuild import files
 from modelbuild.cache import StagedPack, TensorEntry
 from modelbuild.checkpoint.dtypes import nbytes
 from modelbuild.checkpoint.header import Layout
@@ -41,12 +40,17 @@ class Shelf:
     def opened(self) -> StagedPack:
         """Return the pack.  While another thread makes it, which takes as long as its blocks take to be reserved, make the next."""
         if self._pack is None and self.next and self._lock.locked():
-            with contextlib.suppress(ModelbuildError, OSError):  # there may be no room for it: whoever needs it will say so
+            with contextlib.suppress(ModelbuildError, OSError):  # whoever needs it tries again, and says why not
                 self.next.opened()
         with self._lock:
             if self._pack is None:
-                self._pack = self._desk.open(self._name, self.layout)
-                self._fd = os.open(self._pack.path, os.O_RDONLY | os.O_CLOEXEC)
+                pack = self._desk.open(self._name, self.layout)
+                try:
+                    self._fd = os.open(pack.path, os.O_RDONLY | os.O_CLOEXEC)
+                except OSError:
+                    pack.discard()
+                    raise
+                self._pack = pack
             return self._pack
 
     def room(self, name: str) -> tuple[Region, Write]:
@@ -110,9 +114,7 @@ class Shelf:
     def drop(self) -> None:
         """Remove what was written, if anything was; bytes that are still read stay readable."""
         if self._pack:
-            self._pack.close()
-            with contextlib.suppress(FileNotFoundError):
-                files.unlink(self._pack.path)
+            self._pack.discard()
 
     def close(self) -> None:
         """Close files."""

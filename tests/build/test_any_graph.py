@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -236,12 +237,14 @@ class Graphs(RuleBasedStateMachine):
         cache, graph = Cache.open(self.project.root / "cache"), Cache.open(self.home / "clean" / "cache")
         salvage = cache.salvage()
         salvage.release()
-        return {
-            tensor.location.path.parent
-            for tensor in salvage.tensors
-            if graph.records.digest(tensor.entry.key) is None
-            and cache.packs.locate(tensor.entry.digest, tensor.entry.dtype, tensor.entry.shape) is None
-        }
+        with closing(cache), closing(graph):
+            return {
+                tensor.location.path.parent
+                for tensor in salvage.tensors
+                if tensor.entry.key  # what was copied from a source is there still
+                and graph.records.digest(tensor.entry.key) is None
+                and cache.packs.locate(tensor.entry.digest, tensor.entry.dtype, tensor.entry.shape) is None
+            }
 
     def clean(self) -> dict[str, str]:
         """Build the same elsewhere, without a cache."""
