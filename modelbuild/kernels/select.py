@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from modelbuild.kernels.operands import length
+from modelbuild.kernels.order import nth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,36 +167,15 @@ def ends(runs: Patterns, share: float) -> Bracket:
         share: in [0, 1].
 
     """
-    sample = runs.flatten()
-    rank = share * len(sample)
-    middle = min(max(len(sample) - 1 - floor(rank), 0), len(sample) - 1)
-    guess, below, above = nth(sample, middle), sample[:middle], sample[middle + 1 :]
-    deviation = max(sqrt(rank * (1 - share)), sqrt(len(runs)) * float(np.std(np.count_nonzero(runs > guess, axis=1))))
+    sample = runs.reshape(-1)
+    rank, last = share * len(sample), len(sample) - 1
+    (guess,) = nth(sample, 0, TOP, min(max(last - floor(rank), 0), last))
+    above = [np.count_nonzero(run) for run in runs > guess.pattern]
+    deviation = max(sqrt(rank * (1 - share)), sqrt(len(runs)) * float(np.std(above)))
     margin = DEVIATIONS * deviation + 2
-    upper, lower = len(sample) - 1 - floor(rank - margin), len(sample) - 1 - ceil(rank + margin)
-    low = nth(below, lower) if lower >= 0 else -1
-    high = nth(above, upper - middle - 1) if upper < len(sample) else TOP
-    return Bracket(low, high)
-
-
-def nth(patterns: Patterns, place: int) -> int:
-    """Return the one that would stand at `place` if they were sorted, and move it there: what is less before it, what is more behind it.
-
-    Asked for two places at once, numpy takes six times as long.
-    """
-    patterns.partition(place)
-    return int(patterns[place])
-
-
-def nth_between(patterns: Patterns, bracket: Bracket, place: int) -> int:
-    """Return the one of those strictly inside a bracket that would stand at `place` if they were sorted.
-
-    Differences of bfloat16 numbers have few values, thousands of times each, and numpy's partition then takes ten times as long: so
-    what is the same is told apart by as many bits as there is room for.
-    """
-    bits = max(31 - (bracket.high - bracket.low).bit_length(), 0)
-    apart = (patterns - bracket.low << bits) + (np.arange(len(patterns), dtype=np.int32) & (1 << bits) - 1)
-    return (nth(apart, place) >> bits) + bracket.low
+    lower, upper = last - ceil(rank + margin), last - floor(rank - margin)
+    low, high = nth(sample, 0, TOP, max(lower, 0), min(upper, last))
+    return Bracket(low.pattern if lower >= 0 else -1, high.pattern if upper <= last else TOP)
 
 
 def sweep(stream: Stream, wanted: Mapping[Wanted, Bracket]) -> dict[Wanted, Sightings]:
@@ -263,9 +243,8 @@ class Sightings:
         wanted -= at_high
         inside = np.concatenate([seen.inside for _, _, seen in self._chunks])
         if wanted <= len(inside):
-            place = len(inside) - wanted
-            pattern = nth_between(inside, self.bracket, place)
-            return Found(pattern, int(np.count_nonzero(inside == pattern)), wanted - int(np.count_nonzero(inside > pattern)))
+            ((pattern, less, equal),) = nth(inside, low + 1, high - 1, len(inside) - wanted)
+            return Found(pattern, equal, wanted - (len(inside) - less - equal))
         wanted -= len(inside)
         at_low = sum(seen.at_low for _, _, seen in self._chunks) if low < high else 0
         return Found(low, at_low, wanted) if wanted <= at_low else None

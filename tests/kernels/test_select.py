@@ -317,19 +317,6 @@ def test_brackets_that_hold_much_or_all_write_beside_no_other(cpu, twin, n):
         assert ours.inside.tolist() == theirs.inside.tolist()
 
 
-@given(st.data())
-@settings(deadline=None)
-def test_the_nth_inside_a_bracket_is_that_of_sorting(data):
-    """However many are the same, and however little room a bracket leaves for telling them apart."""
-    low = data.draw(st.integers(-1, select.TOP - 2))
-    high = data.draw(st.one_of(st.integers(low + 2, select.TOP), st.integers(low + 2, min(low + 40, select.TOP))))
-    values = data.draw(st.lists(st.integers(low + 1, high - 1), min_size=1, max_size=4))
-    patterns = np.array(data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=200)), np.int32)
-    place = data.draw(st.integers(0, len(patterns) - 1))
-
-    assert np.sort(patterns)[place] == select.nth_between(patterns, select.Bracket(low, high), place)
-
-
 def test_brackets_hold_the_rank_and_are_narrow():
     """On its own sample a bracket always holds the rank asked for, within some per cent."""
     sample = np.random.default_rng(0).permutation(10_000).astype(np.int32)
