@@ -8,7 +8,7 @@ missed, histograms of the bits decide.  The result never depends on the sample.
 from __future__ import annotations
 
 from itertools import chain
-from math import ceil, floor, inf, sqrt
+from math import ceil, dist, floor, inf, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -171,7 +171,7 @@ def ends(runs: Patterns, share: float) -> Bracket:
     rank, last = share * len(sample), len(sample) - 1
     (guess,) = nth(sample, 0, TOP, min(max(last - floor(rank), 0), last))
     above = [np.count_nonzero(run) for run in runs > guess.pattern]
-    deviation = max(sqrt(rank * (1 - share)), sqrt(len(runs)) * float(np.std(above)))
+    deviation = max(sqrt(rank * (1 - share)), dist(above, [sum(above) / len(above)] * len(above)))
     margin = DEVIATIONS * deviation + 2
     lower, upper = last - ceil(rank + margin), last - floor(rank - margin)
     low, high = nth(sample, 0, TOP, max(lower, 0), min(upper, last))
