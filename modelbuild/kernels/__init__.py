@@ -38,7 +38,7 @@ def load(device: str) -> Kernels:
 
     Args:
         device: "cpu" for numba, which never imports torch; else a torch device, as in "cuda:0".  "torch:cpu" is
-            the torch twin on the CPU, the oracle of the compiled kernels.
+            the torch twin on the CPU, the oracle of the compiled kernels.  What both ask of the host is compiled too: `standing`.
 
     """
     if device == "cpu":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from modelbuild.kernels.operands import length
-from modelbuild.kernels.order import nth
+from modelbuild.kernels.standing import nth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,12 +169,12 @@ def ends(runs: Patterns, share: float) -> Bracket:
     """
     sample = runs.reshape(-1)
     rank, last = share * len(sample), len(sample) - 1
-    (guess,) = nth(sample, 0, TOP, min(max(last - floor(rank), 0), last))
+    (guess,) = nth(sample, min(max(last - floor(rank), 0), last))
     above = [np.count_nonzero(run) for run in runs > guess.pattern]
     deviation = max(sqrt(rank * (1 - share)), dist(above, [sum(above) / len(above)] * len(above)))
     margin = DEVIATIONS * deviation + 2
     lower, upper = last - ceil(rank + margin), last - floor(rank - margin)
-    low, high = nth(sample, 0, TOP, max(lower, 0), min(upper, last))
+    low, high = nth(sample, max(lower, 0), min(upper, last))
     return Bracket(low.pattern if lower >= 0 else -1, high.pattern if upper <= last else TOP)
 
 
@@ -243,7 +243,7 @@ class Sightings:
         wanted -= at_high
         inside = np.concatenate([seen.inside for _, _, seen in self._chunks])
         if wanted <= len(inside):
-            ((pattern, less, equal),) = nth(inside, low + 1, high - 1, len(inside) - wanted)
+            ((pattern, less, equal),) = nth(inside, len(inside) - wanted)
             return Found(pattern, equal, wanted - (len(inside) - less - equal))
         wanted -= len(inside)
         at_low = sum(seen.at_low for _, _, seen in self._chunks) if low < high else 0

@@ -85,45 +85,38 @@ def nth_equal(x: Operand, n: int, wanted: np.int32, rank: int, found: I64s) -> N
 
 
 @kernel
-def nth(patterns: I32s, least: int, shift: int, digit: int, places: I64s, counts: U32s, rest: I32s, found: I64s) -> None:
+def nth(patterns: I32s, least: int, shift: int, width: int, places: I64s, counts: U32s, rest: I32s, found: I64s) -> None:
     """Find what would stand at places if patterns were sorted, digit by digit from the upper bits on.
 
-    The patterns that share the digits found so far are collected, set or not as `look_around` does it, and looked at alone.
-
     Args:
-        patterns: none is less than `least`, nor less than that by 2^(shift + digit) or more.
-        least: what they are counted from.
+        patterns: numbers of shift + width bits on top of the least.
+        least: the least of them.
         shift: bits below the first digit.
-        digit: bits of a digit.
+        width: bits of a digit.
         places: from 0, each less than there are patterns.
-        counts: room for two rows of 2^digit.
+        counts: room for two rows of 2^width.
         rest: room for as many patterns.
         found: takes the pattern, how many are less and how many are equal, a row for each place.
 
     """
     count_digits(patterns, patterns.size, u32(least), u32(shift), counts[0])
     for k in range(places.size):
-        below, first, place = u32(shift), u32(least), places[k]
-        here, place = digit_at(counts[0], place)
-        equal = i64(counts[0, here])
-        first = u32(first + u32(u32(here) << below))
-        size = collect_digit(patterns, patterns.size, first, below, rest) if below else 0
+        below = u32(shift)
+        first, place = at_place(counts[0], u32(least), below, places[k])
+        size = collect_from(patterns, patterns.size, first, below, rest)
         while below:
-            lower = u32(max(i64(below) - digit, 0))
-            count_digits(rest, size, first, lower, counts[1])
-            here, place = digit_at(counts[1], place)
-            equal = i64(counts[1, here])
-            first = u32(first + u32(u32(here) << lower))
-            below = lower
-            size = collect_digit(rest, size, first, below, rest) if below else 0
+            below = u32(max(i64(below) - width, 0))
+            count_digits(rest, size, first, below, counts[1])
+            first, place = at_place(counts[1], first, below, place)
+            size = collect_from(rest, size, first, below, rest)
         found[k, 0] = i64(first)
         found[k, 1] = places[k] - place
-        found[k, 2] = equal
+        found[k, 2] = size
 
 
 @kernel
 def count_digits(patterns: I32s, n: int, first: Scalar, below: Scalar, counts: U32s) -> None:
-    """Count how often each digit occurs; patterns count from the first that there may be."""
+    """Count how often each digit occurs: how far patterns are from the first that there may be, without the bits below."""
     for digit in range(counts.size):
         counts[u64(digit)] = u32(0)
     for i in range(n):
@@ -132,18 +125,21 @@ def count_digits(patterns: I32s, n: int, first: Scalar, below: Scalar, counts: U
 
 
 @kernel
-def digit_at(counts: U32s, place: int) -> tuple[int, int]:
-    """Return the digit at a place, and which of those with this digit it is."""
+def at_place(counts: U32s, first: Scalar, below: Scalar, place: int) -> tuple[Scalar, int]:
+    """Return the first pattern that there may be with the digit at a place, and which of those with this digit is at the place."""
     digit = 0
     while place >= i64(counts[digit]):
         place -= i64(counts[digit])
         digit += 1
-    return digit, place
+    return u32(first + u32(u32(digit) << below)), place
 
 
 @kernel
-def collect_digit(patterns: I32s, n: int, first: Scalar, below: Scalar, found: I32s) -> Scalar:
-    """Write the patterns of a digit one after another, perhaps over what was read, and return how many they are."""
+def collect_from(patterns: I32s, n: int, first: Scalar, below: Scalar, found: I32s) -> Scalar:
+    """Collect what is within 2^below from a first pattern on, in room for n or over what was read; return how many they are.
+
+    All are written, and what is not wanted is written over.  What is less than the first is far from it, as numbers of 32 bits.
+    """
     size = u64(0)
     for i in range(n):
         mine = patterns[u64(i)]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelbuild.kernels.order import DIGIT, nth
 from modelbuild.kernels.select import TOP
+from modelbuild.kernels.standing import WIDTH, nth
 
 
 def told(patterns, places):
@@ -27,22 +27,31 @@ def test_what_stands_at_a_place_is_that_of_sorting(data):
     patterns = np.array(data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=200)), np.int32)
     places = data.draw(st.lists(st.integers(0, len(patterns) - 1), max_size=4))
 
-    assert list(nth(patterns, least, most, *places)) == told(patterns, places)
+    assert list(nth(patterns, *places)) == told(patterns, places)
 
 
-@pytest.mark.parametrize("bits", [1, DIGIT, DIGIT + 1, 2 * DIGIT, 2 * DIGIT + 1, 31])
-def test_every_place_of_many(bits):
-    """With one, two and three digits, the last of them short or whole."""
-    patterns = np.random.default_rng(bits).integers(0, 1 << bits, 1500, np.int32)
-    places = range(len(patterns))
+@pytest.mark.parametrize("bits", [1, WIDTH, WIDTH + 1, 2 * WIDTH, 2 * WIDTH + 1, 31])
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize("least", [0, 5])
+def test_every_place_at_the_edges_of_digits(bits, beyond, least):
+    """Of spans that fill one, two and three digits, and of those that are one too large for it."""
+    most = min(least + (1 << bits) - 1 + beyond, TOP)
+    between = np.random.default_rng(bits).integers(least, most, 1500, np.int32, endpoint=True)
+    patterns = np.concatenate([between, np.repeat(np.array([least, least + 1, most, most - 1], np.int32), 3)])
     before = patterns.copy()
 
-    assert list(nth(patterns, 0, (1 << bits) - 1, *places)) == told(patterns, places)
+    assert list(nth(patterns, *range(len(patterns)))) == told(patterns, range(len(patterns)))
     assert (patterns == before).all()
 
 
 @pytest.mark.parametrize("place", [-1, 3])
 def test_there_is_nothing_beyond_the_last(place):
     """A loop would run over the end of what it counts."""
-    with pytest.raises(ValueError, match="of 3 patterns there are none at"):
-        nth(np.arange(3, dtype=np.int32), 0, 2, 1, place)
+    with pytest.raises(ValueError, match=f"of 3 patterns there is none at {place}"):
+        nth(np.arange(3, dtype=np.int32), 1, place)
+
+
+def test_patterns_with_gaps_between_are_refused():
+    """A loop would read what is in the gaps."""
+    with pytest.raises(ValueError, match="not contiguous"):
+        nth(np.arange(6, dtype=np.int32)[::2], 1)
