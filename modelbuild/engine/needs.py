@@ -88,6 +88,10 @@ class Need:
                 self._hash(offset, count, part.view(np.uint8).data)
         return part
 
+    def ahead(self, offset: int, count: int) -> None:
+        """Be told of elements that are wanted soon, as far as there are so many."""
+        self._region.ahead(offset * self._width, count * self._width)
+
     def _seen(self, offset: int, count: int) -> Array | None:
         """Return elements where they lie; None where they have to be read."""
         whole = self.whole()

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from modelbuild.aligned import aligned
 from modelbuild.digest import tensor_hasher
+from modelbuild.engine.readahead import ask
 from modelbuild.engine.windows import Part, Window, faults
 from modelbuild.errors import Exit, ModelbuildError, Problem
 
@@ -35,6 +36,9 @@ class Region(Protocol):
 
     def read_into(self, buffer: memoryview, start: int) -> None:
         """Fill `buffer` with the bytes from `start` on."""
+
+    def ahead(self, start: int, count: int) -> None:
+        """Be told of bytes that are wanted soon, as far as there are so many."""
 
     def lying(self, window: Window, start: int, count: int) -> memoryview | None:
         """Return bytes where they lie, never to be written, until the window shows others; None where they have to be read."""
@@ -92,6 +96,10 @@ class FileRegion(Struct, frozen=True):
                 )
             done += got
 
+    def ahead(self, start: int, count: int) -> None:
+        """Have the disk begin with them."""
+        ask(self.fd, self.offset + start, min(count, self.nbytes - start))
+
     def lying(self, window: Window, start: int, count: int) -> memoryview | None:
         """Look at the page cache."""
         return window.over(Part(self.fd, self.offset, self.nbytes), start, count)
@@ -110,6 +118,9 @@ class MemoryRegion(Struct, frozen=True):
     def read_into(self, buffer: memoryview, start: int) -> None:
         """Fill `buffer`."""
         buffer[:] = memoryview(self.data)[start : start + len(buffer)]
+
+    def ahead(self, start: int, count: int) -> None:
+        """Do nothing: they are there."""
 
     def lying(self, window: Window, start: int, count: int) -> memoryview | None:  # noqa: ARG002 - memory needs none
         """Look at the memory itself."""
@@ -151,6 +162,7 @@ def _seen(region: Region, window: Window) -> Iterator[tuple[int, memoryview]]:
     """Yield (start, bytes) of a region where they lie, as far as they can be seen there."""
     step = min(SIGHT, window.nbytes)
     for start in range(0, region.nbytes, step):
+        region.ahead(start, step)
         part = region.lying(window, start, min(step, region.nbytes - start))
         if part is None:
             yield from blocks(region, start)

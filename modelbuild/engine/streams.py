@@ -15,10 +15,13 @@ from modelbuild.engine.devices import Staged, Torch
 from modelbuild.engine.needs import Need
 from modelbuild.engine.nonfinite import in_needs, quieten
 from modelbuild.engine.regions import Region
-from modelbuild.engine.workspace import Job, Workspace
+from modelbuild.engine.workspace import SHOWN, Job, Workspace
 from modelbuild.errors import Exit, ModelbuildError, Problem
 from modelbuild.kernels import Operand, Place
 from modelbuild.kernels.operands import Delta
+
+AHEAD = 2
+"""Chunks that are asked for before the first of them is looked at: those of one input are read while another's are hashed."""
 
 
 class Reader:
@@ -73,6 +76,8 @@ class Reader:
     def sample(self, runs: int, length: int, *which: int) -> tuple[int, tuple[Operand, ...]]:
         """Return one operand per input: all of it where it lies in view, else the runs one after another."""
         needs, apart = [self._read[i] for i in self._needs(which)], self.numel // runs
+        for need in needs:
+            need.ahead(0, SHOWN * self.chunk)
         whole = [array for need in needs if (array := need.whole()) is not None]
         if len(whole) == len(needs):
             return apart, self._operands(whole)
@@ -85,6 +90,8 @@ class Reader:
         return [*chosen, 0] if self.delta else chosen
 
     def _arrays(self, needs: Sequence[int], offset: int, count: int) -> list[Operand]:
+        for i in needs:
+            self._read[i].ahead(offset, AHEAD * count)
         return [self._read[i].elements(offset, count) for i in needs]
 
     def _operands(self, arrays: list[Operand]) -> tuple[Operand, ...]:
