@@ -84,7 +84,7 @@ def test_nothing_is_asked_for_where_the_system_reads_far_by_itself(on_disk, aske
     assert (asked, cached(on_disk)) == ([], 0)
 
 
-def test_of_a_file_that_knows_no_such_thing_nothing_is_asked(asked):
+def test_a_file_that_cannot_be_read_ahead_is_no_error(asked):
     """It is a hint, and no more: what is wrong with a file is for whoever reads it to say."""
     ends = os.pipe()
     ask(ends[0], 0, 1)
@@ -94,22 +94,33 @@ def test_of_a_file_that_knows_no_such_thing_nothing_is_asked(asked):
     assert len(asked) == 1
 
 
-def test_how_far_the_system_reads_is_known_of_every_device(tmp_path):
-    """Of disks and their partitions by what they say, of all else as it is usual."""
-    assert readahead._own(tmp_path.stat().st_dev) % 1024 == 0
-    assert readahead._own(os.makedev(0, 0)) == 128 << 10
+def test_how_far_the_system_reads_is_what_the_device_says(tmp_path, monkeypatch):
+    """Of a disk and its partition, of what is no disk (a network's files), and of what says nothing."""
+    numbers = {"disk": (8, 0), "disk/part": (8, 1)}
+    for place, number in numbers.items():
+        (tmp_path / "devices" / place).mkdir(parents=True)
+        (tmp_path / "sys/dev/block").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sys/dev/block" / "{}:{}".format(*number)).symlink_to(tmp_path / "devices" / place)
+    for place, kib in (("devices/disk/queue", 512), ("sys/class/bdi/0:40", 2048)):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "read_ahead_kb").write_text(f"{kib}\n")
+    monkeypatch.setattr(readahead, "Path", lambda first, *more: tmp_path.joinpath(first[1:], *more))
+
+    found = [readahead._own.__wrapped__(os.makedev(*number)) >> 10 for number in (*numbers.values(), (0, 40), (0, 41))]
+
+    assert found == [512, 512, 2048, 128]
 
 
 @pytest.mark.parametrize("name", ["linear", "ties", "dare_ties", "della", "slerp"])
 def test_whatever_a_merge_looks_at_was_asked_for_before(tmp_path, monkeypatch, name):
-    """And the chunk after it: in every pass, of base and inputs."""
+    """And the chunk after it: in every pass, of base and inputs; and before a sample is taken."""
     way = next(way for way in WAYS if way[0].name == name)
     case = family(way, uniform(0, 5 * BLOCK))
     values = case.inputs if case.base is None else (case.base, *case.inputs)
     held = tuple(in_a_file(tmp_path / str(i), one, "F32") for i, one in enumerate(values))
     job = replace(case, regions=held).job(lambda *_: None)
     told: dict[int, int] = {}
-    ahead, elements = Need.ahead, Need.elements
+    ahead, elements, whole = Need.ahead, Need.elements, Need.whole
 
     def asking(need, offset, count) -> None:
         told[id(need)] = max(told.get(id(need), 0), offset + count)
@@ -119,6 +130,11 @@ def test_whatever_a_merge_looks_at_was_asked_for_before(tmp_path, monkeypatch, n
         assert min(offset + 2 * count, case.action.numel) <= told[id(need)]
         return elements(need, offset, count)
 
+    def laying(need) -> Operand | None:
+        assert told[id(need)]
+        return whole(need)
+
+    monkeypatch.setattr(Need, "whole", laying)
     monkeypatch.setattr(Need, "ahead", asking)
     monkeypatch.setattr(Need, "elements", looking)
     compute(job, Workspace(CPU, BLOCK))
